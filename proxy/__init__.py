@@ -1,0 +1,1 @@
+"""Penstock: an async caching reverse proxy that delivers machine-learning model files."""

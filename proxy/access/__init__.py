@@ -1,0 +1,1 @@
+"""Who may read what: rights per (HMAC(token), repo), short-lived, in memory only. Enter by `gatekeeper`."""

@@ -1,0 +1,220 @@
+"""Every knob: its section, its default, its reason. The description is what `config init` and the reference print.
+
+Sizes and durations take human spellings ("500GiB", "30s"). A field marked `reload=True` is taken over on SIGHUP.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from proxy.core.sizes import GIB, KIB, MIB, parse_duration, parse_size
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
+
+
+def knob(default: Any, description: str, *, reload: bool = False, **constraints: Any) -> Any:
+    """A configuration field with its reason; `reload` marks those that SIGHUP takes over."""
+    return Field(default, description=description, json_schema_extra={"reload": reload}, **constraints)
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are mistakes, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Address(Section):
+    """Where to listen: `host:port`; port 0 lets the kernel choose."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdecimal():
+            raise ValueError(f"{text!r} is not host:port; write it like 127.0.0.1:8080 or [::1]:8080")
+        return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _address(value: object) -> object:
+    return Address.parse(value) if isinstance(value, str) else value
+
+
+ListenAddress = Annotated[Address, BeforeValidator(_address)]
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} is not an http(s) address; write it like https://huggingface.co")
+    return text.rstrip("/")
+
+
+class ServerSection(Section):
+    """What the node listens on."""
+
+    listen: ListenAddress = knob("127.0.0.1:8080", "Where clients come in (HF_ENDPOINT points here).")
+    admin: ListenAddress = knob("127.0.0.1:8081", "Metrics, health and the admin API; never share it with clients.")
+    workers: int = knob(1, "Worker processes; each takes its share of connections from the kernel.", ge=1, le=256)
+    external_url: str | None = knob(
+        None, "The address clients use, for absolute links; from the Host header of the request when not set."
+    )
+    ready_file: Path | None = knob(None, "Write a JSON file with addresses and pids here once the node serves.")
+    tls_certificate: Path | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
+    tls_key: Path | None = knob(None, "PEM private key of tls_certificate.")
+    drain_delay: Duration = knob("0s", "After SIGTERM: be unready this long before the port closes (load balancers).")
+    drain_timeout: Duration = knob("300s", "After SIGTERM: let downloads under way finish for at most this long.")
+
+    @field_validator("external_url")
+    @classmethod
+    def _external(cls, value: str | None) -> str | None:
+        return None if value is None else _http_url(value)
+
+    @model_validator(mode="after")
+    def _tls_pair(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together; set both or neither")
+        return self
+
+
+class LimitsSection(Section):
+    """What one client may cost."""
+
+    header_bytes: Size = knob("16KiB", "Longest request head; longer ones are refused with 431.")
+    header_timeout: Duration = knob("10s", "A request head must be complete this soon after its first byte.")
+    body_bytes: Size = knob("1MiB", "Longest request body (paths-info and the like); longer ones get 413.")
+    body_timeout: Duration = knob("15s", "A request body must be complete this soon.")
+    keepalive_timeout: Duration = knob("75s", "An idle connection is closed after this long.")
+    connections: int = knob(20_000, "Open client connections per worker; further ones are closed at once.", ge=1)
+    connections_per_client: int = knob(
+        1024, "Open connections per client address and worker; further ones are closed at once.", ge=1, reload=True
+    )
+    send_buffer: Size = knob(
+        "256KiB", "Kernel send buffer per connection: what a slow reader costs.", ge=16 * KIB, le=64 * MIB
+    )
+    send_timeout: Duration = knob("60s", "A client that takes no byte for this long is let go.", gt=0)
+
+
+class OriginSection(Section):
+    """The Hub we mirror."""
+
+    url: str = knob("https://huggingface.co", "The Hub to mirror.")
+    connect_timeout: Duration = knob("5s", "Time to connect to the origin, TLS included.", gt=0)
+    read_timeout: Duration = knob("10s", "Longest silence of the origin before a request is given up or resumed.", gt=0)
+    connections_per_host: int = knob(32, "Transfers under way per origin host (and worker).", ge=1)
+    retries: int = knob(4, "How often a cut or failed transfer is taken up again without any progress.", ge=0, le=20)
+    redirect_hosts: tuple[str, ...] = knob(
+        (".hf.co", ".huggingface.co"), "Hosts (or .suffixes) to which the origin may send us for file bytes."
+    )
+    allow_private: bool = knob(
+        False,
+        "Let redirects lead to loopback and private addresses. Only for an origin in your own network; a loopback "
+        "origin needs its own address in redirect_hosts as well.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        return _http_url(value)
+
+
+class Disk(Section):
+    """One disk of the cache."""
+
+    path: Path = knob(..., "A folder on that disk; made if it does not exist.")
+    size: Size | None = knob(None, "Most bytes to keep there; 90 % of what is free at start when not set.")
+
+
+def _disk(value: object) -> object:
+    """`DIR` or `DIR=SIZE`, as on the command line."""
+    if not isinstance(value, str):
+        return value
+    path, equals, size = value.rpartition("=")
+    return {"path": path, "size": size} if equals else {"path": value}
+
+
+DiskSpec = Annotated[Disk, BeforeValidator(_disk)]
+
+
+def default_cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/penstock`, else `~/.cache/penstock`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penstock"
+
+
+def _default_disks() -> tuple[Disk, ...]:
+    return (Disk(path=default_cache_folder() / "disk", size=50 * GIB),)
+
+
+class StoreSection(Section):
+    """Where the bytes live."""
+
+    disks: tuple[DiskSpec, ...] = Field(
+        default_factory=_default_disks,
+        description="The disks, as DIR or DIR=SIZE (or tables with path and size). Slices are spread over them.",
+        json_schema_extra={"reload": False},
+        min_length=1,
+    )
+    state: Path | None = knob(
+        None, "Folder of the catalogue (small, rebuildable); next to the first disk when not set."
+    )
+    soft_limit: float = knob(0.95, "Evict down to this share of a disk's size.", gt=0.1, le=1.0)
+    free_floor: Size = knob("1GiB", "Always leave this much free on the file system.")
+    threads_per_disk: int = knob(
+        4, "Threads for the reads and writes of one disk, so that one that hangs stops no other.", ge=1
+    )
+    durable_every: Size = knob("64MiB", "fdatasync after this many bytes of a fill; what a power cut can cost.")
+
+    @field_validator("disks", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class FreshnessSection(Section):
+    """How long what the origin said is taken as still true."""
+
+    ref_ttl: Duration = knob("30s", "A branch, tag or listing at a branch is asked again after this long.", reload=True)
+    listing_ttl: Duration = knob("300s", "Counters and scan results at a fixed commit are asked again after this long.")
+    stale_for: Duration = knob("7d", "Refs and listings may be served stale this long while the origin is away.")
+    allow_ttl: Duration = knob("120s", "A caller's proven right holds this long.", le=300)
+    deny_ttl: Duration = knob("5s", "A refusal is repeated this long.", le=10)
+    public_ttl: Duration = knob("24h", "A repo seen to be public is taken as public this long for pinned commits.")
+
+
+class FetchSection(Section):
+    """How bytes are fetched from the origin."""
+
+    span: Size = knob("16MiB", "Bytes asked for in one request to the origin.", ge=MIB, le=64 * MIB)
+    parallel: int = knob(4, "Requests under way for one blob.", ge=1, le=32)
+    read_ahead: Size = knob("64MiB", "Most bytes fetched ahead of a reader that reads ranges one after another.")
+    finish_below: Size = knob("32MiB", "An abandoned download goes on when no more than this is missing.")
+    progress_timeout: Duration = knob("60s", "A reader whose bytes do not come for this long gets an error.", gt=0)
+
+
+class LogSection(Section):
+    """What is written, and where."""
+
+    level: Literal["debug", "info", "warning", "error"] = knob("info", "Least severity of the event log.", reload=True)
+    access: str = knob("-", "File of the access log (JSON lines); - is standard output, empty is none.")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    server: ServerSection = ServerSection()
+    limits: LimitsSection = LimitsSection()
+    origin: OriginSection = OriginSection()
+    store: StoreSection = Field(default_factory=StoreSection)
+    freshness: FreshnessSection = FreshnessSection()
+    fetch: FetchSection = FetchSection()
+    log: LogSection = LogSection()

@@ -1,0 +1,1 @@
+"""The words: blob, span, byte range, errors, clock, sizes, tasks. Pure, but for tasks. Imports nothing of ours."""

@@ -1,0 +1,132 @@
+"""Every error of the project. Each speaks our language and carries what a caller needs; only the front knows statuses.
+
+PenstockError
+├── ConfigError                 the configuration is wrong (all mistakes at once)
+├── MalformedTarget             a request target that names nothing, or names it in two ways
+├── WritesRefused               the mirror does not take uploads
+├── RequestRefused              a request we do not take (method, framing, size)
+├── OriginRefused               the origin said no, and its answer is the answer (401, 403, 404, 410, 416, 451)
+├── OriginAway                  no answer to be had now; a stored one may serve
+│   ├── OriginUnreachable       connection, DNS, TLS, timeout, 5xx
+│   └── OriginBusy              429, our own budget, or the breaker: wait `retry_after` seconds
+├── OriginLied                  an answer that contradicts itself or the record; nothing of it is kept
+│   ├── SourceChanged           another generation: validator, length or digest is not the record's
+│   ├── RangeMangled            a 206 (or a 200 in its place) that is not the range asked for
+│   └── DigestMismatch          the bytes are whole and wrong
+├── StoreError
+│   ├── NoDisk                  no disk can take or give the bytes: relay without storing
+│   ├── DiskFailed              one disk failed under an operation
+│   └── BlobDropped             the blob was dropped (changed, corrupt, purged) while it was being read
+├── Stalled                     no progress within the progress timeout
+└── Overloaded                  a limit of this node: try again in `retry_after` seconds
+"""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """The root. `str()` says what and why in a sentence that may be shown to a client: it never holds a secret."""
+
+
+class ConfigError(PenstockError):
+    """The configuration is wrong; `mistakes` lists every one, each saying what, where, and what would be right."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+class MalformedTarget(PenstockError):
+    """A request target that is no path of ours, or that could be read in two ways."""
+
+
+class WritesRefused(PenstockError):
+    """The mirror is read-only."""
+
+
+class RequestRefused(PenstockError):
+    """A well-framed request that we do not take: `reason` is shown to the client."""
+
+
+class OriginRefused(PenstockError):
+    """The origin said no. Its status and its words are passed on.
+
+    `code` is the Hub's X-Error-Code (RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo), `commit` the
+    X-Repo-Commit that comes with a missing file, `headers` further fields worth passing on (WWW-Authenticate).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        commit: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.commit = commit
+        self.headers = headers
+
+
+class OriginAway(PenstockError):
+    """The origin gives no answer now."""
+
+
+class OriginUnreachable(OriginAway):
+    """Connection, DNS or TLS failure, timeout, or a 5xx."""
+
+
+class OriginBusy(OriginAway):
+    """The origin, or our own budget for it, asks us to wait `retry_after` seconds (>= 1)."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = max(1, retry_after)
+
+
+class OriginLied(PenstockError):
+    """The origin contradicted itself; nothing of that answer is kept."""
+
+
+class SourceChanged(OriginLied):
+    """The file at the origin is not the generation we hold a record of."""
+
+
+class RangeMangled(OriginLied):
+    """The answer to a range request is not that range."""
+
+
+class DigestMismatch(OriginLied):
+    """All bytes arrived and they are not what the origin's own digest says."""
+
+
+class StoreError(PenstockError):
+    """The disks cannot do what was asked."""
+
+
+class NoDisk(StoreError):
+    """No healthy disk has room; serve without storing."""
+
+
+class DiskFailed(StoreError):
+    """A disk failed under an operation; it leaves the ranking."""
+
+
+class BlobDropped(StoreError):
+    """The blob was dropped while it was being read or filled."""
+
+
+class Stalled(PenstockError):
+    """Nothing moved within the progress timeout."""
+
+
+class Overloaded(PenstockError):
+    """A limit of this node is reached; worth another try in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = max(1, retry_after)

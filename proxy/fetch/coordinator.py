@@ -1,0 +1,117 @@
+"""The door of `fetch`: what the front asks for, answered by the rooms below.
+
+locate    who asks, for which file: the right, the commit, the facts
+read      the bytes of a located file, span by span, as they come
+metadata  a listing of the Hub, kept where it may be kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from proxy.core.caller import Caller
+from proxy.core.spans import Span
+from proxy.hub.facts import FileFacts
+from proxy.hub.names import FileTarget
+from proxy.hub.targets import RepoListing
+
+from .reading import Piece
+
+
+class CacheOutcome(Enum):
+    """How an answer came about: the label `cache`, and the base of the Cache-Status field (RFC 9211)."""
+
+    HIT = "hit"
+    STALE = "stale"
+    REVALIDATED = "revalidated"
+    MISS = "miss"
+    COALESCED = "coalesced"
+    BYPASS = "bypass"
+    NEGATIVE = "negative"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A file the caller may read. `target` is at a commit; `cache` tells how commit, right and facts were known.
+
+    `age` is how long ago (seconds) the origin last confirmed a mutable revision; 0 for a pinned commit."""
+
+    target: FileTarget
+    facts: FileFacts
+    cache: CacheOutcome
+    age: int
+
+    @property
+    def commit(self) -> str:
+        return self.target.revision.text
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The repo goes by another name; answer with a relative 307 to `target`."""
+
+    target: FileTarget
+
+
+class Reading(Protocol):
+    """The bytes of one located file for one reader."""
+
+    @property
+    def cache(self) -> CacheOutcome:
+        """HIT when all bytes of the span were present, COALESCED when others were fetching them, else MISS."""
+        ...
+
+    @property
+    def verified(self) -> bool:
+        """Whether the bytes had been proven by their digest when reading began."""
+        ...
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        """The span's bytes, in order, exactly; each piece readable when it is given.
+
+        Raises any PenstockError. Before the first piece: answer with an error. After it: break the connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """An answer of the metadata plane, Xet stripped. `headers` are lower-case and safe to pass on.
+
+    `next_target` is the raw path and query of the next page (the front makes it absolute), from `Link: rel="next"`.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    next_target: str | None
+    cache: CacheOutcome
+    age: int
+
+
+class Coordinator(Protocol):
+    """What the front needs of this room."""
+
+    async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        """Right, commit and facts of `target`. Raises OriginRefused (answer it as the Hub would), OriginAway, …"""
+        ...
+
+    def read(self, caller: Caller, located: Located, span: Span) -> AbstractAsyncContextManager[Reading]:
+        """Open the bytes of `span` (inside the file; not empty) for one reader. Entering waits for the first byte to be
+        readable, so that errors come before any header is sent."""
+        ...
+
+    async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
+        """A kept (or now asked) listing. `body` is the normalised JSON body of paths-info. Statuses other than 2xx are
+        raised as OriginRefused."""
+        ...
+
+    async def pass_through(
+        self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
+    ) -> Metadata:
+        """An answer of the origin that is not kept, whatever its status (Xet stripped, links as in `metadata`)."""
+        ...

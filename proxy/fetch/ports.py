@@ -1,0 +1,204 @@
+"""What `fetch` needs of its neighbours, in its own words.
+
+`service/assembly.py` puts the real ones in, and mypy checks the fit there.
+The store's door gives blobs, the catalogue's facts, the gatekeeper's rights, the origin's answers and bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from proxy.core.blob import BlobKey, BlobRecord, Extent
+from proxy.core.caller import Caller
+from proxy.core.errors import OriginRefused
+from proxy.core.rights import Denied, Plane
+from proxy.core.spans import Span
+from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
+from proxy.hub.names import FileTarget, RepoId, Revision
+
+# --- store ------------------------------------------------------------------------------------------------------
+
+
+class ChunkWriter(Protocol):
+    """Writes one span of a blob, front to back, while holding the right to do so."""
+
+    async def write(self, pieces: list[bytes]) -> None:
+        """Append `pieces`. When it returns they are in the file and readers may have them.
+
+        Raises DiskFailed, NoDisk, BlobDropped."""
+        ...
+
+
+class Blob(Protocol):
+    """An open blob of this process; shared by its readers, closed when the last has let go.
+
+    While it is open no worker of the node evicts it.
+    """
+
+    @property
+    def record(self) -> BlobRecord: ...
+
+    @property
+    def sealed(self) -> bool:
+        """Whether all bytes are present and their digest has been found right."""
+        ...
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the blob was dropped meanwhile (corrupt, changed, purged), by this process or another."""
+        ...
+
+    def missing(self, span: Span) -> tuple[Span, ...]:
+        """The chunk-aligned parts of `span` (clipped to the blob) that no disk holds whole, in order. No I/O."""
+        ...
+
+    def readable(self, offset: int, stop: int) -> Extent | None:
+        """The longest readable extent from `offset` on, at most to `stop`; None when that byte is not there yet.
+
+        Counts the bytes of a chunk that is still being written, by any worker. No I/O."""
+        ...
+
+    async def checked(self, span: Span) -> None:
+        """Make sure that chunks of `span` of doubtful past (unclean boot) were compared with their CRC since; bad ones
+        are dropped and so become missing. Returns at once in the ordinary case."""
+        ...
+
+    def progress(self) -> asyncio.Future[None]:
+        """A future that is done when this process next writes, seals or drops something of the blob."""
+        ...
+
+    def try_claim(self, span: Span) -> AbstractAsyncContextManager[ChunkWriter] | None:
+        """The right to fill chunk-aligned `span` (inside one slice), or None when another worker, or another task of
+        this one, fills part of it.
+
+        Entering reserves the room (evicting if need be); raises NoDisk. Leaving gives back what was not used and frees
+        the claim. The kernel frees it if the process dies."""
+        ...
+
+    async def seal(self) -> bool:
+        """Verify the whole blob and mark it sealed; True when it is (also when it was before).
+
+        False when bytes are missing, or when another worker is at it (watch `sealed`). Called while a fill is under way
+        it hashes what is there and follows, so that the end comes soon after the last byte.
+        Raises DigestMismatch, after which the blob is dropped."""
+        ...
+
+    async def drop(self, reason: str) -> None:
+        """Forget all bytes; open readers keep what they have open and find `dropped` set."""
+        ...
+
+    def pending_seal(self) -> bool:
+        """Whether a seal is needed (a digest is known and not all is verified)."""
+        ...
+
+
+class BlobStore(Protocol):
+    """The door of the store."""
+
+    def open_blob(self, record: BlobRecord) -> AbstractAsyncContextManager[Blob]:
+        """The blob of `record`, made if it does not exist; for blobs of more than one chunk. Raises NoDisk.
+
+        If the store holds another generation (validator or length differs) under that key it is dropped first."""
+        ...
+
+    def open_small(self, key: BlobKey) -> AbstractAsyncContextManager[Extent | None]:
+        """The one-file blob of at most one chunk, or None when it is not here."""
+        ...
+
+    async def put_small(self, key: BlobKey, content: bytes) -> bool:
+        """Publish verified `content` (at most one chunk) under its sha256 key. False when no disk takes it."""
+        ...
+
+    def once(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold the node-wide lock called `name`: one holder among all tasks and workers; it dies with its holder."""
+        ...
+
+
+# --- catalogue --------------------------------------------------------------------------------------------------
+
+
+class Catalogue(Protocol):
+    """What is where. Look-ups are quick and synchronous; writes return when other workers can see them."""
+
+    def ref(self, repo: RepoId, revision: Revision) -> RefEntry | None: ...
+
+    async def keep_ref(self, repo: RepoId, revision: Revision, commit: str) -> None: ...
+
+    def resolution(self, target: FileTarget) -> FileFacts | Absent | None:
+        """What the file at the commit is, or that it is not there; None when unknown. `target` is at a commit."""
+        ...
+
+    async def keep_resolution(self, target: FileTarget, facts: FileFacts | Absent) -> None: ...
+
+    def listing(self, key: ListingKey) -> Listing | None: ...
+
+    async def keep_listing(self, key: ListingKey, listing: Listing) -> None: ...
+
+    def public_since(self, repo: RepoId, plane: Plane) -> float | None:
+        """When (wall clock) an anonymous caller was last seen to be allowed; None when not known to be public."""
+        ...
+
+    async def keep_public(self, repo: RepoId, plane: Plane) -> None: ...
+
+    async def forget(self, repo: RepoId) -> None:
+        """Drop refs, listings and publicity of `repo` (resolutions at commits stay: they cannot change)."""
+        ...
+
+
+# --- access -----------------------------------------------------------------------------------------------------
+
+
+class Gatekeeper(Protocol):
+    """Rights of callers, each learnt from the origin by that caller's own token; in memory, short-lived."""
+
+    def standing(self, caller: Caller, repo: RepoId, plane: Plane) -> bool | Denied:
+        """True: allowed and fresh. False: not known, ask the origin. Denied: refused a moment ago."""
+        ...
+
+    def allow(self, caller: Caller, repo: RepoId, plane: Plane) -> None: ...
+
+    def deny(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None: ...
+
+    def forget(self, repo: RepoId) -> None: ...
+
+
+# --- origin -----------------------------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Where the bytes of one record come from."""
+
+    def read(self, span: Span) -> AsyncIterator[bytes]:
+        """The bytes of `span`, exactly, in order; cuts are healed inside, expired URLs renewed.
+
+        Raises OriginRefused, OriginAway, OriginLied (SourceChanged, RangeMangled)."""
+        ...
+
+
+class Origin(Protocol):
+    """The door of the origin."""
+
+    async def head_file(self, target: FileTarget, caller: Caller) -> FoundFile | Moved:
+        """HEAD of the very file with the caller's own token. Raises OriginRefused, OriginAway, OriginLied."""
+        ...
+
+    async def call(
+        self,
+        method: str,
+        raw_target: str,
+        caller: Caller,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | None = None,
+    ) -> OriginReply:
+        """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
+
+        Any status but 429 and 5xx is returned. Raises OriginAway, OriginLied (too large)."""
+        ...
+
+    def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> Source:
+        """The bytes of a file at a commit, fetched with the caller's token."""
+        ...

@@ -1,0 +1,1 @@
+"""HTTP towards the clients: routes, conditional requests, ranges, delivery by sendfile, errors as statuses."""

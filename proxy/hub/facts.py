@@ -1,0 +1,104 @@
+"""What the Hub says about a file or a listing, in values that may be kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.core.blob import BlobKey, BlobRecord, Digest, DigestKind
+from proxy.core.sizes import CHUNK
+
+from .names import FileTarget, RepoId
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file at a commit: immutable.
+
+    `etag` is what clients use as the blob's name: 64 hexadecimal digits (sha256) for LFS and Xet files, 40 (git blob
+    sha1) for small git files. `key` is None for a git file whose own sha256 is not known yet (it never was here).
+    """
+
+    etag: str
+    size: int
+    linked: bool
+    """Whether the Hub keeps it outside git (LFS or Xet)."""
+    key: BlobKey | None
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(DigestKind.SHA256 if self.linked else DigestKind.GIT_SHA1, self.etag)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is kept as one file rather than in chunks."""
+        return self.size <= CHUNK
+
+    def record(self, repo: RepoId) -> BlobRecord:
+        """The record its bytes are kept under. Git blobs larger than a chunk belong to their repo alone: sha1 is not
+        a name to share by."""
+        key = self.key or BlobKey.of_place(f"git:{repo}", self.etag, self.size)
+        return BlobRecord(key, self.size, self.etag, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such file at that commit: as immutable as a file."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListingKey:
+    """A metadata answer: the repo, and the rendered target with its normalised query (and body, for paths-info)."""
+
+    repo: RepoId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A kept metadata answer of the origin, as it came but for Xet hints, which are stripped.
+
+    `headers` are lower-case and allow-listed; `stored_at` is wall-clock seconds; `immutable` when it can never change.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    stored_at: float
+    immutable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefEntry:
+    """A mutable revision and the commit it meant at `checked_at` (wall clock, seconds)."""
+
+    commit: str
+    checked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The repo has another name (renamed, or spelt in another case); `target` is where the file is now."""
+
+    target: FileTarget
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """The origin's answer to a HEAD of a file: where the revision points, and what the file is."""
+
+    commit: str
+    facts: FileFacts
+
+
+@dataclass(frozen=True, slots=True)
+class OriginReply:
+    """A whole small answer of the origin; header names are lower-case, hop-by-hop ones removed."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)

@@ -1,0 +1,112 @@
+"""What a request target of the Hub can mean: one type per kind of answer.
+
+`paths.parse` makes them from the raw target, `paths.render` turns them back; `parse(render(t)) == t`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .names import FileTarget, RepoId, Revision
+
+Query = tuple[tuple[str, str], ...]
+"""Decoded name-value pairs: known names only, sorted, booleans as "true" and "false"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveFile:
+    """HEAD/GET `/{prefix}{id}/resolve/{revision}/{path}`: the file's bytes."""
+
+    file: FileTarget
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """HEAD/GET `/{prefix}{id}/raw/{revision}/{path}`: the git blob itself (pointer text for LFS files)."""
+
+    file: FileTarget
+
+
+@dataclass(frozen=True, slots=True)
+class RepoInfo:
+    """GET `/api/{type}/{id}` (`revision` None) or `/api/{type}/{id}/revision/{revision}`."""
+
+    repo: RepoId
+    revision: Revision | None
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """GET `/api/{type}/{id}/tree/{revision}[/{directory}]`; `directory` is decoded, "" for the root."""
+
+    repo: RepoId
+    revision: Revision
+    directory: str
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class PathsInfo:
+    """POST `/api/{type}/{id}/paths-info/{revision}`; the paths asked for are in the body."""
+
+    repo: RepoId
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """GET `/api/{type}/{id}/refs`."""
+
+    repo: RepoId
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """GET `/api/{type}/{id}/commits/{revision}`."""
+
+    repo: RepoId
+    revision: Revision
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class AuthCheck:
+    """GET `/api/{type}/{id}/auth-check`."""
+
+    repo: RepoId
+
+
+@dataclass(frozen=True, slots=True)
+class WhoAmI:
+    """GET `/api/whoami-v2`."""
+
+
+@dataclass(frozen=True, slots=True)
+class XetToken:
+    """GET `/api/{type}/{id}/xet-read-token/{revision}`: not served by a mirror that strips Xet."""
+
+    repo: RepoId
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCall:
+    """A call that would change something at the Hub (commit, preupload, branch, tag, settings, LFS write, …)."""
+
+    raw_target: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherApi:
+    """Any other `/api/…` target: passed through, never kept. `repo` when the target names one."""
+
+    raw_target: str
+    repo: RepoId | None
+
+
+RepoListing = RepoInfo | Tree | PathsInfo | Refs | Commits
+"""The metadata that is kept."""
+
+Target = ResolveFile | RawFile | RepoListing | AuthCheck | WhoAmI | XetToken | WriteCall | OtherApi

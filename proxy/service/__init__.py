@@ -1,0 +1,1 @@
+"""Processes: assembly (the only place that constructs everything), worker, supervisor."""

@@ -1,0 +1,1 @@
+"""What the node says of itself: metrics (all of them, once), the access log, health."""
