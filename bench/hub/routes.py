@@ -1,0 +1,103 @@
+"""From a request to the Hub to its answer: who asks, which repo, may they, which page. Pure but for the counted use
+of URLs.
+"""
+
+from typing import assert_never
+
+from . import files, pages, problems, trees
+from .messages import FILE_KINDS, Answer, Asked, Kind, json_answer, redirect
+from .paths import BadPath, PlainTarget, RepoTarget, Target, parse_target
+from .problems import Problem
+from .repo import Repo
+from .site import Site, UrlTerms
+from .world import Caller, Standing
+
+_NEEDS_FILE_RIGHTS = FILE_KINDS | {Kind.AUTH_CHECK, Kind.XET_TOKEN}
+
+
+def target_of(asked: Asked) -> Target:
+    """What is asked for; a path that cannot be read is an unknown page here and a 400 in `answer`."""
+    try:
+        return parse_target(asked.path)
+    except BadPath:
+        return PlainTarget(Kind.OTHER)
+
+
+def answer(site: Site, asked: Asked, terms: UrlTerms) -> Answer:
+    """The Hub's answer. `terms` are those of a CDN address minted on the way."""
+    try:
+        target = parse_target(asked.path)
+        caller = site.world.caller(asked.headers.get("authorization"))
+        if caller.standing is Standing.BAD_TOKEN:
+            raise problems.bad_token()
+        match target:
+            case PlainTarget():
+                return _plain(site, asked, caller, target)
+            case RepoTarget():
+                return _of_repo(site, asked, caller, target, terms)
+            case _:
+                assert_never(target)
+    except BadPath as bad:
+        return problems.bad_request(str(bad)).answer()
+    except Problem as problem:
+        return problem.answer()
+
+
+def repo_of(site: Site, target: Target) -> Repo | None:
+    """The repo a target names, whoever may see it."""
+    return site.world.find(target.repo_kind, target.repo_id) if isinstance(target, RepoTarget) else None
+
+
+def _plain(site: Site, asked: Asked, caller: Caller, target: PlainTarget) -> Answer:
+    match target.kind, target.repo_kind:
+        case Kind.WHOAMI, _:
+            return pages.whoami(caller)
+        case Kind.LIST, repo_kind if repo_kind is not None:
+            return pages.search(site, asked, caller, repo_kind)
+        case Kind.TELEMETRY, _:
+            return Answer(204)
+        case _ if asked.path == "/":
+            return json_answer({"name": "synthetic Hub"})
+        case _:
+            raise problems.no_such_page()
+
+
+def _of_repo(site: Site, asked: Asked, caller: Caller, target: RepoTarget, terms: UrlTerms) -> Answer:
+    repo = repo_of(site, target)
+    if repo is None or not site.world.may_see(caller, repo):
+        raise problems.no_such_repo(caller)
+    if repo.id != target.repo_id:
+        return redirect(307, target.renamed(asked.raw_path, repo.id))
+    if repo.disabled:
+        raise problems.disabled()
+    if target.kind in _NEEDS_FILE_RIGHTS and not site.world.may_read(caller, repo):
+        raise problems.gated(caller, repo)
+    if (asked.method == "POST") is not (target.kind is Kind.PATHS_INFO):
+        raise problems.wrong_method(asked.method)
+    return _page(site, asked, repo, target, terms)
+
+
+def _page(site: Site, asked: Asked, repo: Repo, target: RepoTarget, terms: UrlTerms) -> Answer:
+    match target.kind:
+        case Kind.RESOLVE:
+            return files.resolve(site, asked, repo, target, terms)
+        case Kind.RESOLVE_CACHE:
+            return files.resolve_cache(asked, repo, target)
+        case Kind.RAW:
+            return files.raw(asked, repo, target)
+        case Kind.INFO | Kind.REVISION:
+            return pages.info(site, asked, repo, files.commit_of(repo, target.revision or "main"))
+        case Kind.TREE:
+            return trees.tree(site, asked, repo, files.commit_of(repo, target.revision or "main"), target)
+        case Kind.PATHS_INFO:
+            return trees.paths_info(site, asked, repo, files.commit_of(repo, target.revision or "main"))
+        case Kind.REFS:
+            return pages.refs(asked, repo)
+        case Kind.COMMITS:
+            return pages.commits(site, asked, repo, target)
+        case Kind.AUTH_CHECK:
+            return pages.auth_check()
+        case Kind.XET_TOKEN:
+            return pages.xet_read_token(site, repo, files.commit_of(repo, target.revision or "main"))
+        case _:
+            raise problems.no_such_page()
