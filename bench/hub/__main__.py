@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from . import control, demo
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.hub", description="A synthetic Hugging Face Hub.")
     parser.add_argument("--listen", type=_address, default=Address(), metavar="HOST:PORT", help="the Hub (port 0: any)")
     parser.add_argument("--cdn", type=_address, default=Address(), metavar="HOST:PORT", help='its "CDN" (port 0: any)')
+    parser.add_argument("--name", default="", metavar="HOST", help="host in the addresses given out, if another")
     parser.add_argument(
         "--ready-file", type=Path, metavar="F", help="write addresses and pid here (JSON) when listening"
     )
@@ -87,7 +89,8 @@ async def _serve(world: World, options: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with SyntheticHub.open(world, faults, listen=options.listen, cdn=options.cdn, xet=not options.no_xet) as hub:
+    listen, cdn = (replace(address, name=options.name) for address in (options.listen, options.cdn))
+    async with SyntheticHub.open(world, faults, listen=listen, cdn=cdn, xet=not options.no_xet) as hub:
         _announce(hub, world)
         if options.ready_file:
             _write_whole(options.ready_file, json.dumps(_addresses(hub)))

@@ -10,7 +10,8 @@ LOG_LENGTH = 20_000
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request. It enters the log when its status is decided; `bytes_sent` (of the body) grows while it is sent."""
+    """One request. It enters the log as it arrives, with status 0 until one is decided; `bytes_sent` (of the body)
+    grows while it is sent. A reset in place of an answer leaves the status 0."""
 
     method: str
     raw_path: str
@@ -34,8 +35,11 @@ class Counters:
 
     def record(self, record: RequestRecord) -> None:
         self.requests[record.kind] += 1
-        self.statuses[record.status] += 1
         self.log.append(record)
+
+    def answered(self, record: RequestRecord, status: int) -> None:
+        record.status = status
+        self.statuses[status] += 1
 
     def sent(self, record: RequestRecord, length: int) -> None:
         record.bytes_sent += length

@@ -157,8 +157,7 @@ def _piece_size(buckets: tuple[Bucket, ...]) -> int:
 
 
 def _bent_pieces(body: Body, acts: Acts, size: int) -> Iterator[bytes | memoryview]:
-    start = body.start if isinstance(body, Part) else 0
-    offset = start
+    offset = body.offset
     bends = [act for act in acts if isinstance(act, faults.FlipByte | faults.ChangeContent)]
     for piece in _pieces_of(body, size):
         length = len(piece)

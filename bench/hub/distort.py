@@ -50,7 +50,7 @@ def _bent(answer: Answer, act: faults.Act) -> Answer:
             return _shifted(answer, act.by)
         case faults.WrongLength() if "content-length" in answer.headers:
             length = max(0, int(answer.headers["content-length"]) + act.by)
-            return answer.with_headers({"content-length": str(length)})
+            return answer.with_headers({"content-length": str(length)}).with_body(answer.body.first(length))
         case faults.ChangeETag():
             return _retagged(answer, lambda digits: secrets.token_hex(32)[:digits])
         case faults.ChangeContent() if not act.keep_etag:

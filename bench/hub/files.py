@@ -127,9 +127,8 @@ def _sliced(asked: Asked, content: bytes, headers: Headers) -> Answer:
     if part is None:
         return whole_answer(content, headers["content-type"], headers=headers)
     content_range = {"content-range": f"bytes {part.start}-{part.stop - 1}/{len(content)}"}
-    return whole_answer(
-        content[part.start : part.stop], headers["content-type"], status=206, headers={**headers, **content_range}
-    )
+    sized = {**content_range, "content-length": str(part.stop - part.start)}
+    return Answer(206, {**headers, **sized}, Whole(content[part.start : part.stop], part.start))
 
 
 def _range_stands(asked: Asked, etag: str) -> bool:

@@ -76,13 +76,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A body held in memory."""
+    """A body held in memory; its first byte stands at `offset` in the file."""
 
     content: bytes = b""
+    offset: int = 0
 
     @property
     def length(self) -> int:
         return len(self.content)
+
+    def first(self, length: int) -> Self:
+        return replace(self, content=self.content[:length])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,13 @@ class Part:
     @property
     def length(self) -> int:
         return self.stop - self.start
+
+    @property
+    def offset(self) -> int:
+        return self.start
+
+    def first(self, length: int) -> Self:
+        return replace(self, stop=min(self.stop, self.start + length))
 
 
 Body = Whole | Part
@@ -111,6 +122,9 @@ class Answer:
 
     def with_headers(self, headers: Headers) -> Self:
         return replace(self, headers={**self.headers, **headers})
+
+    def with_body(self, body: Body) -> Self:
+        return replace(self, body=body)
 
     def with_status(self, status: int) -> Self:
         return replace(self, status=status)

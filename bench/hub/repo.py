@@ -250,9 +250,18 @@ class Repo:
         """Newest first."""
         at: str | None = commit_id
         while at is not None:
-            commit = self.commits[at]
+            commit = self.commits.get(at)
+            if commit is None:
+                return
             yield commit
             at = commit.parent
+
+    def delete_branch(self, name: str) -> None:
+        del self.branches[name]
+
+    def forget(self, commit_id: str) -> None:
+        """Let a commit be gone, as a squash of the history does. The caller moves the refs that named it."""
+        del self.commits[commit_id]
 
     # -- rights ---------------------------------------------------------------------------------------------------
 

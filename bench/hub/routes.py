@@ -72,7 +72,7 @@ def _of_repo(site: Site, asked: Asked, caller: Caller, target: RepoTarget, terms
         raise problems.disabled()
     if target.kind in _NEEDS_FILE_RIGHTS and not site.world.may_read(caller, repo):
         raise problems.gated(caller, repo)
-    if (asked.method == "POST") is not (target.kind is Kind.PATHS_INFO):
+    if asked.method not in ({"POST"} if target.kind is Kind.PATHS_INFO else {"GET", "HEAD"}):
         raise problems.wrong_method(asked.method)
     return _page(site, asked, repo, target, terms)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -22,34 +23,39 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen; port 0 lets the kernel choose."""
+    """Where to listen; port 0 lets the kernel choose. `name` is the host in the addresses given out, if another."""
 
     host: str = LOOPBACK
     port: int = 0
+    name: str = ""
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        host = self.name or self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class Door:
-    """One listening port, which can be closed and opened again."""
+    """One listening port, which can be closed and opened again.
+
+    A second socket, bound but never listening, keeps the port ours while the door is closed.
+    """
 
     def __init__(self, server: web.Server, address: Address) -> None:
         self._server = server
         self._listener: asyncio.Server | None = None
+        self._claim: socket.socket | None = None
         self.address = address
 
     async def open(self) -> None:
         """Listen; the port chosen the first time is kept."""
         if self._listener is not None:
             return
+        if self._claim is None:
+            self._claim = _bound(self.address)
+            self.address = replace(self.address, port=self._claim.getsockname()[1])
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            self._server, self.address.host, self.address.port, reuse_address=True, backlog=1024
-        )
-        self.address = Address(self.address.host, self._listener.sockets[0].getsockname()[1])
+        self._listener = await loop.create_server(self._server, sock=_bound(self.address), backlog=1024)
 
     async def close(self) -> None:
         """Refuse new connections and abort those there are."""
@@ -66,6 +72,8 @@ class Door:
         """Close for good, and end what is being answered."""
         await self.close()
         await self._server.shutdown(0.05)
+        if self._claim is not None:
+            self._claim.close()
 
 
 class SyntheticHub:
@@ -179,16 +187,15 @@ class SyntheticHub:
         kind = _kind_of(plane, asked)
         acts = self.faults.take(plane, kind, asked)
         record = RequestRecord(request.method, asked.raw_path, 0, asked.headers, 0, kind, plane)
+        self.counters.record(record)
         try:
             await before_answer(acts, self.faults.latency if kind in API_KINDS else 0.0)
         except Hangup as hangup:
-            self.counters.record(record)
             hang_up(request, reset=hangup.reset)
             return web.StreamResponse()
         answer = distort.instead(asked, acts) or await self._answer(plane, distort.asked_as(asked, acts), acts)
         answer = distort.answered_as(self._signed(plane, answer), acts)
-        record.status = answer.status
-        self.counters.record(record)
+        self.counters.answered(record, answer.status)
         return await self._delivery.send(request, answer, acts, record)
 
     async def _answer(self, plane: Plane, asked: Asked, acts: distort.Acts) -> Answer:
@@ -224,6 +231,19 @@ def _kind_of(plane: Plane, asked: Asked) -> Kind:
             return Kind.CDN
         case Plane.CAS:
             return Kind.CAS
+
+
+def _bound(address: Address) -> socket.socket:
+    """A bound socket. Raises OSError that names the address."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address.host, address.port))
+    except OSError as error:
+        bound.close()
+        raise OSError(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from error
+    return bound
 
 
 def _hash(blob: Blob) -> str:

@@ -106,7 +106,8 @@ def _folder_item(commit: Commit, path: str) -> Item:
 
 def _last_commit(repo: Repo, commit: Commit, path: str) -> Item:
     names = [path] if path in commit.files else _files_below(commit, path)
-    last = max((repo.commits[commit.touched[name]] for name in names), key=lambda one: one.timestamp)
+    known = (repo.commits.get(commit.touched[name], commit) for name in names)
+    last = max(known, key=lambda one: one.timestamp)
     return {"id": last.id, "title": last.title, "date": iso_date(last.timestamp)}
 
 
