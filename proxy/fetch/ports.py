@@ -7,7 +7,7 @@ The store's door gives blobs, the catalogue's facts, the gatekeeper's rights, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -132,6 +132,10 @@ class Catalogue(Protocol):
         ...
 
     async def keep_resolution(self, target: FileTarget, facts: FileFacts | Absent) -> None: ...
+
+    async def keep_resolutions(self, repo: RepoId, commit: str, files: Iterable[tuple[str, FileFacts]]) -> None:
+        """Keep the facts of many files (path, facts) of a repo at a commit; a key known already stays known."""
+        ...
 
     def listing(self, key: ListingKey) -> Listing | None: ...
 

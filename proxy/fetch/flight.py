@@ -1,0 +1,277 @@
+"""A flight: all that this process fetches of one blob, for all its readers.
+
+Theory of operation. A flight belongs to no client. Readers join with the span they want and say how far they have
+come; the flight keeps up to `parallel` downloads going in the order the readers want them (`plan.next_spans`), and
+wakes the readers whenever something has moved: a write of our own, a chunk another worker has written, a seal, an
+error. When a reader leaves, what nobody wants any more is stopped, unless little is missing: then it is finished.
+
+    reader joins ──> pump ──> downloads ──> chunk map moves ──> readers go on
+         ^              ^          │
+         └── leaves     └── ends ──┘
+
+An error of a download is shared by all readers that wait for its span (one answer of the origin, not one per reader);
+only a refusal (401, 403) concerns the reader whose token was used: the others go on with theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.clock import Clock
+from proxy.core.errors import BlobDropped, OriginRefused, PenstockError, Stalled
+from proxy.core.spans import Span, total, whole
+from proxy.core.tasks import TaskSet
+
+from .node import Filler
+from .plan import Interest, next_spans
+from .ports import Blob, Source
+
+log = logging.getLogger(__name__)
+
+_POLL_FIRST: Final = 0.001
+_POLL_LAST: Final = 0.02
+_SEAL_RETRY: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FlightLimits:
+    """`span` and `finish_below` in bytes, `progress_timeout` in seconds; see the configuration section `fetch`."""
+
+    span: int
+    parallel: int
+    finish_below: int
+    progress_timeout: float
+
+
+@dataclass(slots=True, eq=False)
+class Follower:
+    """One reader aboard: what it still wants, whose token it brought, and the error that ends it."""
+
+    source: Source
+    wanted: Span
+    needs_seal: bool
+    """Whether it will wait for the digest before its last chunk."""
+    waiting: bool = False
+    awaits_seal: bool = False
+    """Whether what it waits for is the seal, not a byte."""
+    error: PenstockError | None = None
+
+    def moved(self, position: int) -> None:
+        self.wanted = Span(min(position, self.wanted.stop), self.wanted.stop)
+
+
+class Flight:
+    """The downloads of one open blob in this process."""
+
+    def __init__(self, blob: Blob, filler: Filler, tasks: TaskSet, clock: Clock, limits: FlightLimits) -> None:
+        self.blob = blob
+        self._filler = filler
+        self._tasks = tasks
+        self._clock = clock
+        self._limits = limits
+        self._followers: set[Follower] = set()
+        self._running: dict[Span, asyncio.Task[None]] = {}
+        self._sealing: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._last_source: Source | None = None
+        self._ahead = Span(0, 0)
+        self._finishing = False
+        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Flight {self.blob.record.key} readers={len(self._followers)} "
+            f"running={[str(span) for span in self._running]} sealing={self._sealing is not None}>"
+        )
+
+    @property
+    def followers(self) -> int:
+        return len(self._followers)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nobody aboard and nothing under way: the blob may be closed."""
+        return not (self._followers or self._running or self._sealing)
+
+    async def until_idle(self, is_boarding: Callable[[], bool]) -> None:
+        """Return once the flight is idle and nobody is about to join; the caller ends it before anything else runs."""
+        while is_boarding() or not self.is_idle:
+            await asyncio.shield(self._changed)
+
+    # --- readers ------------------------------------------------------------------------------------------------
+
+    def join(self, source: Source, wanted: Span, *, needs_seal: bool) -> Follower:
+        """Take a reader aboard."""
+        follower = Follower(source, wanted, needs_seal)
+        self._followers.add(follower)
+        self._last_source = source
+        self._finishing = False
+        self._pump()
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """The reader is done, or gone. What nobody wants any more stops, unless little is missing."""
+        self._followers.discard(follower)
+        self._stop_unwanted()
+        self._wake()
+
+    def read_ahead(self, span: Span) -> None:
+        """Fetch `span` too, after what readers wait for: somebody reads this blob range after range."""
+        self._ahead = span
+        self._pump()
+
+    def touch(self) -> None:
+        """Look again whether there is anything left to do."""
+        self._wake()
+
+    async def wait(self, follower: Follower, deadline: float) -> None:
+        """Return when something may have changed for the follower: bytes, the seal, an error.
+
+        Raises its error, BlobDropped, or Stalled when nothing has by `deadline` (monotonic seconds).
+        """
+        follower.waiting = True
+        try:
+            self._pump()
+            self._raise_for(follower)
+            self._watch()
+            async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
+                await asyncio.shield(self._changed)
+            self._raise_for(follower)
+        except TimeoutError:
+            raise Stalled("no byte of the file arrived for too long; ask again later") from None
+        finally:
+            follower.waiting = False
+
+    def _raise_for(self, follower: Follower) -> None:
+        if follower.error is not None:
+            raise follower.error
+        if self.blob.dropped:
+            raise BlobDropped("the file was dropped from the cache while it was being read; ask again")
+
+    # --- downloads ----------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start what should be under way now."""
+        if self.blob.dropped:
+            return
+        interests = [Interest(f.wanted, f.waiting) for f in self._followers if f.error is None and f.wanted]
+        if self._ahead:
+            interests.append(Interest(self._ahead, waiting=False))
+        if self._finishing:
+            interests.append(Interest(whole(self.blob.record.size), waiting=False))
+        spans = next_spans(
+            interests,
+            self.blob.missing,
+            self._running,
+            span_size=self._limits.span,
+            parallel=self._limits.parallel,
+        )
+        for span in spans:
+            self._running[span] = self._tasks.start(self._fill(span), f"fill {span}")
+        if self._should_seal():
+            self._sealing = self._tasks.start(self._seal(), "seal")
+
+    async def _fill(self, span: Span) -> None:
+        source = self._source_for(span)
+        try:
+            if source is None:
+                self._finishing, self._ahead = False, Span(0, 0)
+            else:
+                await self._filler.fill(self.blob, span, source)
+        except PenstockError as error:
+            self._fail(span, source, error)
+        finally:
+            self._running.pop(span, None)
+            self._wake()
+        self._pump()
+
+    def _source_for(self, span: Span) -> Source | None:
+        """The token of a reader who wants `span`; of any reader; or, when finishing alone, of the last one."""
+        healthy = [f for f in self._followers if f.error is None]
+        wanting = [f for f in healthy if f.wanted.overlaps(span)]
+        return next((f.source for f in wanting or healthy), self._last_source)
+
+    def _fail(self, span: Span, source: Source | None, error: PenstockError) -> None:
+        """Hand `error` to those it concerns."""
+        refused = isinstance(error, OriginRefused)
+        if not refused:
+            log.warning("fill failed", extra={"blob": str(self.blob.record.key), "span": str(span), "why": str(error)})
+        self._finishing = False
+        self._ahead = Span(0, 0)
+        if refused and self._last_source is source:
+            self._last_source = None
+        for follower in self._followers:
+            concerned = follower.source is source if refused else follower.wanted.overlaps(span)
+            if concerned and follower.error is None:
+                follower.error = error
+
+    def _stop_unwanted(self) -> None:
+        interests = [self._ahead, *(f.wanted for f in self._followers if f.error is None)]
+        unwanted = [span for span in self._running if not any(span.overlaps(want) for want in interests)]
+        if not unwanted or self.blob.dropped:
+            return
+        left = total(self.blob.missing(whole(self.blob.record.size)))
+        if left <= self._limits.finish_below:
+            self._finishing = True
+            return
+        for span in unwanted:
+            self._running[span].cancel()
+
+    # --- sealing ------------------------------------------------------------------------------------------------
+
+    def _should_seal(self) -> bool:
+        if self._sealing is not None or not self.blob.pending_seal():
+            return False
+        wanted = any(f.needs_seal and f.error is None for f in self._followers)
+        return wanted or (not self._running and not self.blob.missing(whole(self.blob.record.size)))
+
+    async def _seal(self) -> None:
+        """Have the blob verified, by us or by the worker that is at it, while it is wanted or whole."""
+        everything = whole(self.blob.record.size)
+        try:
+            while self.blob.pending_seal() and not await self.blob.seal():
+                if self.blob.missing(everything) and not any(f.needs_seal for f in self._followers):
+                    return
+                await asyncio.sleep(_SEAL_RETRY)
+        except PenstockError as error:
+            log.error("seal failed", extra={"blob": str(self.blob.record.key), "why": str(error)})
+            for follower in self._followers:
+                follower.error = follower.error or error
+        finally:
+            self._sealing = None
+            self._wake()
+
+    # --- waking -------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.get_running_loop().create_future()
+        if not changed.done():
+            changed.set_result(None)
+
+    def _watch(self) -> None:
+        if self._watching is None or self._watching.done():
+            self._watching = self._tasks.start(self._watch_while_waited_for(), "watch")
+
+    async def _watch_while_waited_for(self) -> None:
+        """Wake the readers that can go on: at once for our own writes, by polling the map for other workers'."""
+        pause = _POLL_FIRST
+        while any(f.waiting for f in self._followers):
+            if any(f.waiting and self._can_go_on(f) for f in self._followers):
+                pause = _POLL_FIRST
+                self._wake()
+                await asyncio.sleep(0)
+                continue
+            await asyncio.wait([self.blob.progress()], timeout=pause)
+            pause = min(2 * pause, _POLL_LAST)
+
+    def _can_go_on(self, follower: Follower) -> bool:
+        if follower.error is not None or self.blob.dropped:
+            return True
+        if follower.awaits_seal:
+            return self.blob.sealed
+        head = follower.wanted.start
+        return self.blob.readable(head, min(self.blob.record.size, head + 1)) is not None

@@ -1,0 +1,194 @@
+"""Locating a file: may the caller read it, which commit is meant, what is it.
+
+One HEAD of the very file, with the caller's own token, answers all three; what it says is kept as long as it is true:
+the right for a short while, the commit of a branch for its TTL, the file at a commit for ever. So a pinned commit of a
+public repo costs the origin nothing once it is known, and goes on being served while the origin is away.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from proxy.core.caller import Caller
+from proxy.core.clock import Clock
+from proxy.core.errors import OriginAway, OriginRefused
+from proxy.core.rights import Denied, Plane
+from proxy.core.tasks import TaskSet
+from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
+from proxy.hub.names import FileTarget, RepoId, Revision
+
+from .coordinator import CacheOutcome, Elsewhere, Located
+from .ports import BlobStore, Catalogue, Gatekeeper, Origin
+from .shared import SharedCalls
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How long what the origin said is taken as true; seconds, see the configuration section `freshness`."""
+
+    ref_ttl: float
+    listing_ttl: float
+    stale_for: float
+    public_ttl: float
+
+
+class Rights:
+    """What is known here of a caller's right to a plane of a repo: its own, or everybody's."""
+
+    def __init__(self, gatekeeper: Gatekeeper, catalogue: Catalogue, clock: Clock, freshness: Freshness) -> None:
+        self._gatekeeper = gatekeeper
+        self._catalogue = catalogue
+        self._clock = clock
+        self._freshness = freshness
+
+    def hold(self, caller: Caller, repo: RepoId, plane: Plane, *, origin_away: bool = False) -> bool:
+        """Whether the right is known and fresh. A public repo stays readable while the origin is away; a right of one
+        caller does not outlive its TTL. Raises OriginRefused when a refusal is fresh."""
+        standing = self._gatekeeper.standing(caller, repo, plane)
+        if isinstance(standing, Denied):
+            raise standing.refusal
+        if standing:
+            return True
+        since = self._catalogue.public_since(repo, plane)
+        return since is not None and (origin_away or self._clock.wall() - since < self._freshness.public_ttl)
+
+    async def learn(self, caller: Caller, repo: RepoId, plane: Plane) -> None:
+        """The origin let `caller` in."""
+        self._gatekeeper.allow(caller, repo, plane)
+        if caller.is_anonymous:
+            await self._catalogue.keep_public(repo, plane)
+
+    async def learn_public(self, repo: RepoId) -> None:
+        """The origin said that everybody may read the repo, files included."""
+        for plane in Plane:
+            await self._catalogue.keep_public(repo, plane)
+
+    async def unlearn(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None:
+        """The origin turned `caller` away from the repo (not from one file or revision of it)."""
+        self._gatekeeper.deny(caller, repo, plane, refusal)
+        if caller.is_anonymous and not (plane is Plane.FILES and refusal.code == "GatedRepo"):
+            await self._catalogue.forget(repo)
+
+
+def is_about_the_repo(refusal: OriginRefused) -> bool:
+    """Whether the refusal would be the same for every file of the repo."""
+    if refusal.code in ("EntryNotFound", "RevisionNotFound"):
+        return False
+    return refusal.status in (401, 403, 451) or refusal.code == "RepoNotFound"
+
+
+class Locator:
+    """Answers `locate` from what is kept, or by one shared HEAD at the origin."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        catalogue: Catalogue,
+        rights: Rights,
+        store: BlobStore,
+        tasks: TaskSet,
+        clock: Clock,
+        freshness: Freshness,
+    ) -> None:
+        self._origin = origin
+        self._catalogue = catalogue
+        self._rights = rights
+        self._store = store
+        self._clock = clock
+        self._freshness = freshness
+        self._probes: SharedCalls[Located | Elsewhere] = SharedCalls(tasks)
+
+    async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        known = self._known(caller, target, origin_away=False)
+        if known is not None:
+            return known
+        name = ("head", caller.identity, target)
+        joined = self._probes.is_under_way(name)
+        try:
+            found = await self._probes.run(name, lambda: self._probe(caller, target), f"head {target.path}")
+        except OriginAway:
+            known = self._known(caller, target, origin_away=True)
+            if known is None:
+                raise
+            return known
+        if joined and isinstance(found, Located):
+            return Located(found.target, found.facts, CacheOutcome.COALESCED, found.age)
+        return found
+
+    def _known(self, caller: Caller, target: FileTarget, *, origin_away: bool) -> Located | None:
+        """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
+        if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=origin_away):
+            return None
+        commit, age = target.revision.text, 0.0
+        if not target.revision.is_commit:
+            ref = self._catalogue.ref(target.repo, target.revision)
+            if ref is None:
+                return None
+            commit, age = ref.commit, max(0.0, self._clock.wall() - ref.checked_at)
+            if age >= (self._freshness.stale_for if origin_away else self._freshness.ref_ttl):
+                return None
+        facts = self._catalogue.resolution(target.at(commit))
+        match facts:
+            case None:
+                return None
+            case Absent():
+                raise entry_not_found(target.at(commit))
+            case FileFacts():
+                cache = CacheOutcome.STALE if origin_away else CacheOutcome.HIT
+                return Located(target.at(commit), facts, cache, int(age))
+
+    async def _probe(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        """Ask the origin, once on this node for all who may share the answer, and keep what it says."""
+        async with self._store.once(f"head:{caller.identity.hex()}:{target.repo}:{target.revision}:{target.path}"):
+            # Look again now that we are inside: another worker may have asked while we waited for the lock.
+            known = self._known(caller, target, origin_away=False)
+            if known is not None:
+                return known
+            return await self._ask(caller, target)
+
+    async def _ask(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        try:
+            answer = await self._origin.head_file(target, caller)
+        except OriginRefused as refusal:
+            await self._keep_refusal(caller, target, refusal)
+            raise
+        if isinstance(answer, Moved):
+            return Elsewhere(answer.target)
+        return await self._keep(caller, target, answer)
+
+    async def _keep(self, caller: Caller, target: FileTarget, found: FoundFile) -> Located:
+        pinned = target.at(found.commit)
+        facts = self._with_key(pinned, found.facts)
+        await self._catalogue.keep_resolution(pinned, facts)
+        if not target.revision.is_commit:
+            await self._catalogue.keep_ref(target.repo, target.revision, found.commit)
+        await self._rights.learn(caller, target.repo, Plane.FILES)
+        return Located(pinned, facts, CacheOutcome.MISS, 0)
+
+    def _with_key(self, pinned: FileTarget, facts: FileFacts) -> FileFacts:
+        """`facts`, with the sha256 we found when the file was here before."""
+        kept = self._catalogue.resolution(pinned)
+        if facts.key is None and isinstance(kept, FileFacts) and (kept.etag, kept.size) == (facts.etag, facts.size):
+            return kept
+        return facts
+
+    async def _keep_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused) -> None:
+        if is_about_the_repo(refusal):
+            await self._rights.unlearn(caller, target.repo, Plane.FILES, refusal)
+        elif refusal.code == "EntryNotFound" and refusal.commit is not None and Revision(refusal.commit).is_commit:
+            await self._catalogue.keep_resolution(target.at(refusal.commit), Absent(refusal.commit))
+            if not target.revision.is_commit:
+                await self._catalogue.keep_ref(target.repo, target.revision, refusal.commit)
+
+
+def entry_not_found(target: FileTarget) -> OriginRefused:
+    """What the Hub says of a file that is not in the repo at that commit."""
+    return OriginRefused(
+        404,
+        f"Entry not found: {target.path} is not in {target.repo} at {target.revision}",
+        code="EntryNotFound",
+        commit=target.revision.text,
+    )

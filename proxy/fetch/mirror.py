@@ -1,0 +1,108 @@
+"""The mirror: `coordinator.Coordinator` put together from its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from proxy.core.caller import Caller
+from proxy.core.clock import Clock
+from proxy.core.errors import NoDisk
+from proxy.core.sizes import CHUNK
+from proxy.core.spans import Span
+from proxy.core.tasks import TaskSet
+from proxy.hub.names import FileTarget
+from proxy.hub.targets import RepoListing
+
+from .coordinator import CacheOutcome, Elsewhere, Located, Metadata, Reading
+from .flight import Flight, FlightLimits, Follower
+from .flights import Flights
+from .follow import BlobReading, follow
+from .listings import Listings
+from .locate import Freshness, Locator, Rights
+from .node import OncePerNode
+from .ports import BlobStore, Catalogue, Gatekeeper, Origin, Source
+from .readahead import ReadAhead
+from .relay import relay
+from .small import SmallFiles
+
+
+class Mirror:
+    """Locates, reads and lists on behalf of the front. All its work belongs to `tasks`, none to a client."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        catalogue: Catalogue,
+        gatekeeper: Gatekeeper,
+        origin: Origin,
+        tasks: TaskSet,
+        clock: Clock,
+        freshness: Freshness,
+        limits: FlightLimits,
+        read_ahead: int,
+    ) -> None:
+        self._store = store
+        self._origin = origin
+        self._clock = clock
+        self._limits = limits
+        rights = Rights(gatekeeper, catalogue, clock, freshness)
+        self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
+        self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness)
+        self._small = SmallFiles(store, catalogue, tasks)
+        self._ahead = ReadAhead(read_ahead)
+        self.flights = Flights(store, OncePerNode(), tasks, clock, limits)
+
+    async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        return await self._locator.locate(caller, target)
+
+    async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
+        return await self._listings.metadata(caller, target, body)
+
+    async def pass_through(
+        self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
+    ) -> Metadata:
+        return await self._listings.pass_through(caller, method, raw_target, headers, body)
+
+    @asynccontextmanager
+    async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[Reading]:
+        assert span, "a reader asks for at least one byte"
+        source = self._origin.source(located.target, located.facts, caller)
+        async with AsyncExitStack() as stack:
+            try:
+                reading = await stack.enter_async_context(self._stored(caller, located, span, source))
+            except NoDisk:
+                record = located.facts.record(located.target.repo)
+                reading = await stack.enter_async_context(relay(record, span, source))
+            yield reading
+
+    def _stored(
+        self, caller: Caller, located: Located, span: Span, source: Source
+    ) -> AbstractAsyncContextManager[Reading]:
+        if located.facts.is_small:
+            return self._small.read(caller, located.target, located.facts, span, source)
+        return self._large(located, span, source)
+
+    @asynccontextmanager
+    async def _large(self, located: Located, span: Span, source: Source) -> AsyncIterator[BlobReading]:
+        record = located.facts.record(located.target.repo)
+        wanted = span.aligned(CHUNK, record.size)
+        joined = self.flights.is_under_way(record.key)
+
+        @asynccontextmanager
+        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
+            async with self.flights.board(record, source, wanted, needs_seal=needs_seal) as place:
+                yield place
+
+        async with (
+            self._store.open_blob(record) as blob,
+            follow(blob, span, board, self._clock, self._limits.progress_timeout) as reading,
+        ):
+            if joined and reading.cache is CacheOutcome.MISS:
+                reading.cache = CacheOutcome.COALESCED
+            ahead = self._ahead.after(record.key, span, record.size).aligned(CHUNK, record.size)
+            if blob.missing(ahead):
+                async with self.flights.board(record, source, Span(0, 0), needs_seal=False) as (flight, _):
+                    flight.read_ahead(ahead)
+            yield reading

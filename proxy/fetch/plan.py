@@ -1,0 +1,122 @@
+"""What to fetch next, decided from what is wanted, present and under way. Pure.
+
+A reader is interested in a stretch of the blob, from the byte it needs next to the end of what it asked for. Parts that
+nobody fetches yet are handed out most urgent first: the gap nearest to a reader's next byte, one for each reader
+before any gets a second, so that a reader deep in the blob does not queue behind one at its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from proxy.core.sizes import SLICE
+from proxy.core.spans import Span, coalesce, subtract
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Present: read it."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """Somebody is fetching it: follow."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Nobody has it and nobody fetches it."""
+
+    span: Span
+
+
+Part = Stored | Underway | Missing
+
+
+def plan(wanted: Span, missing: Iterable[Span], running: Iterable[Span]) -> tuple[Part, ...]:
+    """`wanted` in parts, in order and without gaps: what is stored, under way, and missing."""
+    absent = coalesce(gap.clip(wanted) for gap in missing)
+    fetched = coalesce(running)
+    parts: list[Part] = [Stored(span) for span in subtract(wanted, absent)]
+    for gap in absent:
+        untouched = subtract(gap, fetched)
+        parts += [Missing(span) for span in untouched]
+        parts += [Underway(span) for span in subtract(gap, untouched)]
+    return tuple(sorted(parts, key=lambda part: part.span.start))
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """A reader needs `span` (from its next byte to the end of its range)."""
+
+    span: Span
+    waiting: bool
+    """Whether the reader stands still for the first byte of it."""
+
+
+def next_spans(
+    interests: Iterable[Interest],
+    missing: Callable[[Span], tuple[Span, ...]],
+    running: Iterable[Span],
+    *,
+    span_size: int,
+    parallel: int,
+) -> tuple[Span, ...]:
+    """The spans to start fetching now, most urgent first.
+
+    Each is missing, not running, at most `span_size` bytes, and inside one slice. At most `parallel` run at a time; a
+    reader that stands still at a byte nobody fetches gets one more, up to twice `parallel`.
+    """
+    busy = list(running)
+    chosen: list[Span] = []
+    order = sorted(interests, key=lambda interest: (not interest.waiting, interest.span))
+    queues = [_Gaps(interest, missing, span_size) for interest in order]
+    while queues and len(busy) < 2 * parallel:
+        still: list[_Gaps] = []
+        for queue in queues:
+            if len(busy) >= (2 * parallel if queue.is_starved(busy) else parallel):
+                continue
+            span = queue.take(busy)
+            if span is None:
+                continue
+            busy.append(span)
+            chosen.append(span)
+            still.append(queue)
+        queues = still
+    return tuple(chosen)
+
+
+class _Gaps:
+    """The gaps of one interest, taken from the front, a slice at a time: a blob may have a million chunks."""
+
+    def __init__(self, interest: Interest, missing: Callable[[Span], tuple[Span, ...]], span_size: int) -> None:
+        self._interest = interest
+        self._missing = missing
+        self._span_size = span_size
+        self._rest = interest.span
+
+    def is_starved(self, busy: list[Span]) -> bool:
+        first = self._interest.span.start
+        return self._interest.waiting and not any(first in span for span in busy)
+
+    def take(self, busy: list[Span]) -> Span | None:
+        while self._rest:
+            window = next(self._rest.split(SLICE))
+            for gap in self._missing(window):
+                for free in subtract(gap, busy):
+                    span = _first_part(free, self._span_size)
+                    self._rest = Span(max(self._rest.start, min(span.stop, self._rest.stop)), self._rest.stop)
+                    return span
+            self._rest = Span(window.stop, self._rest.stop)
+        return None
+
+
+def _first_part(gap: Span, span_size: int) -> Span:
+    """The first span to fetch of `gap`: ends at a multiple of `span_size`, so that parallel spans stay aligned."""
+    stop = (gap.start // span_size + 1) * span_size
+    return Span(gap.start, min(gap.stop, stop))

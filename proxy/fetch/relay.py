@@ -1,0 +1,64 @@
+"""Passing bytes on without keeping them: when no disk takes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from proxy.core.blob import BlobRecord
+from proxy.core.errors import DigestMismatch, OriginUnreachable
+from proxy.core.spans import Span, whole
+
+from .coordinator import CacheOutcome
+from .ports import Source
+from .reading import ByteSource, MemoryPiece, Piece
+
+
+class RelayReading:
+    """One reader straight from the origin. A whole body is hashed as it passes, its end held back until it is right.
+
+    Each reader costs the origin a transfer of its own: there is nothing to share it through.
+    """
+
+    def __init__(self, record: BlobRecord, span: Span, stream: AsyncIterator[bytes]) -> None:
+        self._record = record
+        self._span = span
+        self._stream = stream
+        self._first: bytes | None = None
+        self.verified = False
+        self.cache = CacheOutcome.BYPASS
+
+    async def begin(self) -> None:
+        self._first = await anext(self._stream, None)
+        if self._first is None:
+            raise OriginUnreachable("the origin sent no byte of the file")
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        digest = self._record.digest if self._span == whole(self._record.size) else None
+        hasher = digest.hasher(self._record.size) if digest else None
+        held = self._first
+        assert held is not None, "a relay is begun before it is read"
+        async for piece in self._stream:
+            yield MemoryPiece(held, ByteSource.RELAY)
+            if hasher:
+                hasher.update(held)
+            held = piece
+        if hasher and digest:
+            hasher.update(held)
+            if hasher.hexdigest() != digest.hex:
+                raise DigestMismatch("the bytes that the origin sent are not those it announced")
+        yield MemoryPiece(held, ByteSource.RELAY)
+
+
+@asynccontextmanager
+async def relay(record: BlobRecord, span: Span, source: Source) -> AsyncIterator[RelayReading]:
+    """Read `span` from the origin, storing nothing. Entering waits for the first bytes."""
+    stream = source.read(span)
+    reading = RelayReading(record, span, stream)
+    try:
+        await reading.begin()
+        yield reading
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()

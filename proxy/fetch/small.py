@@ -1,0 +1,106 @@
+"""Small files: fetched whole, proven, kept as one file under their own sha256."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from proxy.core.blob import BlobKey, Extent
+from proxy.core.caller import Caller
+from proxy.core.errors import DigestMismatch, SourceChanged
+from proxy.core.spans import Span, whole
+from proxy.core.tasks import TaskSet
+from proxy.hub.facts import FileFacts
+from proxy.hub.names import FileTarget
+
+from .coordinator import CacheOutcome
+from .ports import BlobStore, Catalogue, Source
+from .reading import ByteSource, FilePiece, MemoryPiece, Piece
+from .shared import SharedCalls
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    content: bytes
+
+
+class SmallReading:
+    """One reader of a small file that is at hand (see `coordinator.Reading`)."""
+
+    verified = True
+
+    def __init__(self, span: Span, held: _Stored | _Held, cache: CacheOutcome) -> None:
+        self._span = span
+        self._held = held
+        self.cache = cache
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        match self._held:
+            case _Stored(extent):
+                source = ByteSource.DISK if self.cache is CacheOutcome.HIT else ByteSource.FILL
+                yield FilePiece(extent.fd, extent.offset + self._span.start, len(self._span), extent.disk, source)
+            case _Held(content):
+                yield MemoryPiece(content[self._span.start : self._span.stop], ByteSource.FILL)
+
+
+class SmallFiles:
+    """Reads small files; fetches each once per node, whoever asks."""
+
+    def __init__(self, store: BlobStore, catalogue: Catalogue, tasks: TaskSet) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._calls: SharedCalls[bytes | None] = SharedCalls(tasks)
+
+    @asynccontextmanager
+    async def read(
+        self, caller: Caller, target: FileTarget, facts: FileFacts, span: Span, source: Source
+    ) -> AsyncIterator[SmallReading]:
+        """`span` of the file. Entering fetches it when it is not here; raises what fetching raises."""
+        async with AsyncExitStack() as stack:
+            key = self._key(target, facts)
+            extent = await self._open(stack, key)
+            if extent is not None:
+                yield SmallReading(span, _Stored(extent), CacheOutcome.HIT)
+                return
+            name = ("small", target.repo, facts.etag, facts.size, caller.identity)
+            joined = self._calls.is_under_way(name)
+            content = await self._calls.run(name, lambda: self._fetch(target, facts, source), f"fetch {target.path}")
+            cache = CacheOutcome.COALESCED if joined else CacheOutcome.MISS
+            if content is not None:
+                yield SmallReading(span, _Held(content), cache)
+                return
+            extent = await self._open(stack, self._key(target, facts))
+            if extent is None:
+                raise SourceChanged("the file left the cache as soon as it had come; ask again")
+            yield SmallReading(span, _Stored(extent), cache)
+
+    def _key(self, target: FileTarget, facts: FileFacts) -> BlobKey | None:
+        if facts.key is not None:
+            return facts.key
+        kept = self._catalogue.resolution(target)
+        return kept.key if isinstance(kept, FileFacts) and kept.etag == facts.etag else None
+
+    async def _open(self, stack: AsyncExitStack, key: BlobKey | None) -> Extent | None:
+        return None if key is None else await stack.enter_async_context(self._store.open_small(key))
+
+    async def _fetch(self, target: FileTarget, facts: FileFacts, source: Source) -> bytes | None:
+        """Fetch, prove, keep. None when another worker did so meanwhile."""
+        async with self._store.once(f"small:{target.repo}:{facts.etag}"):
+            # Look again now that we are inside: another worker may have fetched it while we waited for the lock.
+            async with AsyncExitStack() as stack:
+                if await self._open(stack, self._key(target, facts)) is not None:
+                    return None
+            content = b"".join([piece async for piece in source.read(whole(facts.size))])
+            if not facts.digest.matches(content):
+                raise DigestMismatch("the bytes that the origin sent are not those it announced")
+            key = BlobKey.sha256(hashlib.sha256(content).hexdigest())
+            if await self._store.put_small(key, content):
+                await self._catalogue.keep_resolution(target, replace(facts, key=key))
+            return content
