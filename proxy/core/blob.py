@@ -83,7 +83,7 @@ class Digest:
             return hashlib.sha256()
         return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
-    def matches(self, content: bytes) -> bool:
+    def matches(self, content: bytes | bytearray) -> bool:
         hasher = self.hasher(len(content))
         hasher.update(content)
         return hasher.hexdigest() == self.hex

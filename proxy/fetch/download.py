@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from proxy.core.sizes import MIB
@@ -15,11 +16,11 @@ BATCH: Final = 4 * MIB
 """Most bytes held in memory per download while an earlier batch is being written."""
 
 
-async def download(source: Source, span: Span, writer: ChunkWriter) -> None:
+async def download(source: Source, span: Span, writer: ChunkWriter, arrived: Callable[[int], None]) -> None:
     """Fetch `span` and write it. Reading goes on while a batch is being written; the first bytes are written alone, at
     once, so that they reach the readers without waiting for more.
 
-    Raises what `source.read` and `writer.write` raise. What was written before stays written.
+    `arrived` is told of every piece. Raises what `source.read` and `writer.write` raise; what was written stays written.
     """
     held: list[bytes] = []
     size = 0
@@ -28,6 +29,7 @@ async def download(source: Source, span: Span, writer: ChunkWriter) -> None:
         async for piece in source.read(span):
             held.append(piece)
             size += len(piece)
+            arrived(len(piece))
             if writing is not None and (writing.done() or size >= BATCH):
                 await writing
                 writing = None

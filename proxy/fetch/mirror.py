@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
@@ -21,7 +21,7 @@ from .follow import BlobReading, follow
 from .listings import Listings
 from .locate import Freshness, Locator, Rights
 from .node import OncePerNode
-from .ports import BlobStore, Catalogue, Gatekeeper, Origin, Source
+from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Source
 from .readahead import ReadAhead
 from .relay import relay
 from .small import SmallFiles
@@ -42,17 +42,19 @@ class Mirror:
         freshness: Freshness,
         limits: FlightLimits,
         read_ahead: int,
+        observer: FillObserver,
     ) -> None:
         self._store = store
         self._origin = origin
         self._clock = clock
         self._limits = limits
+        self._observer = observer
         rights = Rights(gatekeeper, catalogue, clock, freshness)
         self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
         self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness)
-        self._small = SmallFiles(store, catalogue, tasks)
+        self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
-        self.flights = Flights(store, OncePerNode(), tasks, clock, limits)
+        self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)
@@ -93,7 +95,8 @@ class Mirror:
         @asynccontextmanager
         async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
             async with self.flights.board(record, source, wanted, needs_seal=needs_seal) as place:
-                yield place
+                with self._waiter() if joined else nullcontext():
+                    yield place
 
         async with (
             self._store.open_blob(record) as blob,
@@ -106,3 +109,11 @@ class Mirror:
                 async with self.flights.board(record, source, Span(0, 0), needs_seal=False) as (flight, _):
                     flight.read_ahead(ahead)
             yield reading
+
+    @contextmanager
+    def _waiter(self) -> Iterator[None]:
+        self._observer.waiters(+1)
+        try:
+            yield
+        finally:
+            self._observer.waiters(-1)

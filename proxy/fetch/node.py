@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
-from proxy.core.errors import DiskFailed
+from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, NoDisk, PenstockError
 from proxy.core.sizes import SLICE
 from proxy.core.spans import Span, total
 
 from .download import download
-from .ports import Blob, Source
+from .ports import Blob, FillObserver, Source
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ class OncePerNode:
 
     The claim is a lock of the kernel: when its holder dies it is free, and we go on where the map ends.
     """
+
+    def __init__(self, observer: FillObserver) -> None:
+        self._observer = observer
 
     async def fill(self, blob: Blob, span: Span, source: Source) -> None:
         assert len(span.units(SLICE)) == 1, f"a fill is not empty and stays inside one slice: {span}"
@@ -57,7 +62,8 @@ class OncePerNode:
                 #   1. A misses   2. B misses   3. A claims, fills, leaves   4. B claims
                 # without this, B would download what A has just stored.
                 if blob.missing(gap) == (gap,):
-                    await download(source, gap, writer)
+                    with counted(self._observer):
+                        await download(source, gap, writer, self._observer.fill_bytes)
             return
         await _watch(blob, gaps)
 
@@ -71,3 +77,31 @@ async def _watch(blob: Blob, gaps: tuple[Span, ...]) -> None:
         if sum(len(gap) for whole in gaps for gap in blob.missing(whole)) != before:
             return
         pause = min(2 * pause, _POLL_LAST)
+
+
+@contextmanager
+def counted(observer: FillObserver) -> Iterator[None]:
+    """Count one download, by how it ended."""
+    observer.fill_started()
+    result = "aborted"
+    try:
+        yield
+        result = "ok"
+    except PenstockError as error:
+        result = result_of(error)
+        raise
+    finally:
+        observer.fill_ended(result)
+
+
+def result_of(error: PenstockError) -> str:
+    """The label `result` of a download that ended with `error`."""
+    match error:
+        case DigestMismatch():
+            return "checksum"
+        case DiskFailed() | NoDisk():
+            return "disk"
+        case BlobDropped():
+            return "aborted"
+        case _:
+            return "upstream_error"

@@ -152,6 +152,27 @@ class Catalogue(Protocol):
         ...
 
 
+# --- telemetry --------------------------------------------------------------------------------------------------
+
+
+class FillObserver(Protocol):
+    """Who counts downloads. Called on the loop; returns at once."""
+
+    def fill_started(self) -> None: ...
+
+    def fill_bytes(self, count: int) -> None:
+        """`count` bytes arrived for the store."""
+        ...
+
+    def fill_ended(self, result: str) -> None:
+        """`result`: ok, checksum, upstream_error, aborted, disk. Once for each `fill_started`."""
+        ...
+
+    def waiters(self, change: int) -> None:
+        """`change` (+1, -1) readers follow a download that somebody else caused."""
+        ...
+
+
 # --- access -----------------------------------------------------------------------------------------------------
 
 

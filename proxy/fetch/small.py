@@ -16,7 +16,8 @@ from proxy.hub.facts import FileFacts
 from proxy.hub.names import FileTarget
 
 from .coordinator import CacheOutcome
-from .ports import BlobStore, Catalogue, Source
+from .node import counted
+from .ports import BlobStore, Catalogue, FillObserver, Source
 from .reading import ByteSource, FilePiece, MemoryPiece, Piece
 from .shared import SharedCalls
 
@@ -53,9 +54,10 @@ class SmallReading:
 class SmallFiles:
     """Reads small files; fetches each once per node, whoever asks."""
 
-    def __init__(self, store: BlobStore, catalogue: Catalogue, tasks: TaskSet) -> None:
+    def __init__(self, store: BlobStore, catalogue: Catalogue, tasks: TaskSet, observer: FillObserver) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._observer = observer
         self._calls: SharedCalls[bytes | None] = SharedCalls(tasks)
 
     @asynccontextmanager
@@ -97,10 +99,18 @@ class SmallFiles:
             async with AsyncExitStack() as stack:
                 if await self._open(stack, self._key(target, facts)) is not None:
                     return None
-            content = b"".join([piece async for piece in source.read(whole(facts.size))])
-            if not facts.digest.matches(content):
-                raise DigestMismatch("the bytes that the origin sent are not those it announced")
+            with counted(self._observer):
+                content = await self._received(facts, source)
             key = BlobKey.sha256(hashlib.sha256(content).hexdigest())
             if await self._store.put_small(key, content):
                 await self._catalogue.keep_resolution(target, replace(facts, key=key))
             return content
+
+    async def _received(self, facts: FileFacts, source: Source) -> bytes:
+        content = bytearray()
+        async for piece in source.read(whole(facts.size)):
+            content += piece
+            self._observer.fill_bytes(len(piece))
+        if not facts.digest.matches(content):
+            raise DigestMismatch("the bytes that the origin sent are not those it announced")
+        return bytes(content)
