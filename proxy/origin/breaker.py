@@ -1,0 +1,95 @@
+"""The breaker: after a few failures in a row nobody waits for the origin until it had time to recover.
+
+    CLOSED ── 5 failures in a row, within 30 s ──> OPEN (1 s, doubling to 30 s, with jitter)
+      ^                                             │ time is up
+      └───────── the trial succeeds ──────── HALF_OPEN ── the trial fails ──> OPEN (longer)
+
+Pure but for its own counters: every verb takes the time from the clock and decides at once.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from random import Random
+from typing import Final
+
+from proxy.core.clock import Clock
+
+FAILURES: Final = 5
+WINDOW: Final = 30.0
+"""Seconds: failures further apart than this are no row."""
+SHORTEST: Final = 1.0
+LONGEST: Final = 30.0
+
+
+class BreakerState(Enum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """One breaker. Whoever was admitted must say `succeeded`, `failed` or `abandoned`, once."""
+
+    def __init__(self, clock: Clock, chance: Random) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._state = BreakerState.CLOSED
+        self._row = 0
+        self._row_began = 0.0
+        self._openings = 0
+        self._opens_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"Breaker({self._state.value}, {self._row} failures in a row, opened {self._openings} times)"
+
+    @property
+    def state(self) -> BreakerState:
+        return self._state
+
+    def refusal(self) -> int | None:
+        """Seconds (>= 1) to wait before asking is worth it; None when asking is. Changes nothing."""
+        if self._state is BreakerState.CLOSED:
+            return None
+        left = self._opens_until - self._clock.monotonic()
+        if self._state is BreakerState.OPEN:
+            return None if left <= 0 else max(1, math.ceil(left))
+        return 1
+
+    def admit(self) -> int | None:
+        """None: go ahead, and report. A number: refused, wait so many seconds. Only one trial runs at a time."""
+        refused = self.refusal()
+        if refused is None and self._state is BreakerState.OPEN:
+            self._state = BreakerState.HALF_OPEN
+        return refused
+
+    def succeeded(self) -> None:
+        """The origin answered: anything but a 5xx counts."""
+        if self._state is BreakerState.OPEN:
+            return  # a straggler admitted before the row was full; the trial decides
+        self._state = BreakerState.CLOSED
+        self._row = self._openings = 0
+
+    def failed(self) -> None:
+        """No answer, or a 5xx."""
+        now = self._clock.monotonic()
+        if self._state is BreakerState.OPEN:
+            return
+        if self._row == 0 or now - self._row_began > WINDOW:
+            self._row, self._row_began = 0, now
+        self._row += 1
+        if self._state is BreakerState.HALF_OPEN or self._row >= FAILURES:
+            self._open(now)
+
+    def abandoned(self) -> None:
+        """The one who was admitted left without learning anything; another may try at once."""
+        if self._state is BreakerState.HALF_OPEN:
+            self._state = BreakerState.OPEN
+
+    def _open(self, now: float) -> None:
+        longest = min(LONGEST, SHORTEST * 2**self._openings)
+        self._opens_until = now + max(SHORTEST, longest * self._chance.uniform(0.5, 1.0))
+        self._openings = min(self._openings + 1, 16)
+        self._row = 0
+        self._state = BreakerState.OPEN

@@ -1,0 +1,134 @@
+"""The door of the origin: what a file is, where its bytes come from, and small calls answered whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from random import Random
+from typing import Final, Self
+
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from proxy.config.schema import OriginSection
+from proxy.core.caller import Caller
+from proxy.core.clock import Clock
+from proxy.core.errors import MalformedTarget, OriginLied, OriginUnreachable
+from proxy.core.rights import Plane
+from proxy.core.sizes import MIB
+from proxy.hub import paths
+from proxy.hub.facts import FileFacts, FoundFile, Moved, OriginReply
+from proxy.hub.names import FileTarget
+from proxy.hub.rawtarget import RawTarget
+from proxy.hub.targets import ResolveFile
+
+from .answers import LookAt, read_file_head
+from .head import Head
+from .hubline import HubLine
+from .observer import OriginObserver, Unobserved
+from .redirects import RedirectRules
+from .source import HubSource, Ways
+from .transport import Transport
+
+LARGEST_REPLY: Final = 32 * MIB
+HEAD_HOPS: Final = 5
+_CALL_SILENCES: Final = 6
+"""A call's body must be here within so many read timeouts."""
+_HOP_BY_HOP: Final = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "set-cookie", "set-cookie2"),
+    }
+)
+"""Fields of one connection, and cookies, which belong to a browser's session and to nobody behind a mirror."""
+
+
+class OriginClient:
+    """The configured origin, for one worker."""
+
+    def __init__(self, config: OriginSection, ways: Ways) -> None:
+        self._config = config
+        self._ways = ways
+        self._base = config.url.rstrip("/")
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        config: OriginSection,
+        *,
+        clock: Clock,
+        observer: OriginObserver | None = None,
+        chance: Random | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        proxies: Mapping[str, str] | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> AsyncIterator[Self]:
+        """Connections are made when needed and closed at the end. Raises ConfigError.
+
+        `chance` is for jitter; `proxies` (by scheme) replaces those of the environment; `pause` and `resolver` replace
+        sleeping and DNS."""
+        observer = observer or Unobserved()
+        chance = chance or Random()
+        rules = RedirectRules.of(config)
+        opened = Transport.open(config, clock=clock, observer=observer, proxies=proxies, resolver=resolver)
+        async with opened as transport:
+            line = HubLine(transport, clock=clock, chance=chance, observer=observer)
+            yield cls(config, Ways(line, transport, rules, config.retries, chance, clock.wall, pause))
+
+    async def head_file(self, target: FileTarget, caller: Caller) -> FoundFile | Moved:
+        """HEAD of the very file with the caller's own token, redirects followed only within the origin.
+
+        Raises OriginRefused, OriginAway, OriginLied."""
+        url, commit = self._file_url(target), None
+        for _ in range(HEAD_HOPS + 1):
+            async with self._ways.line.ask("HEAD", url, caller, Plane.FILES) as answer:
+                read = read_file_head(answer.head, url, target, self._ways.rules, commit)
+            if not isinstance(read, LookAt):
+                return read
+            url, commit = read.url, read.commit
+        raise OriginLied(f"the origin redirects a file more than {HEAD_HOPS} times")
+
+    async def call(
+        self,
+        method: str,
+        raw_target: str,
+        caller: Caller,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | None = None,
+    ) -> OriginReply:
+        """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
+
+        Of `headers` only Accept and Content-Type are sent. Any status but 408, 429 and 5xx is returned.
+        Raises MalformedTarget, OriginAway, OriginLied (too large, encoded, endless)."""
+        url = self._url(RawTarget.read(raw_target).text)
+        asked = self._ways.line.ask(method, url, caller, Plane.API, fields=headers, body=body)
+        try:
+            async with asked as answer, asyncio.timeout(_CALL_SILENCES * self._config.read_timeout):
+                if answer.head.is_encoded:
+                    raise OriginLied("the origin encoded its answer, which we asked it not to do")
+                content = await answer.whole(LARGEST_REPLY)
+        except TimeoutError:
+            raise OriginUnreachable("the origin did not finish its answer in time") from None
+        return OriginReply(answer.head.status, _passed_on(answer.head), content)
+
+    def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> HubSource:
+        """The bytes of a file at a commit, fetched with the caller's token. Asks nothing yet."""
+        assert target.revision.is_commit, "a source is of a file at a commit"
+        return HubSource(self._ways, self._file_url(target), facts, caller)
+
+    def _file_url(self, target: FileTarget) -> URL:
+        return self._url(paths.render(ResolveFile(target)))
+
+    def _url(self, raw_target: str) -> URL:
+        if not raw_target.startswith("/"):
+            raise MalformedTarget("the target is no path")
+        return URL(self._base + raw_target, encoded=True)
+
+
+def _passed_on(head: Head) -> tuple[tuple[str, str], ...]:
+    """The fields of an answer that are meant for who asked."""
+    named = {name.strip().lower() for name in (head.first("connection") or "").split(",")}
+    return tuple((name, value) for name, value in head.fields if name not in _HOP_BY_HOP and name not in named)

@@ -1,0 +1,39 @@
+"""What an origin gets to see in a request: an allow-list, built here, never copied from a client.
+
+Home: the caller's own token, our name, and the few fields that shape the answer. Abroad: no credential and nothing of
+ours but the range (I8).
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from proxy.core.caller import Caller
+
+Fields = tuple[tuple[str, str], ...]
+
+
+def _version() -> str:
+    try:
+        return version("penstock")
+    except PackageNotFoundError:
+        return "0"
+
+
+USER_AGENT: Final = f"penstock/{_version()}"
+_ALWAYS: Final = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"))
+_MAY_PASS: Final = frozenset({"accept", "content-type"})
+
+
+def home_fields(caller: Caller, fields: Fields = ()) -> Fields:
+    """The fields of a request to the origin itself; of `fields` only Accept and Content-Type go along."""
+    token = caller.token
+    bearer = () if token is None else (("Authorization", f"Bearer {token.reveal()}"),)
+    passed = tuple((name, value) for name, value in fields if name.lower() in _MAY_PASS)
+    return (*_ALWAYS, ("Via", "1.1 penstock"), *bearer, *passed)
+
+
+def abroad_fields() -> Fields:
+    """The fields of a request to a host the origin sent us to."""
+    return _ALWAYS

@@ -1,0 +1,64 @@
+"""The head of an answer, as a value: status and fields, readable without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.errors import OriginLied
+
+_LONGEST_LENGTH: Final = 18
+"""Digits: no length beyond 10^18 is meant seriously, and none shorter overflows anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status (100 to 599) and fields; names are lower-case, values as they came."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        if not 100 <= self.status <= 599:
+            raise OriginLied(f"the origin answered with status {self.status}, which does not exist")
+
+    @classmethod
+    def of(cls, status: int, fields: Iterable[tuple[str, str]]) -> Head:
+        return cls(status, tuple((name.lower(), value) for name, value in fields))
+
+    def first(self, name: str) -> str | None:
+        """The first value of the field; for those that decide nothing."""
+        return next((value for key, value in self.fields if key == name), None)
+
+    def one(self, name: str) -> str | None:
+        """The value of a field that decides something. Raises OriginLied when it is there twice with two values."""
+        values = {value.strip() for key, value in self.fields if key == name}
+        if len(values) > 1:
+            raise OriginLied(f"the origin's answer has two different {name} fields")
+        return values.pop() if values else None
+
+    def length(self, name: str = "content-length") -> int | None:
+        """The value of a field that is a number of bytes. Raises OriginLied when it is none."""
+        text = self.one(name)
+        if text is None:
+            return None
+        if not text.isascii() or not text.isdecimal() or len(text) > _LONGEST_LENGTH:
+            raise OriginLied(f"the origin's {name} is no number of bytes")
+        return int(text)
+
+    def strong_tag(self, name: str = "etag") -> str | None:
+        """The opaque tag of a strong validator, without its quotes. Raises OriginLied when it is weak or no tag."""
+        text = self.one(name)
+        if text is None:
+            return None
+        if text.startswith("W/"):
+            raise OriginLied(f"the origin's {name} is weak: it does not vouch for bytes")
+        if len(text) < 3 or text[0] != '"' or text[-1] != '"' or '"' in text[1:-1]:
+            raise OriginLied(f"the origin's {name} is no quoted validator")
+        return text[1:-1]
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the body is not the bytes themselves: we ask for identity, so this is a fault."""
+        return (self.one("content-encoding") or "identity").lower() != "identity"

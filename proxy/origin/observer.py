@@ -1,0 +1,49 @@
+"""What the origin room tells whoever counts. Sums only: no address, repo or caller is ever handed over."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+
+class HostClass(Enum):
+    """Whom a request went to: the configured origin, or a host it sent us to. The metric label `host`."""
+
+    HUB = "hub"
+    CDN = "cdn"
+
+
+class OriginObserver(Protocol):
+    """Called on the loop thread; must return at once."""
+
+    def request(self, host_class: str, code: int, seconds: float) -> None:
+        """One request to a `HostClass` value was answered with status `code` (0: not at all) after `seconds`."""
+        ...
+
+    def bytes(self, count: int) -> None:
+        """`count` body bytes arrived. Sum: all calls together are what crossed the uplink as bodies."""
+        ...
+
+    def rate_limit_remaining(self, count: int) -> None:
+        """The origin says that `count` requests are left in its present window."""
+        ...
+
+    def breaker(self, state: str) -> None:
+        """The breaker went to a `BreakerState` value."""
+        ...
+
+
+class Unobserved:
+    """Counts nothing."""
+
+    def request(self, host_class: str, code: int, seconds: float) -> None:
+        pass
+
+    def bytes(self, count: int) -> None:
+        pass
+
+    def rate_limit_remaining(self, count: int) -> None:
+        pass
+
+    def breaker(self, state: str) -> None:
+        pass
