@@ -20,7 +20,7 @@ async def download(source: Source, span: Span, writer: ChunkWriter, arrived: Cal
     """Fetch `span` and write it. Reading goes on while a batch is being written; the first bytes are written alone, at
     once, so that they reach the readers without waiting for more.
 
-    `arrived` is told of every piece. Raises what `source.read` and `writer.write` raise; what was written stays written.
+    `arrived` is told of every piece. Raises what `source.read` and `writer.write` raise; what is written stays.
     """
     held: list[bytes] = []
     size = 0

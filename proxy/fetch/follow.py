@@ -65,6 +65,7 @@ class BlobReading:
         self._place: _Place | None = None
         self._stack = AsyncExitStack()
         self.verified = blob.sealed
+        self.position = span.start
         self.cache = CacheOutcome.MISS if self._absent else CacheOutcome.HIT
 
     async def aclose(self) -> None:
@@ -79,16 +80,20 @@ class BlobReading:
             await self._wait(self._span.start)
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        position = self._span.start
-        while position < self._span.stop:
-            extent = await self._extent(position)
+        while self.position < self._span.stop:
+            extent = await self._extent(self.position)
             if extent is None:
-                await self._wait(position)
+                await self._wait(self.position)
                 continue
             yield FilePiece(extent.fd, extent.offset, extent.length, extent.disk, self._source_of(extent))
-            position += extent.length
+            self.position += extent.length
             if self._place is not None:
-                self._place.follower.moved(position)
+                self._place.follower.moved(self.position)
+
+    @property
+    def proves(self) -> bool:
+        """Whether the end of this body waits for the digest."""
+        return self._seal
 
     def _held_back(self) -> int:
         """The offset from which bytes wait for the seal."""

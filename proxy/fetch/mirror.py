@@ -17,13 +17,13 @@ from proxy.hub.targets import RepoListing
 from .coordinator import CacheOutcome, Elsewhere, Located, Metadata, Reading
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
-from .follow import BlobReading, follow
+from .follow import follow
 from .listings import Listings
 from .locate import Freshness, Locator, Rights
 from .node import OncePerNode
 from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Source
 from .readahead import ReadAhead
-from .relay import relay
+from .relay import RelayedEnd, relay
 from .small import SmallFiles
 
 
@@ -87,7 +87,7 @@ class Mirror:
         return self._large(located, span, source)
 
     @asynccontextmanager
-    async def _large(self, located: Located, span: Span, source: Source) -> AsyncIterator[BlobReading]:
+    async def _large(self, located: Located, span: Span, source: Source) -> AsyncIterator[RelayedEnd]:
         record = located.facts.record(located.target.repo)
         wanted = span.aligned(CHUNK, record.size)
         joined = self.flights.is_under_way(record.key)
@@ -108,7 +108,7 @@ class Mirror:
             if blob.missing(ahead):
                 async with self.flights.board(record, source, Span(0, 0), needs_seal=False) as (flight, _):
                     flight.read_ahead(ahead)
-            yield reading
+            yield RelayedEnd(reading, record, span, source)
 
     @contextmanager
     def _waiter(self) -> Iterator[None]:

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from proxy.core.blob import BlobRecord
-from proxy.core.errors import DigestMismatch, OriginUnreachable
+from proxy.core.errors import DigestMismatch, NoDisk, OriginUnreachable
 from proxy.core.spans import Span, whole
 
 from .coordinator import CacheOutcome
+from .follow import BlobReading
 from .ports import Source
 from .reading import ByteSource, MemoryPiece, Piece
 
@@ -48,6 +49,34 @@ class RelayReading:
             if hasher.hexdigest() != digest.hex:
                 raise DigestMismatch("the bytes that the origin sent are not those it announced")
         yield MemoryPiece(held, ByteSource.RELAY)
+
+
+class RelayedEnd:
+    """A reading of a stored blob that goes on by relay when the disks give up in the middle.
+
+    A body that was to be proven before its end is broken off instead: its beginning can no longer be hashed along. The
+    client resumes with a range.
+    """
+
+    def __init__(self, reading: BlobReading, record: BlobRecord, span: Span, source: Source) -> None:
+        self._reading = reading
+        self._record = record
+        self._span = span
+        self._source = source
+        self.cache = reading.cache
+        self.verified = reading.verified
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        try:
+            async for piece in self._reading.pieces():
+                yield piece
+            return
+        except NoDisk:
+            if self._reading.proves:
+                raise
+        async with relay(self._record, Span(self._reading.position, self._span.stop), self._source) as rest:
+            async for piece in rest.pieces():
+                yield piece
 
 
 @asynccontextmanager
