@@ -16,7 +16,7 @@ class Takes(Enum):
     """What a parameter takes."""
 
     FLAG = auto()
-    """1, true, 0 or false; said once."""
+    """1, true, 0 or false; said once. False is the default and means the same as nothing."""
     TEXT = auto()
     """Anything, said once."""
     NAMES = auto()
@@ -35,7 +35,8 @@ TREE: Final[Parameters] = {
 REFS: Final[Parameters] = {"include_prs": Takes.FLAG}
 COMMITS: Final[Parameters] = {"p": Takes.TEXT, "limit": Takes.TEXT, "expand[]": Takes.NAMES}
 
-_FLAGS: Final = {"1": "true", "true": "true", "0": "false", "false": "false"}
+_TRUE: Final = frozenset({"1", "true"})
+_FALSE: Final = frozenset({"0", "false"})
 
 
 def pairs(raw_query: str) -> list[tuple[str, str]]:
@@ -48,7 +49,8 @@ def pairs(raw_query: str) -> list[tuple[str, str]]:
 
 
 def normalise(raw_query: str, known: Parameters) -> Query | None:
-    """The query as `known` parameters, sorted, flags spelt out; None when it says anything else, or says it twice.
+    """The query as `known` parameters, sorted, raised flags as "true", others left out; None when it says anything
+    else, or says it twice.
 
     Raises MalformedTarget when it cannot be decoded.
     """
@@ -58,9 +60,10 @@ def normalise(raw_query: str, known: Parameters) -> Query | None:
     counts = Counter(name for name, _ in said)
     if any(count > 1 and known[name] is not Takes.NAMES for name, count in counts.items()):
         return None
-    folded = {(name, _fold(value, known[name])) for name, value in said}
-    complete = [(name, value) for name, value in folded if value is not None]
-    return tuple(sorted(complete)) if len(complete) == len(folded) else None
+    flags = [value for name, value in said if known[name] is Takes.FLAG]
+    if not _TRUE.union(_FALSE).issuperset(flags):
+        return None
+    return tuple(sorted({pair for name, value in said if (pair := _folded(name, value, known[name]))}))
 
 
 def render(query: Query) -> str:
@@ -70,5 +73,7 @@ def render(query: Query) -> str:
     return "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
 
 
-def _fold(value: str, takes: Takes) -> str | None:
-    return _FLAGS.get(value) if takes is Takes.FLAG else value
+def _folded(name: str, value: str, takes: Takes) -> tuple[str, str] | None:
+    if takes is not Takes.FLAG:
+        return name, value
+    return (name, "true") if value in _TRUE else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .names import FileTarget, RepoId, Revision
 
 Query = tuple[tuple[str, str], ...]
-"""Decoded name-value pairs: known names only, sorted, booleans as "true" and "false"."""
+"""Decoded name-value pairs: known names only, sorted; a flag that is set is "true", one that is not is left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+"""Header fields of the Hub: what of its answers may be passed on, and what it must not be asked.
+
+Names are lower-case throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from . import links
+
+Fields = tuple[tuple[str, str], ...]
+
+_XET_MEDIA: Final = "application/vnd.xet-fileinfo"
+_PASSED_BACK: Final = frozenset(
+    {
+        "content-language",
+        "content-type",
+        "last-modified",
+        "link",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "www-authenticate",
+        "x-error-code",
+        "x-error-message",
+        "x-hf-warning",
+        "x-repo-commit",
+        "x-total-count",
+    }
+)
+
+
+def passed_back(headers: Iterable[tuple[str, str]]) -> Fields:
+    """Of an answer of the API (names lower-case): the fields that may reach the client, Xet stripped.
+
+    Its ETag is not among them: that belonged to the body as it was before Xet hints were taken out."""
+    kept = ((name, value) for name, value in headers if name in _PASSED_BACK)
+    return without_xet(kept)
+
+
+def without_xet(headers: Iterable[tuple[str, str]]) -> Fields:
+    """`headers` (names lower-case) without X-Xet-* and without Xet relations in Link."""
+    kept: list[tuple[str, str]] = []
+    for name, value in headers:
+        if name.startswith("x-xet-"):
+            continue
+        rest = links.without_xet(value) if name == "link" else value
+        if rest is not None:
+            kept.append((name, rest))
+    return tuple(kept)
+
+
+def strip_accept(accept: str) -> str:
+    """The Accept field without the Xet description of a file, which would be answered in the file's place."""
+    kept = [item.strip() for item in accept.split(",") if not item.strip().lower().startswith(_XET_MEDIA)]
+    return ", ".join(filter(None, kept)) or "*/*"
