@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable
 
 from . import faults
-from .messages import Answer, Asked, json_answer, redirect
+from .messages import Answer, Asked, Headers, json_answer, redirect
 from .site import UrlTerms
 
 Acts = tuple[faults.Act, ...]
@@ -56,16 +56,18 @@ def _bent(answer: Answer, act: faults.Act) -> Answer:
         case faults.ChangeContent() if not act.keep_etag:
             return _retagged(answer, lambda digits: ("c0ffee" * 11)[:digits])
         case faults.SetHeaders():
-            kept = {name: value for name, value in answer.headers.items() if name not in act.headers}
-            return Answer(
-                answer.status, kept | {name: value for name, value in act.headers.items() if value}, answer.body
-            )
+            return _with_headers_set(answer, {name.lower(): value for name, value in act.headers.items()})
         case faults.Chunked():
             return answer.without_header("content-length")
         case faults.Gzip():
             return answer.without_header("content-length").with_headers({"content-encoding": "gzip"})
         case _:
             return answer
+
+
+def _with_headers_set(answer: Answer, wanted: Headers) -> Answer:
+    kept = {name: value for name, value in answer.headers.items() if name not in wanted}
+    return Answer(answer.status, kept | {name: value for name, value in wanted.items() if value}, answer.body)
 
 
 def _failure(act: faults.Fail) -> Answer:

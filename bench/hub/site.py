@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -50,8 +50,8 @@ class Signer:
             "response-content-disposition": f"inline; filename*=UTF-8''{quote(filename)}",
             "x-id": "GetObject",
         }
-        query = urlencode(parameters, quote_via=quote)
-        return f"{base}{path}?{query}&X-Amz-Signature={self._signature(path, query)}"
+        signed = {**parameters, "X-Amz-Signature": self._signature(path, parameters)}
+        return f"{base}{path}?{urlencode(signed, quote_via=quote)}"
 
     def expire_all(self) -> None:
         """Every address minted so far stops working."""
@@ -60,10 +60,10 @@ class Signer:
     def open(self, raw_path: str) -> Blob:
         """The blob behind an address; counts one use. Raises Refused."""
         path, _, query = raw_path.partition("?")
-        signed, _, signature = query.rpartition("&X-Amz-Signature=")
-        if not hmac.compare_digest(signature.encode(), self._signature(path, signed).encode()):
+        parameters = dict(parse_qsl(query, keep_blank_values=True))
+        signature = parameters.pop("X-Amz-Signature", "")
+        if not hmac.compare_digest(signature.encode(), self._signature(path, parameters).encode()):
             raise Refused("SignatureDoesNotMatch")
-        parameters = dict(parse_qsl(signed, keep_blank_values=True))
         if int(parameters["X-Synthetic-Serial"].partition("-")[0]) < self._epoch:
             raise Refused("Request has expired")
         if self._clock() >= float(parameters["X-Amz-Date"]) + float(parameters["X-Amz-Expires"]):
@@ -79,8 +79,10 @@ class Signer:
             raise Refused("Request has expired")
         self._uses[signature] = used + 1
 
-    def _signature(self, path: str, query: str) -> str:
-        return hmac.new(self._secret, f"{path}?{query}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, path: str, parameters: Mapping[str, str]) -> str:
+        """Over the decoded parameters, as S3 does: a client may quote them anew."""
+        canonical = f"{path}?{urlencode(sorted(parameters.items()))}"
+        return hmac.new(self._secret, canonical.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,5 +143,5 @@ class World:
 
     def _in_right_case(self, kind: RepoKind, repo_id: str) -> str:
         folded = repo_id.lower()
-        known = (known_id for known_kind, known_id in self._repos if known_kind is kind)
+        known = (known_id for known_kind, known_id in (*self._repos, *self._renamed) if known_kind is kind)
         return next((known_id for known_id in known if known_id.lower() == folded), repo_id)
