@@ -10,12 +10,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from proxy.core.sizes import GIB, KIB, MIB, parse_duration, parse_size
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
+
+def _size(value: object) -> int:
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return parse_size(value)
+    raise ValueError(f"{value!r} is not a size; write it like 500GiB, 1.5TB or 4096")
+
+
+def _duration(value: object) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return parse_duration(value)
+    raise ValueError(f"{value!r} is not a duration; write it like 250ms, 30s, 5m or 1h")
+
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 
 
 def knob(default: Any, description: str, *, reload: bool = False, **constraints: Any) -> Any:
@@ -60,6 +73,17 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _anchored(path: Path) -> Path:
+    """`~` resolved, and absolute: workers and messages must not depend on the current folder."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}; write the path out") from error
+
+
+AnchoredPath = Annotated[Path, AfterValidator(_anchored)]
+
+
 class ServerSection(Section):
     """What the node listens on."""
 
@@ -69,9 +93,9 @@ class ServerSection(Section):
     external_url: str | None = knob(
         None, "The address clients use, for absolute links; from the Host header of the request when not set."
     )
-    ready_file: Path | None = knob(None, "Write a JSON file with addresses and pids here once the node serves.")
-    tls_certificate: Path | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
-    tls_key: Path | None = knob(None, "PEM private key of tls_certificate.")
+    ready_file: AnchoredPath | None = knob(None, "Write a JSON file with addresses and pids here once the node serves.")
+    tls_certificate: AnchoredPath | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
+    tls_key: AnchoredPath | None = knob(None, "PEM private key of tls_certificate.")
     drain_delay: Duration = knob("0s", "After SIGTERM: be unready this long before the port closes (load balancers).")
     drain_timeout: Duration = knob("300s", "After SIGTERM: let downloads under way finish for at most this long.")
 
@@ -131,7 +155,7 @@ class OriginSection(Section):
 class Disk(Section):
     """One disk of the cache."""
 
-    path: Path = knob(..., "A folder on that disk; made if it does not exist.")
+    path: AnchoredPath = knob(..., "A folder on that disk; made if it does not exist.")
     size: Size | None = knob(None, "Most bytes to keep there; 90 % of what is free at start when not set.")
 
 
@@ -147,8 +171,14 @@ DiskSpec = Annotated[Disk, BeforeValidator(_disk)]
 
 
 def default_cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/penstock`, else `~/.cache/penstock`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penstock"
+    """`$XDG_CACHE_HOME/penstock`, else `~/.cache/penstock`; `/var/cache/penstock` for a user without a home."""
+    folder = os.environ.get("XDG_CACHE_HOME")
+    if folder:
+        return Path(folder) / "penstock"
+    try:
+        return Path.home() / ".cache" / "penstock"
+    except RuntimeError:
+        return Path("/var/cache/penstock")
 
 
 def _default_disks() -> tuple[Disk, ...]:
@@ -164,7 +194,7 @@ class StoreSection(Section):
         json_schema_extra={"reload": False},
         min_length=1,
     )
-    state: Path | None = knob(
+    state: AnchoredPath | None = knob(
         None, "Folder of the catalogue (small, rebuildable); next to the first disk when not set."
     )
     soft_limit: float = knob(0.95, "Evict down to this share of a disk's size.", gt=0.1, le=1.0)
@@ -205,7 +235,13 @@ class LogSection(Section):
     """What is written, and where."""
 
     level: Literal["debug", "info", "warning", "error"] = knob("info", "Least severity of the event log.", reload=True)
+    form: Literal["text", "json"] = knob("text", "How the event log is written to standard error.")
     access: str = knob("-", "File of the access log (JSON lines); - is standard output, empty is none.")
+    client: Literal["pseudonym", "network", "full", "none"] = knob(
+        "pseudonym",
+        "How the access log names a client: a pseudonym that changes every day (and at a restart), its network "
+        "(/24 or /48), its full address, or not at all.",
+    )
 
 
 class Config(Section):

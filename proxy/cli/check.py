@@ -1,0 +1,37 @@
+"""`penstock check`: would it serve?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from proxy.service.preflight import hints, obstacles
+
+from .codes import Exit
+from .flags import configuration_flags
+from .serve import configuration_or_exit
+from .talk import fail, hint, say
+
+
+@click.command(
+    help="""Look for every mistake in the configuration, and for what stands in its way on this machine.
+
+    \b
+    Examples:
+      penstock check
+      penstock check --config /etc/penstock.toml
+      penstock check --disk /data/a=2TB && systemctl reload penstock
+
+    Nothing is started or made. Exit code 0 when it would serve, else 1.
+    """
+)
+@configuration_flags
+def check(config_file: Path | None, **arguments: Any) -> None:
+    config = configuration_or_exit(config_file, arguments, Exit.FAILURE)
+    if found := obstacles(config):
+        fail(Exit.FAILURE, "the configuration is right, but this machine cannot serve it", found)
+    for text in hints(config):
+        hint(text)
+    say("the configuration is right", "green")

@@ -1,0 +1,104 @@
+"""`penstock config`: what is set, where it was set, and a file to set it in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proxy.config.knobs import knobs
+from proxy.config.load import Loaded
+from proxy.config.reference import reference, spelled
+from proxy.config.reload import value_of
+
+from .codes import Exit
+from .flags import file_flag, loaded
+from .serve import configuration_or_exit
+from .talk import fail, put, say
+
+
+@click.group()
+def config() -> None:
+    """Show the settings in force, or write a file of all of them.
+
+    \b
+    Examples:
+      penstock config show --origin
+      penstock config show --json | jq .store
+      penstock config init penstock.toml
+    """
+
+
+@config.command(
+    help="""Print every setting as file and environment make it.
+
+    \b
+    Examples:
+      penstock config show
+      penstock config show --origin
+      PENSTOCK_SERVER__WORKERS=4 penstock config show --origin --config /etc/penstock.toml
+    """
+)
+@file_flag
+@click.option("--origin", "with_origins", is_flag=True, help="Say where each value comes from.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(config_file: Path | None, with_origins: bool, as_json: bool) -> None:
+    configuration_or_exit(config_file, {})
+    found = loaded(config_file, {})
+    if as_json:
+        put(orjson.dumps(_document(found, with_origins), option=orjson.OPT_INDENT_2).decode())
+    elif with_origins:
+        _table(found)
+    else:
+        put(reference(found.config, comments=False))
+
+
+@config.command(
+    help="""Write a commented file with every setting at its default (to standard output without PATH).
+
+    \b
+    Examples:
+      penstock config init
+      penstock config init /etc/penstock.toml
+    """
+)
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+def init(path: Path | None) -> None:
+    if path is None:
+        put(reference())
+        return
+    try:
+        # Exclusively: a file that took somebody an hour must not be lost to a slip.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        fail(Exit.CONFLICT, f"{path} exists and is left as it is", then=[f"penstock config init {path}.new"])
+    except OSError as error:
+        fail(Exit.FAILURE, f"cannot write {path}", [str(error)])
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(reference())
+    say(f"written: {path}; start with: penstock serve --config {path}")
+
+
+def _document(found: Loaded, with_origins: bool) -> dict[str, dict[str, Any]]:
+    values = found.config.model_dump(mode="json")
+    if not with_origins:
+        return values
+    return {
+        section: {key: {"value": value, "origin": found.origins[f"{section}.{key}"]} for key, value in table.items()}
+        for section, table in values.items()
+    }
+
+
+def _table(found: Loaded) -> None:
+    table = Table("setting", "value", "origin", box=None, pad_edge=False)
+    for name in knobs():
+        origin = found.origins[name]
+        style = "dim" if origin == "default" else ""
+        table.add_row(Text(name), Text(spelled(value_of(found.config, name))), Text(origin), style=style)
+    Console(highlight=False, soft_wrap=True).print(table)

@@ -1,0 +1,37 @@
+"""The command `penstock`."""
+
+from __future__ import annotations
+
+import click
+
+from .check import check
+from .config import config
+from .serve import serve
+from .version import version
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="""A mirror of the Hugging Face Hub that caches what it delivers and streams while it fills.
+
+    \b
+    Examples:
+      penstock serve                                    run the mirror on 127.0.0.1:8080
+      export HF_ENDPOINT=http://127.0.0.1:8080          let a client use it
+      penstock check --config /etc/penstock.toml        find every mistake before a restart
+      penstock config init penstock.toml                write all settings to a file
+
+    \b
+    Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 unhealthy, 5 conflict.
+    Every setting is a flag, a variable (PENSTOCK_SECTION__KEY) or a line of a TOML file, the flag being the strongest.
+    """,
+)
+def main() -> None:
+    pass
+
+
+for command in (serve, check, config, version):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main(prog_name="penstock")

@@ -1,0 +1,117 @@
+"""`penstock serve`: run the mirror."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+
+import proxy
+from proxy.config.load import Loaded
+from proxy.config.schema import Config
+from proxy.core.clock import SystemClock
+from proxy.core.errors import ConfigError, PenstockError
+from proxy.core.sizes import format_size
+from proxy.service.launch import ASSEMBLY, launch
+from proxy.service.preflight import hints, obstacles
+from proxy.service.ready import Standing
+from proxy.service.sockets import PortRefused, PortTaken
+from proxy.service.solo import Run
+from proxy.telemetry.events import event_log
+
+from .codes import Exit
+from .flags import configuration_flags, loaded
+from .talk import fail, hint, say
+
+
+@click.command(
+    help="""Run the mirror until it is told to stop.
+
+    \b
+    Examples:
+      penstock serve
+      penstock serve --listen 0.0.0.0:8080 --disk /data/a=2TB --disk /data/b=2TB --workers 4
+      penstock serve --config /etc/penstock.toml --log-form json
+
+    Then, on a client:
+
+    \b
+      export HF_ENDPOINT=http://127.0.0.1:8080
+      hf download sentence-transformers/all-MiniLM-L6-v2
+
+    SIGTERM (or Ctrl-C) stops politely, a second one at once; SIGHUP reloads the settings that may change in flight and
+    reopens the access log.
+    """
+)
+@configuration_flags
+@click.option("--assembly", default=ASSEMBLY, hidden=True)
+def serve(config_file: Path | None, assembly: str, **arguments: Any) -> None:
+    def read() -> Loaded:
+        return loaded(config_file, arguments)
+
+    config = configuration_or_exit(config_file, arguments)
+    if found := obstacles(config):
+        fail(Exit.FAILURE, "this machine cannot serve that configuration", found, then=["penstock check"])
+    for text in hints(config):
+        hint(text)
+    run = Run(config, read, lambda standing: announce(config, standing), SystemClock())
+    with event_log(config.log.level, config.log.form):
+        _run(run, assembly)
+
+
+def configuration_or_exit(config_file: Path | None, arguments: dict[str, Any], code: Exit = Exit.USAGE) -> Config:
+    """The configuration, or every mistake in it on standard error and out."""
+    try:
+        return loaded(config_file, arguments).config
+    except ConfigError as error:
+        count = len(error.mistakes)
+        what = "the configuration has a mistake" if count == 1 else f"the configuration has {count} mistakes"
+        fail(code, what, error.mistakes, then=["penstock config show --origin", "penstock serve --help"])
+
+
+def _run(run: Run, assembly: str) -> None:
+    try:
+        launch(run, assembly)
+    except PortTaken as error:
+        another = f"penstock serve {error.flag} {error.address.host}:0"
+        fail(
+            Exit.CONFLICT,
+            str(error),
+            ["perhaps another penstock: two cannot share a port"],
+            then=[f"ss -ltnp 'sport = :{error.address.port}'      (who has it)", f"{another}      (any free port)"],
+        )
+    except PortRefused as error:
+        fail(Exit.FAILURE, str(error), then=[f"penstock serve {error.flag} 127.0.0.1:0"])
+    except (PenstockError, OSError) as error:
+        fail(Exit.FAILURE, "the node cannot start", [str(error)], then=["penstock check"])
+
+
+def announce(config: Config, standing: Standing) -> None:
+    """Tell the person at the terminal where everything is."""
+    say(f"penstock {proxy.__version__} serves", "bold green")
+    say(f"  clients   {_scheme(config)}://{standing.data}")
+    say(f"  admin     http://{standing.admin}/metrics")
+    say(f"  origin    {config.origin.url}")
+    for disk in config.store.disks:
+        say(f"  disk      {disk.path} ({'sized by what is free' if disk.size is None else format_size(disk.size)})")
+    if standing.workers:
+        say(f"  workers   {len(standing.workers)}")
+    say()
+    say(f"  export HF_ENDPOINT={endpoint(config, standing)}", "bold")
+    say()
+
+
+def endpoint(config: Config, standing: Standing) -> str:
+    """What a client sets HF_ENDPOINT to."""
+    if config.server.external_url is not None:
+        return config.server.external_url
+    address = standing.data
+    if address.host in ("0.0.0.0", "::"):
+        return f"{_scheme(config)}://{socket.gethostname()}:{address.port}"
+    return f"{_scheme(config)}://{address}"
+
+
+def _scheme(config: Config) -> str:
+    return "http" if config.server.tls_certificate is None else "https"

@@ -1,0 +1,152 @@
+"""The configuration of this run: defaults < file < environment < flags; every mistake at once, every origin kept."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from proxy.core.errors import ConfigError
+
+from .knobs import knobs, sections
+from .schema import Config
+from .sources import CONFIG_VARIABLE, Given, Source, read_environment, read_file, read_flags
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration. `origins` has every knob: `default`, `file PATH:LINE`, `env NAME` or `flag --x`."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+) -> Loaded:
+    """Read all sources; `file` defaults to $PENSTOCK_CONFIG, `environment` to this process' own.
+
+    `flags` is `{"section.key": ("--flag", value)}`. Raises ConfigError with every mistake of every source.
+    """
+    environment = os.environ if environment is None else environment
+    if file is None and environment.get(CONFIG_VARIABLE):
+        file = Path(environment[CONFIG_VARIABLE])
+    sources = [
+        read_file(file) if file is not None else Source(),
+        read_environment(environment),
+        read_flags(flags or {}),
+    ]
+    return settle(sources)
+
+
+def settle(sources: list[Source]) -> Loaded:
+    """The configuration that `sources` (weakest first) make together. Pure. Raises ConfigError."""
+    mistakes = [mistake for source in sources for mistake in source.mistakes]
+    given = [item for source in sources for item in source.given]
+    mistakes += [_unknown(item) for item in given if item.name not in knobs()]
+    chosen = {item.name: item for item in given if item.name in knobs()}
+    try:
+        config = Config.model_validate(_nested(chosen))
+    except ValidationError as error:
+        mistakes += _described(error, chosen)
+    else:
+        mistakes += _contradictions(config, chosen)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Loaded(config, {name: chosen[name].place if name in chosen else "default" for name in knobs()})
+
+
+def _nested(chosen: dict[str, Given]) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for name, item in chosen.items():
+        section, _, key = name.partition(".")
+        tables.setdefault(section, {})[key] = item.value
+    return tables
+
+
+def _unknown(item: Given) -> str:
+    kind, _, where = item.place.partition(" ")
+    as_written = where if kind == "env" else item.name
+    near = _nearest(item.name)
+    if near is None:
+        return f"{as_written} ({item.place}): there is no such key; list them all with: penstock config show"
+    meant = knobs()[near].variable if kind == "env" and near in knobs() else near
+    return f"{as_written} ({item.place}): there is no such key; did you mean {meant}?"
+
+
+def _nearest(name: str) -> str | None:
+    section, dot, key = name.partition(".")
+    if not dot:
+        # A key outside every section, or a section misspelt altogether.
+        if name in sections():
+            return f"[{name}]"
+        under = [knob for knob in knobs() if knob.partition(".")[2] == name]
+        return under[0] if under else _close(name, [*knobs(), *(knob.replace(".", "_") for knob in knobs())])
+    if section in sections():
+        inside = _close(key, [knob.key for knob in knobs().values() if knob.section == section])
+        if inside is not None:
+            return f"{section}.{inside}"
+    elsewhere = [knob for knob in knobs() if knob.partition(".")[2] == key]
+    return elsewhere[0] if len(elsewhere) == 1 else _close(name, list(knobs()))
+
+
+def _close(word: str, possible: list[str]) -> str | None:
+    found = difflib.get_close_matches(word, possible, n=1, cutoff=0.6)
+    if not found:
+        return None
+    return next((knob for knob in knobs() if knob.replace(".", "_") == found[0]), found[0])
+
+
+def _described(error: ValidationError, chosen: dict[str, Given]) -> list[str]:
+    """One sentence for each thing pydantic found: which value, from where, why not, what would be right."""
+    found = error.errors(include_url=False)
+    inner = {tuple(item["loc"])[:2] for item in found if len(item["loc"]) > 2}
+    return [
+        _sentence(tuple(item["loc"]), item["msg"], chosen)
+        for item in found
+        # A list whose items are wrong is also reported as too short: the items tell enough.
+        if not (item["type"] == "too_short" and tuple(item["loc"]) in inner)
+    ]
+
+
+def _sentence(loc: tuple[int | str, ...], message: str, chosen: dict[str, Given]) -> str:
+    reason = message.removeprefix("Value error, ").replace("Input should be", "should be")
+    name = ".".join(str(part) for part in loc[:2])
+    item = chosen.get(name)
+    if item is None:
+        places = [given.place for other, given in chosen.items() if other.startswith(f"{name}.")]
+        return f"{name} ({', '.join(places)}): {reason}" if places else f"{name}: {reason}"
+    inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[2:])
+    default = knobs()[name].default
+    remedy = "" if default is None or knobs()[name].many else f" (the default is {default})"
+    return f"{name}{inner} = {_shown(item.value)} ({item.place}): {reason}{remedy}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _contradictions(config: Config, chosen: dict[str, Given]) -> list[str]:
+    """What is wrong between values that are right by themselves."""
+    found = []
+    server = config.server
+    if server.listen == server.admin and server.listen.port:
+        places = [chosen[name].place for name in ("server.listen", "server.admin") if name in chosen]
+        found.append(
+            f"server.listen and server.admin ({', '.join(places)}): both are {server.listen}; "
+            "clients and the admin API never share a port, give one of them another"
+        )
+    paths = [str(disk.path.expanduser().absolute()) for disk in config.store.disks]
+    for path in sorted({path for path in paths if paths.count(path) > 1}):
+        place = chosen["store.disks"].place if "store.disks" in chosen else "default"
+        found.append(f"store.disks ({place}): {path} is named twice; name each disk once")
+    return found

@@ -1,0 +1,81 @@
+"""The configuration as a file: every section and key with its reason, at its default or as it is in force."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from .knobs import Knob, knobs, sections
+from .reload import value_of
+from .schema import Address, Config, Disk
+
+_HEAD: Final = """\
+# Penstock: every setting, its reason and its default.
+#
+# Take the `#` from the front of a setting to change it. The variable PENSTOCK_SECTION__KEY and the flags of
+# `penstock serve` set the same: a flag wins over a variable, a variable over this file, this file over the default.
+# Sizes are written like 500GiB or 1.5TB, durations like 250ms, 30s, 5m, 7d.
+# Settings marked [reload] are taken over on SIGHUP, the others at the next start.
+"""
+
+
+def reference(config: Config | None = None, *, comments: bool = True) -> str:
+    """The TOML text of `config`, or of the defaults, each line commented out; `comments` says whether with reasons."""
+    parts = [_HEAD] if comments else []
+    for section, purpose in sections().items():
+        parts.append("\n".join(_section(section, purpose, config, comments=comments)))
+    return "\n".join(parts)
+
+
+def _section(section: str, purpose: str, config: Config | None, *, comments: bool) -> list[str]:
+    lines = [f"# {purpose}"] if comments else []
+    lines.append(f"[{section}]")
+    for knob in knobs().values():
+        if knob.section == section:
+            lines += _lines(knob, config, comments=comments)
+    return [*lines, ""]
+
+
+def _lines(knob: Knob, config: Config | None, *, comments: bool) -> list[str]:
+    reason = knob.description + (" [reload]" if knob.reload else "")
+    lines = [f"# {line}" for line in textwrap.wrap(reason, 110)] if comments else []
+    value = knob.default if config is None else value_of(config, knob.name)
+    if value is None:
+        lines.append(f"#{knob.key} = (not set)")
+    elif config is None:
+        lines.append(f"#{knob.key} = {_default(knob)}")
+    else:
+        lines.append(f"{knob.key} = {spelled(value)}")
+    return [*lines, ""] if comments else lines
+
+
+def _default(knob: Knob) -> str:
+    # The default disk depends on who asks; the reference must not.
+    return '["~/.cache/penstock/disk=50GiB"]' if knob.name == "store.disks" else spelled(knob.default)
+
+
+def spelled(value: Any) -> str:
+    """`value` as TOML spells it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(int(value)) if value == int(value) else repr(value)
+        case tuple() | list():
+            return f"[{', '.join(spelled(item) for item in value)}]"
+        case Disk():
+            return _quoted(str(value.path) if value.size is None else f"{value.path}={value.size}")
+        case Address() | str() | Path():
+            return _quoted(str(value))
+        case BaseModel():
+            raise TypeError(f"no spelling for {type(value).__name__}")
+        case _:
+            return "(not set)" if value is None else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

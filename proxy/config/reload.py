@@ -1,0 +1,56 @@
+"""What SIGHUP may change: the knobs marked so in the schema; the others wait for a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .knobs import knobs
+from .schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One knob that is not what it was."""
+
+    name: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """`config` is the running one with `taken` applied; `waiting` needs a restart."""
+
+    config: Config
+    taken: tuple[Change, ...]
+    waiting: tuple[Change, ...]
+
+
+def reloaded(running: Config, wanted: Config) -> Reload:
+    """The configuration to go on with when `wanted` was read while `running` is in force."""
+    changes = [
+        Change(name, before, after)
+        for name in knobs()
+        if (before := value_of(running, name)) != (after := value_of(wanted, name))
+    ]
+    taken = tuple(change for change in changes if knobs()[change.name].reload)
+    waiting = tuple(change for change in changes if not knobs()[change.name].reload)
+    return Reload(_with(running, taken), taken, waiting)
+
+
+def value_of(config: Config, name: str) -> Any:
+    """The value of the knob called `section.key`."""
+    section, _, key = name.partition(".")
+    return getattr(getattr(config, section), key)
+
+
+def _with(config: Config, changes: tuple[Change, ...]) -> Config:
+    for change in changes:
+        section, _, key = change.name.partition(".")
+        table = getattr(config, section).model_copy(update={key: change.after})
+        config = config.model_copy(update={section: table})
+    return config

@@ -1,0 +1,64 @@
+"""The admin listener: metrics, health and status of the whole node, on a port clients never see."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+
+from proxy.telemetry.exposition import CONTENT_TYPE
+
+
+class View(Protocol):
+    """What the admin pages show; one process or a supervisor with its workers."""
+
+    async def reasons(self) -> list[str]:
+        """Why the node should get no traffic; empty when it is ready."""
+        ...
+
+    async def status(self) -> dict[str, Any]: ...
+
+    async def metrics(self) -> bytes: ...
+
+
+@asynccontextmanager
+async def admin_listener(sock: socket.socket, view: View) -> AsyncIterator[None]:
+    """Serve `view` on the bound socket `sock` until left."""
+    runner = web.AppRunner(_application(view), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, sock).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _application(view: View) -> web.Application:
+    async def livez(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(request: web.Request) -> web.Response:
+        reasons = await view.reasons()
+        body = {"ready": not reasons, "reasons": reasons}
+        return web.Response(status=503 if reasons else 200, body=_json(body), content_type="application/json")
+
+    async def status(request: web.Request) -> web.Response:
+        return web.Response(body=_json(await view.status()), content_type="application/json")
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(body=await view.metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    application = web.Application(client_max_size=1024)
+    application.router.add_get("/metrics", metrics)
+    application.router.add_get("/-/livez", livez)
+    application.router.add_get("/-/readyz", readyz)
+    application.router.add_get("/-/status", status)
+    return application
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,73 @@
+"""How a node stops: first politely, then at once.
+
+order.begin()   SIGTERM: unready → drain_delay → port closed → downloads finish, for drain_timeout at most
+order.hurry()   a second SIGTERM: now
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Final
+
+from proxy.config.schema import ServerSection
+from proxy.core.tasks import TaskSet
+
+from .node import Node
+
+log: Final = logging.getLogger(__name__)
+
+
+class StopOrder:
+    """The order to stop, and how urgently."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def begin(self) -> None:
+        self.begun.set()
+
+    def hurry(self) -> None:
+        self.begun.set()
+        self.hurried.set()
+
+    def signalled(self) -> None:
+        """SIGTERM or SIGINT came: the first is polite, the second is not."""
+        if self.begun.is_set():
+            self.hurry()
+        else:
+            self.begin()
+
+
+async def drained(node: Node, order: StopOrder, server: ServerSection) -> bool:
+    """Let `node` end what it does; True when nothing had to be cut."""
+    log.info("draining", extra={"delay": server.drain_delay, "timeout": server.drain_timeout})
+    node.retire()
+    if server.drain_delay:
+        await unless_hurried(asyncio.sleep(server.drain_delay), order, server.drain_delay + 1)
+    done = await unless_hurried(node.drain(), order, server.drain_timeout)
+    if not done:
+        log.warning("drain cut short", extra={"hurried": order.hurried.is_set(), "timeout": server.drain_timeout})
+    return done
+
+
+async def unless_hurried(step: Awaitable[None], order: StopOrder, timeout: float) -> bool:
+    """Wait for `step`, at most `timeout` seconds and until the order is urgent; True when it ended by itself."""
+
+    async def run() -> None:
+        await step
+
+    async with TaskSet("drain") as tasks:
+        going = tasks.start(run(), "step")
+        urgent = tasks.start(order.hurried.wait(), "hurry")
+        await asyncio.wait((going, urgent), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not going.done():
+            going.cancel()
+            with suppress(asyncio.CancelledError):
+                await going
+            return False
+        going.result()
+        return True

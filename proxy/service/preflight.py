@@ -1,0 +1,102 @@
+"""What can be seen to be wrong before anything is started: folders, files, libraries. Looks only, makes nothing."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from aiohttp import http_parser
+
+from proxy.config.schema import Config
+
+
+def obstacles(config: Config) -> list[str]:
+    """Why a node with `config` could not serve on this machine, each with what to do; empty when it could."""
+    found = [_folder(f"disk {disk.path}", disk.path) for disk in config.store.disks]
+    if config.store.state is not None:
+        found.append(_folder(f"state folder {config.store.state}", config.store.state))
+    if config.server.ready_file is not None:
+        found.append(_parent("ready file", config.server.ready_file))
+    if config.log.access not in ("", "-"):
+        found.append(_parent("access log", Path(config.log.access)))
+    found += [_tls(config), _parser()]
+    return [obstacle for obstacle in found if obstacle is not None]
+
+
+def hints(config: Config) -> list[str]:
+    """What is allowed and probably not meant."""
+    found = []
+    server = config.server
+    if server.listen.host in ("0.0.0.0", "::") and server.external_url is None:
+        found.append(
+            f"listening on every address ({server.listen}): set --external-url if clients reach this node "
+            "through another name or port than the one they send in Host"
+        )
+    if server.admin.host not in ("127.0.0.1", "::1", "localhost"):
+        found.append(f"the admin port {server.admin} is open to the network and asks for no password")
+    for disk in config.store.disks:
+        free = _free(disk.path)
+        if disk.size is not None and free is not None and disk.size > free:
+            found.append(
+                f"disk {disk.path} may grow to {disk.size} bytes but its file system has {free} free; "
+                "eviction starts at the free-space floor"
+            )
+    return found
+
+
+def _folder(what: str, path: Path) -> str | None:
+    """Whether `path` is, or could be made, a folder we can write to."""
+    standing = _nearest(path)
+    if not standing.is_dir():
+        return f"{what}: {standing} is a file, not a folder; name another place with --disk"
+    if not os.access(standing, os.W_OK | os.X_OK):
+        verb = "write to" if standing == path else f"make it, for lack of permission in {standing}; nor write to"
+        return f"{what}: cannot {verb} it as user id {os.geteuid()}; run: sudo install -d -o {os.geteuid()} {path}"
+    return None
+
+
+def _parent(what: str, path: Path) -> str | None:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{what} {path}: the folder {folder} does not exist; run: mkdir -p {folder}"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{what} {path}: no permission to write in {folder}"
+    return None
+
+
+def _tls(config: Config) -> str | None:
+    certificate, key = config.server.tls_certificate, config.server.tls_key
+    if certificate is None or key is None:
+        return None
+    for flag, path in (("--tls-certificate", certificate), ("--tls-key", key)):
+        if not path.is_file():
+            return f"{flag} {path}: there is no such file; give the path of a PEM file"
+        if not os.access(path, os.R_OK):
+            return f"{flag} {path}: no permission to read it as user id {os.geteuid()}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        return f"--tls-certificate {certificate} and --tls-key {key}: no usable pair: {error}"
+    return None
+
+
+def _parser() -> str | None:
+    if not hasattr(http_parser, "HttpRequestParserC"):
+        return "aiohttp came without its C parser; install its wheel: pip install --force-reinstall aiohttp"
+    return None
+
+
+def _nearest(path: Path) -> Path:
+    """`path` itself, or the closest ancestor that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _free(path: Path) -> int | None:
+    try:
+        room = os.statvfs(_nearest(path))
+    except OSError:
+        return None
+    return room.f_bavail * room.f_frsize

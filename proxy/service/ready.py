@@ -1,0 +1,61 @@
+"""The ready file: who serves where, for the ones that started us; there exactly while the node serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from proxy.config.schema import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The content of the ready file. `workers` is empty when one process does everything."""
+
+    data: Address
+    admin: Address
+    pid: int
+    workers: tuple[int, ...]
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(
+            {"data": str(self.data), "admin": str(self.admin), "pid": self.pid, "workers": list(self.workers)},
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+
+
+class ReadyFile:
+    """Written whole or not at all; `path` None means nobody asked for it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def write(self, standing: Standing) -> None:
+        """Publish by rename, so that a reader never sees half of it. Raises OSError."""
+        if self._path is None:
+            return
+        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        draft.write_bytes(standing.to_json())
+        draft.replace(self._path)
+
+    def remove(self) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def ready_file(path: Path | None) -> Iterator[ReadyFile]:
+    """The ready file of this run. One left by a killed run is removed at the start, ours at the end."""
+    file = ReadyFile(path)
+    with suppress(OSError):
+        file.remove()
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.remove()

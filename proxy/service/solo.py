@@ -1,0 +1,157 @@
+"""A node in one process: data port, admin port and everything between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import proxy
+from proxy.config.load import Loaded
+from proxy.config.reload import reloaded
+from proxy.config.schema import Config
+from proxy.core.clock import Clock
+from proxy.core.errors import ConfigError
+from proxy.core.tasks import TaskSet
+from proxy.telemetry.events import set_level
+from proxy.telemetry.exposition import metrics_of_process, page_of
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.telemetry import Telemetry
+
+from .admin import admin_listener
+from .drain import StopOrder, drained
+from .node import Assemble, Node
+from .ready import ReadyFile, Standing, ready_file
+from .sockets import address_of, held_port
+from .system import tell_systemd
+from .voice import open_telemetry
+
+log: Final = logging.getLogger(__name__)
+
+_LOOK_AGAIN: Final = 0.05
+"""Seconds between two looks at a node that is not ready yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run of the node is made of. `reread` loads the configuration anew (SIGHUP; raises ConfigError), `announce`
+    tells the one who started us that it serves."""
+
+    config: Config
+    reread: Callable[[], Loaded]
+    announce: Callable[[Standing], None]
+    clock: Clock
+
+
+async def run_solo(run: Run, assemble: Assemble) -> None:
+    """Serve until told to stop. Raises PenstockError or OSError when the node cannot start."""
+    server = run.config.server
+    with (
+        held_port(server.listen, "--listen", shared=False) as data,
+        held_port(server.admin, "--admin", shared=False) as admin,
+        ready_file(server.ready_file) as file,
+    ):
+        standing = Standing(address_of(data), address_of(admin), os.getpid(), ())
+        metrics = metrics_of_process()
+        _describe(metrics, run.clock)
+        async with open_telemetry(metrics, run.config.log, secrets.token_bytes(32), run.clock) as telemetry:
+            await _Solo(run, metrics, telemetry).serve(assemble, data, admin, standing, file)
+
+
+class _Solo:
+    """The running node and what signals do to it."""
+
+    def __init__(self, run: Run, metrics: Metrics, telemetry: Telemetry) -> None:
+        self._run = run
+        self._config = run.config
+        self._metrics = metrics
+        self._telemetry = telemetry
+        self._order = StopOrder()
+        self._node: Node | None = None
+
+    async def serve(
+        self, assemble: Assemble, data: socket.socket, admin: socket.socket, standing: Standing, file: ReadyFile
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._order.signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        # The admin listener comes first: a node that takes long to start can be watched.
+        async with admin_listener(admin, self), TaskSet("solo") as tasks:
+            async with assemble(self._config, 0, data, self._telemetry) as node:
+                self._node = node
+                tasks.start(self._announce(node, standing, file), "announce")
+                await self._order.begun.wait()
+                tell_systemd("STOPPING=1")
+                file.remove()
+                await drained(node, self._order, self._config.server)
+            log.info("stopped")
+
+    async def reasons(self) -> list[str]:
+        if self._node is None:
+            return ["starting"]
+        return ["draining"] if self._order.begun.is_set() else self._node.ready()
+
+    async def status(self) -> dict[str, Any]:
+        node = None if self._node is None else self._node.status()
+        return {"version": proxy.__version__, "pid": os.getpid(), "reasons": await self.reasons(), "node": node}
+
+    async def metrics(self) -> bytes:
+        return page_of(self._metrics)
+
+    async def _announce(self, node: Node, standing: Standing, file: ReadyFile) -> None:
+        told: list[str] = []
+        while (reasons := node.ready()) and not self._order.begun.is_set():
+            if reasons != told:
+                log.warning("not ready", extra={"reasons": "; ".join(reasons)})
+                told = reasons
+            await asyncio.sleep(_LOOK_AGAIN)
+        if self._order.begun.is_set():
+            return
+        self._metrics.gauge("workers").labels("ready").set(1)
+        file.write(standing)
+        self._run.announce(standing)
+        tell_systemd("READY=1")
+
+    def _reload(self) -> None:
+        self._telemetry.access.reopen()
+        config = reread(self._run, self._config)
+        if config is None:
+            return
+        self._config = config
+        set_level(config.log.level)
+        if self._node is not None:
+            self._node.reload(config)
+        note_reload(self._metrics, self._run.clock)
+
+
+def reread(run: Run, running: Config) -> Config | None:
+    """The configuration to go on with after SIGHUP, told in the log; None when the new one is wrong (the old holds)."""
+    try:
+        wanted = run.reread().config
+    except ConfigError as error:
+        log.error("reload refused, the running configuration stays", extra={"mistakes": "; ".join(error.mistakes)})
+        return None
+    plan = reloaded(running, wanted)
+    for change in plan.taken:
+        log.info("reloaded", extra={"change": str(change)})
+    for change in plan.waiting:
+        log.warning("needs a restart", extra={"change": str(change)})
+    if not plan.taken and not plan.waiting:
+        log.info("reloaded, nothing changed")
+    return plan.config
+
+
+def note_reload(metrics: Metrics, clock: Clock) -> None:
+    metrics.gauge("config_last_reload_success_timestamp_seconds").set(clock.wall())
+
+
+def _describe(metrics: Metrics, clock: Clock) -> None:
+    metrics.gauge("build_info").labels(proxy.__version__).set(1)
+    note_reload(metrics, clock)

@@ -1,0 +1,216 @@
+"""All metrics, once: name, type, labels, buckets, meaning. `docs/metrics.md` is rendered from this table.
+
+Names follow the Prometheus rules (one prefix, base units, `_total`), labels are bounded: never a repo, a path, a user
+or an address. Every counter says what sum it belongs to.
+
+With several workers the values live in files that a worker shares with its supervisor (prometheus_client's
+multi-process mode), named after the worker's number, so that a restarted worker counts on where its forerunner died.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from proxy.core.sizes import KIB
+
+GaugeMode = Literal["livesum", "max", "mostrecent", "livemax"]
+
+
+class Kind(Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row. `mode` is how the values of several workers become one: counters and histograms are always summed."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    mode: GaugeMode = "livesum"
+
+
+LABELS: Final = {
+    "route": "resolve, api, raw, other, admin",
+    "method": "GET, HEAD, POST, OTHER",
+    "code": "the exact HTTP status",
+    "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
+    "source": "disk, fill, memory, relay",
+    "state": "see the metric",
+    "result": "see the metric",
+    "host": "hub (the origin itself), cdn (where it sends us for bytes)",
+    "volume": "the disk's folder",
+    "reason": "see the metric",
+    "found_by": "fill, read, seal",
+    "pool": "one per disk",
+    "log": "access, events",
+    "version": "of Penstock",
+}
+"""What the labels may hold."""
+
+FIRST_BYTE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Seconds; stock clients give up after 10."""
+DURATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+THROUGHPUT_BUCKETS: Final = (1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8, 2.5e8, 5e8, 1e9, 2.5e9)
+SIZE_BUCKETS: Final = tuple(float(KIB * 4**power) for power in range(14))
+"""1 KiB to 64 GiB."""
+LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+AGE_BUCKETS: Final = (60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0)
+
+C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+
+WORKER_METRICS: Final = (
+    Metric(
+        "penstock_http_requests_total",
+        C,
+        "Requests answered, counted when the answer ended; over all labels: every request of the data port.",
+        ("route", "method", "code", "cache"),
+    ),
+    Metric(
+        "penstock_response_bytes_total",
+        C,
+        "Body bytes handed to the kernel for clients; over `source` they add up to all that was delivered.",
+        ("route", "source"),
+    ),
+    Metric(
+        "penstock_time_to_first_byte_seconds",
+        H,
+        "From the complete request head to the first byte of the answer.",
+        ("route", "cache"),
+        FIRST_BYTE_BUCKETS,
+    ),
+    Metric("penstock_transfer_duration_seconds", H, "From the request head to the end.", ("route",), DURATION_BUCKETS),
+    Metric(
+        "penstock_transfer_throughput_bytes_per_second",
+        H,
+        "Bytes per second of answers of more than 8 MiB.",
+        (),
+        THROUGHPUT_BUCKETS,
+    ),
+    Metric("penstock_response_size_bytes", H, "Body bytes of an answer.", (), SIZE_BUCKETS),
+    Metric("penstock_requests_in_flight", G, "Requests being answered."),
+    Metric("penstock_connections", G, "Open client connections."),
+    Metric(
+        "penstock_connections_refused_total",
+        C,
+        "Connections closed at once; `reason`: limit, client_limit.",
+        ("reason",),
+    ),
+    Metric(
+        "penstock_fills_total",
+        C,
+        "Downloads from the origin that ended; `result`: ok, checksum, upstream_error, aborted, disk.",
+        ("result",),
+    ),
+    Metric("penstock_fills_in_progress", G, "Downloads from the origin under way."),
+    Metric(
+        "penstock_fill_bytes_total",
+        C,
+        "Bytes received from the origin for the store; with nothing cut or refetched, the size of what was missing.",
+    ),
+    Metric("penstock_coalesced_waiters", G, "Readers that follow a download somebody else caused."),
+    Metric(
+        "penstock_upstream_requests_total",
+        C,
+        "Requests sent to the origin; `code` is its status, or `error` when there was no answer.",
+        ("host", "code"),
+    ),
+    Metric(
+        "penstock_upstream_bytes_total",
+        C,
+        "Body bytes received from the origin: what was filled, relayed, listed, or thrown away.",
+        ("host",),
+    ),
+    Metric(
+        "penstock_upstream_duration_seconds",
+        H,
+        "From sending a request to the origin to the head of its answer.",
+        ("host",),
+        FIRST_BYTE_BUCKETS,
+    ),
+    Metric(
+        "penstock_upstream_ratelimit_remaining",
+        G,
+        "Requests the origin still allows in this window, as it last said.",
+        ("host",),
+        mode="mostrecent",
+    ),
+    Metric(
+        "penstock_upstream_breaker_open", G, "1 while the origin is given a rest after failures.", ("host",), mode="max"
+    ),
+    Metric("penstock_cache_bytes", G, "Bytes of blobs on the disk.", ("volume",), mode="mostrecent"),
+    Metric("penstock_cache_reserved_bytes", G, "Bytes promised to downloads under way.", ("volume",)),
+    Metric("penstock_cache_capacity_bytes", G, "Most bytes the disk may hold for us.", ("volume",), mode="mostrecent"),
+    Metric("penstock_cache_objects", G, "Blobs with bytes on the disk.", ("volume",), mode="mostrecent"),
+    Metric("penstock_cache_pinned_bytes", G, "Bytes exempt from eviction.", ("volume",), mode="mostrecent"),
+    Metric("penstock_disk_free_bytes", G, "Free bytes of the file system.", ("volume",), mode="mostrecent"),
+    Metric("penstock_disk_up", G, "1 while the disk is used, 0 once it has failed.", ("volume",), mode="mostrecent"),
+    Metric("penstock_disk_errors_total", C, "Operations the disk failed.", ("volume",)),
+    Metric("penstock_evictions_total", C, "Blobs removed; `reason`: space, purge, corrupt, changed.", ("reason",)),
+    Metric("penstock_evicted_bytes_total", C, "Bytes removed, by the same reasons.", ("reason",)),
+    Metric(
+        "penstock_eviction_age_seconds",
+        H,
+        "How long an evicted blob had not been read: the best sign of a cache that is too small.",
+        (),
+        AGE_BUCKETS,
+    ),
+    Metric("penstock_corruptions_total", C, "Chunks or blobs found wrong, dropped and fetched anew.", ("found_by",)),
+    Metric("penstock_event_loop_lag_seconds", H, "How late a timer of the event loop fires.", (), LAG_BUCKETS),
+    Metric("penstock_pool_queue_depth", G, "Operations that wait for a thread.", ("pool",)),
+    Metric("penstock_pool_busy", G, "Threads at work.", ("pool",)),
+    Metric("penstock_log_lines_lost_total", C, "Lines dropped because the log could not follow.", ("log",)),
+)
+"""What a worker counts; over all workers of a node they add up."""
+
+NODE_METRICS: Final = (
+    Metric("penstock_workers", G, "Worker processes; `state`: ready, starting.", ("state",)),
+    Metric("penstock_worker_restarts_total", C, "Workers that died and were started again."),
+    Metric(
+        "penstock_config_last_reload_success_timestamp_seconds",
+        G,
+        "When the configuration in force was read (Unix time).",
+        mode="max",
+    ),
+    Metric("penstock_build_info", G, "Always 1; the version is in the label.", ("version",), mode="max"),
+)
+"""What is counted once a node."""
+
+
+class Metrics:
+    """The metrics of one process, on a registry of its own. Look them up by name; a wrong name is a KeyError."""
+
+    def __init__(self, registry: CollectorRegistry, rows: tuple[Metric, ...]) -> None:
+        self.registry = registry
+        self._counters = {row.name: _counter(row, registry) for row in rows if row.kind is Kind.COUNTER}
+        self._gauges = {row.name: _gauge(row, registry) for row in rows if row.kind is Kind.GAUGE}
+        self._histograms = {row.name: _histogram(row, registry) for row in rows if row.kind is Kind.HISTOGRAM}
+
+    def counter(self, name: str) -> Counter:
+        return self._counters[f"penstock_{name}"]
+
+    def gauge(self, name: str) -> Gauge:
+        return self._gauges[f"penstock_{name}"]
+
+    def histogram(self, name: str) -> Histogram:
+        return self._histograms[f"penstock_{name}"]
+
+
+def _counter(row: Metric, registry: CollectorRegistry) -> Counter:
+    return Counter(row.name, row.meaning, row.labels, registry=registry)
+
+
+def _gauge(row: Metric, registry: CollectorRegistry) -> Gauge:
+    return Gauge(row.name, row.meaning, row.labels, registry=registry, multiprocess_mode=row.mode)
+
+
+def _histogram(row: Metric, registry: CollectorRegistry) -> Histogram:
+    return Histogram(row.name, row.meaning, row.labels, registry=registry, buckets=row.buckets)

@@ -1,0 +1,171 @@
+"""The door of `telemetry`: what the rooms report, in numbers and words, turned into metrics and access-log lines.
+
+Every method is quick and does no I/O. Label values must come from closed sets: see `metrics.LABELS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from proxy.core.sizes import MIB
+
+from .accesslog import AccessLog, AccessRecord
+from .metrics import Metrics
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
+_THROUGHPUT_FROM: Final = 8 * MIB
+
+
+class _Children:
+    """Label children, each looked up in the library once. At most as many as there are combinations of label values."""
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+        self._known: dict[tuple[str, ...], Any] = {}
+
+    def __call__(self, *labels: str) -> Any:
+        child = self._known.get(labels)
+        if child is None:
+            child = self._known[labels] = self._metric.labels(*labels)
+        return child
+
+
+class Telemetry:
+    """Metrics and access log of one process."""
+
+    def __init__(self, metrics: Metrics, access: AccessLog) -> None:
+        self.metrics = metrics
+        self.access = access
+        self._requests = _Children(metrics.counter("http_requests_total"))
+        self._response_bytes = _Children(metrics.counter("response_bytes_total"))
+        self._first_byte = _Children(metrics.histogram("time_to_first_byte_seconds"))
+        self._duration = _Children(metrics.histogram("transfer_duration_seconds"))
+        self._throughput = metrics.histogram("transfer_throughput_bytes_per_second")
+        self._response_size = metrics.histogram("response_size_bytes")
+        self._in_flight = metrics.gauge("requests_in_flight")
+        self._connections = metrics.gauge("connections")
+        self._refused = _Children(metrics.counter("connections_refused_total"))
+        self._fills = _Children(metrics.counter("fills_total"))
+        self._fills_in_progress = metrics.gauge("fills_in_progress")
+        self._fill_bytes = metrics.counter("fill_bytes_total")
+        self._waiters = metrics.gauge("coalesced_waiters")
+        self._upstream = _Children(metrics.counter("upstream_requests_total"))
+        self._upstream_bytes = _Children(metrics.counter("upstream_bytes_total"))
+        self._upstream_seconds = _Children(metrics.histogram("upstream_duration_seconds"))
+        self._remaining = _Children(metrics.gauge("upstream_ratelimit_remaining"))
+        self._breaker = _Children(metrics.gauge("upstream_breaker_open"))
+        self._evictions = _Children(metrics.counter("evictions_total"))
+        self._evicted_bytes = _Children(metrics.counter("evicted_bytes_total"))
+        self._eviction_age = metrics.histogram("eviction_age_seconds")
+        self._corruptions = _Children(metrics.counter("corruptions_total"))
+        self._disk_errors = _Children(metrics.counter("disk_errors_total"))
+        self._disk_gauges: dict[str, Callable[..., Any]] = {
+            name: _Children(metrics.gauge(name))
+            for name in (
+                "cache_bytes",
+                "cache_reserved_bytes",
+                "cache_capacity_bytes",
+                "cache_objects",
+                "cache_pinned_bytes",
+                "disk_free_bytes",
+                "disk_up",
+            )
+        }
+        self._lag = metrics.histogram("event_loop_lag_seconds")
+        self._pool_depth = _Children(metrics.gauge("pool_queue_depth"))
+        self._pool_busy = _Children(metrics.gauge("pool_busy"))
+
+    # --- front ---------------------------------------------------------------------------------------------------
+
+    def connection_opened(self) -> None:
+        self._connections.inc()
+
+    def connection_closed(self) -> None:
+        self._connections.dec()
+
+    def connection_refused(self, reason: str) -> None:
+        self._refused(reason).inc()
+
+    def request_started(self) -> None:
+        self._in_flight.inc()
+
+    def bytes_delivered(self, route: str, source: str, count: int) -> None:
+        """`count` body bytes went to the kernel. Call it where the bytes move, also for answers that are cut later."""
+        self._response_bytes(route, source).inc(count)
+
+    def request_ended(self, record: AccessRecord) -> None:
+        """The answer of `record` ended, well or not; writes the access log too. One call for each `request_started`."""
+        self._in_flight.dec()
+        method = record.method if record.method in _METHODS else "OTHER"
+        self._requests(record.route, method, str(record.status), record.cache).inc()
+        if record.first_byte is not None:
+            self._first_byte(record.route, record.cache).observe(record.first_byte)
+        self._duration(record.route).observe(record.duration)
+        self._response_size.observe(record.size)
+        if record.size > _THROUGHPUT_FROM and record.duration > 0:
+            self._throughput.observe(record.size / record.duration)
+        self.access.write(record)
+
+    # --- fetch ---------------------------------------------------------------------------------------------------
+
+    def fill_started(self) -> None:
+        self._fills_in_progress.inc()
+
+    def fill_bytes(self, count: int) -> None:
+        self._fill_bytes.inc(count)
+
+    def fill_ended(self, result: str) -> None:
+        """`result`: ok, checksum, upstream_error, aborted, disk. One call for each `fill_started`."""
+        self._fills_in_progress.dec()
+        self._fills(result).inc()
+
+    def waiters(self, change: int) -> None:
+        """`change` (+1, -1) readers follow a download that somebody else caused."""
+        self._waiters.inc(change)
+
+    # --- origin --------------------------------------------------------------------------------------------------
+
+    def upstream_request(self, host: str, code: int | None, seconds: float) -> None:
+        """A request to `host` (hub, cdn) was answered with `code`, None when there was no answer, after `seconds`."""
+        self._upstream(host, "error" if code is None else str(code)).inc()
+        self._upstream_seconds(host).observe(seconds)
+
+    def upstream_bytes(self, host: str, count: int) -> None:
+        self._upstream_bytes(host).inc(count)
+
+    def upstream_remaining(self, host: str, requests: int) -> None:
+        self._remaining(host).set(requests)
+
+    def upstream_breaker(self, host: str, *, is_open: bool) -> None:
+        self._breaker(host).set(int(is_open))
+
+    # --- store ---------------------------------------------------------------------------------------------------
+
+    def disk(self, volume: str, **gauges: float) -> None:
+        """The state of a disk: any of cache_bytes, cache_reserved_bytes, cache_capacity_bytes, cache_objects,
+        cache_pinned_bytes, disk_free_bytes, disk_up."""
+        for name, value in gauges.items():
+            self._disk_gauges[name](volume).set(value)
+
+    def disk_error(self, volume: str) -> None:
+        self._disk_errors(volume).inc()
+
+    def evicted(self, reason: str, size: int, idle: float | None) -> None:
+        """A blob of `size` stored bytes was removed; `idle` is how long (seconds) nobody had read it."""
+        self._evictions(reason).inc()
+        self._evicted_bytes(reason).inc(size)
+        if idle is not None and reason == "space":
+            self._eviction_age.observe(max(0.0, idle))
+
+    def corrupted(self, found_by: str) -> None:
+        self._corruptions(found_by).inc()
+
+    def pool(self, name: str, *, waiting: int, busy: int) -> None:
+        self._pool_depth(name).set(waiting)
+        self._pool_busy(name).set(busy)
+
+    # --- the process ---------------------------------------------------------------------------------------------
+
+    def loop_lag(self, seconds: float) -> None:
+        self._lag.observe(max(0.0, seconds))

@@ -1,0 +1,116 @@
+"""A node of one page, for tests of the processes around it.
+
+`/` names the process, `/slow` ends when `/finish` is asked, `/crash` kills the process, `/ref_ttl` shows what a reload
+brought, `/count` counts 5 bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from proxy.config.schema import Config
+from proxy.core.errors import NoDisk
+from proxy.service.node import BACKLOG
+from proxy.telemetry.telemetry import Telemetry
+
+
+class ToyNode:
+    def __init__(self, config: Config, index: int, telemetry: Telemetry) -> None:
+        self._config = config
+        self._index = index
+        self._telemetry = telemetry
+        self._retired = False
+        self._under_way = 0
+        self._none_left = asyncio.Event()
+        self._finish = asyncio.Event()
+        self.site: web.SockSite | None = None
+
+    def ready(self) -> list[str]:
+        return ["draining"] if self._retired else []
+
+    def retire(self) -> None:
+        self._retired = True
+
+    async def drain(self) -> None:
+        assert self.site is not None
+        await self.site.stop()
+        while self._under_way:
+            self._none_left.clear()
+            await self._none_left.wait()
+
+    def reload(self, config: Config) -> None:
+        self._config = config
+
+    def status(self) -> dict[str, Any]:
+        return {"index": self._index, "pid": os.getpid(), "under_way": self._under_way}
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        match request.path:
+            case "/crash":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "/count":
+                self._telemetry.bytes_delivered("other", "memory", 5)
+            case "/finish":
+                self._finish.set()
+            case "/ref_ttl":
+                return web.Response(text=str(self._config.freshness.ref_ttl))
+            case "/slow":
+                return await self._slow(request)
+        return web.json_response({"pid": os.getpid(), "index": self._index})
+
+    async def _slow(self, request: web.Request) -> web.StreamResponse:
+        self._under_way += 1
+        try:
+            response = web.StreamResponse(headers={"Content-Length": "10"})
+            await response.prepare(request)
+            await response.write(b"first")
+            await self._finish.wait()
+            await response.write(b"other")
+            return response
+        finally:
+            self._under_way -= 1
+            self._none_left.set()
+
+
+@asynccontextmanager
+async def assemble(
+    config: Config, worker_index: int, listen_socket: socket.socket, telemetry: Telemetry
+) -> AsyncIterator[ToyNode]:
+    node = ToyNode(config, worker_index, telemetry)
+    application = web.Application()
+    application.router.add_get("/{name:.*}", node.answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    node.site = web.SockSite(runner, listen_socket, backlog=BACKLOG)
+    await node.site.start()
+    try:
+        yield node
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def refuse(
+    config: Config, worker_index: int, listen_socket: socket.socket, telemetry: Telemetry
+) -> AsyncIterator[ToyNode]:
+    """A node that cannot be."""
+    raise NoDisk("the disk /nowhere is read-only")
+    yield ToyNode(config, worker_index, telemetry)
+
+
+@asynccontextmanager
+async def stumble(
+    config: Config, worker_index: int, listen_socket: socket.socket, telemetry: Telemetry
+) -> AsyncIterator[ToyNode]:
+    """A node that fails unexpectedly."""
+    raise ZeroDivisionError(str(Path("stumbled")))
+    yield ToyNode(config, worker_index, telemetry)
