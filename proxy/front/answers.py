@@ -1,0 +1,48 @@
+"""What a handler decides: an answer as a value, to be sent by `sending`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.core.byterange import Ignored, Multi, Single
+from proxy.fetch.coordinator import CacheOutcome, Located
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A whole answer held in memory. `headers` are without framing; `close` ends the connection after it."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+    cache: CacheOutcome = CacheOutcome.NONE
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """The bytes of a file, to be read from the rooms below."""
+
+    located: Located
+
+
+@dataclass(frozen=True, slots=True)
+class PointerText:
+    """What git holds of a linked file."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """200 with all `size` bytes of `body` (`Ignored`: no range counts), or 206 with a part of them."""
+
+    body: FileBody | PointerText
+    size: int
+    headers: Headers
+    part: Ignored | Single | Multi
+
+
+Answer = Small | FilePart

@@ -1,0 +1,221 @@
+"""The data port: one route table, and the one boundary that every request crosses.
+
+A request is refused or routed on its raw path (never a decoded one), its caller is made out, a handler decides the
+answer as a value, and the sender sends it. What goes wrong becomes a problem answer as long as no head was sent, and a
+broken connection after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+import ssl
+from typing import assert_never
+
+from aiohttp import http_parser, web
+from aiohttp.abc import AbstractStreamWriter
+
+from proxy.core.clock import Clock, SystemClock
+from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
+from proxy.fetch.coordinator import Coordinator
+from proxy.hub.paths import parse
+from proxy.hub.targets import (
+    AuthCheck,
+    Commits,
+    OtherApi,
+    PathsInfo,
+    RawFile,
+    Refs,
+    RepoInfo,
+    ResolveFile,
+    Target,
+    Tree,
+    WhoAmI,
+    WriteCall,
+    XetToken,
+)
+
+from .answers import Answer, Small
+from .caller import caller_of
+from .cold import ColdReader
+from .gate import ClientGone, Gate
+from .health import Readiness, answer_health
+from .hub_routes import FileRoutes
+from .limits import Limits
+from .metadata_routes import MetadataRoutes, no_xet
+from .observer import Observer
+from .problems import Side, body, problem
+from .sending import Sender
+from .strictness import READS, Head, MethodRefused, refusal
+from .visit import Visit
+from .wire import Wire
+
+log = logging.getLogger(__name__)
+
+
+def make_data_server(
+    coordinator: Coordinator,
+    limits: Limits,
+    cold: ColdReader,
+    *,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+    external_url: str | None = None,
+    ready: Readiness = tuple,
+) -> Gate:
+    """The protocol factory of the data port; call it on the running loop, give it to `listen`.
+
+    `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
+    """
+    gate = Gate(limits, observer)
+    application = Application(coordinator, gate, cold, clock or SystemClock(), external_url, ready)
+    server = web.Server(application.handle)
+    gate.parser = lambda: Wire(server, gate)
+    return gate
+
+
+async def listen(
+    gate: Gate, sock: socket.socket, *, tls: ssl.SSLContext | None = None, backlog: int = 4096
+) -> asyncio.Server:
+    """Serve the bound socket `sock`. Close the server first, then `gate.drain()`."""
+    return await asyncio.get_running_loop().create_server(gate, sock=sock, ssl=tls, backlog=backlog)
+
+
+class NobodyThere(web.StreamResponse):
+    """What aiohttp gets to hear when there is no client to answer: the connection is done with, nothing is wrong."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        raise ClientGone("the client has left")
+
+
+class Application:
+    """Answers the requests of one data port. `handle` is the request handler of aiohttp's low-level server."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        gate: Gate,
+        cold: ColdReader,
+        clock: Clock,
+        external_url: str | None,
+        ready: Readiness,
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._ready = ready
+        self._key = secrets.token_bytes(32)
+        self._files = FileRoutes(coordinator)
+        self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)
+        self._sender = Sender(coordinator, gate, cold)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever it is and whatever happens. Only cancellation from outside gets through."""
+        try:
+            connection = self._gate.connection(request.protocol)
+        except ClientGone:
+            return NobodyThere()
+        visit = Visit(request, connection, self._clock)
+        self._gate.observer.request_began()
+        try:
+            async with connection.while_connected():
+                return await self._respond(visit)
+        except ConnectionError as gone:  # ClientGone is one
+            visit.broke(gone)
+            connection.abort()
+            return NobodyThere()
+        except BaseException as error:
+            visit.broke(error)
+            connection.abort()
+            raise
+        finally:
+            connection.answered(had_body=request.method not in READS)
+            self._gate.observer.request_ended(visit.exchange())
+
+    async def _respond(self, visit: Visit) -> web.StreamResponse:
+        try:
+            return await self._sender.send(await self._answer(visit), visit)
+        except ConnectionError:
+            raise
+        except Exception as error:  # the request boundary
+            _report(error, visit)
+            visit.failure = type(error).__name__
+            if visit.head_sent:
+                raise ClientGone("the body broke off") from error
+            return await self._sender.send_small(_problem(error, visit), visit)
+
+    async def _answer(self, visit: Visit) -> Answer:
+        request = visit.request
+        head = Head(request.method, request.raw_path, request.version, request.headers, request.body_exists)
+        if (refused := refusal(head)) is not None:
+            raise refused
+        if head.raw_target.startswith("/-/"):
+            visit.route = "health"
+            return answer_health(head.raw_target, head.method, self._ready)
+        visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES
+        target = _target(head)
+        visit.route = _label(target)
+        visit.caller = caller_of(request.headers.get("Authorization"), self._key)
+        return await self._route(target, visit)
+
+    async def _route(self, target: Target, visit: Visit) -> Answer:
+        """The route table."""
+        match target:
+            case ResolveFile() | RawFile():
+                return await self._files.answer(target, visit)
+            case PathsInfo():
+                return await self._metadata.paths_info(target, visit)
+            case RepoInfo() | Tree() | Refs() | Commits():
+                return await self._metadata.listing(target, visit)
+            case AuthCheck() | WhoAmI() | OtherApi():
+                return await self._metadata.pass_through(target, visit)
+            case XetToken():
+                raise no_xet()
+            case WriteCall():
+                raise WritesRefused("this mirror is read-only; send uploads to the Hub itself (unset HF_ENDPOINT)")
+            case _:
+                assert_never(target)
+
+
+def _target(head: Head) -> Target:
+    try:
+        return parse(head.raw_target, head.method)
+    except RequestRefused as error:
+        if head.method in READS:
+            raise
+        raise MethodRefused(str(error)) from error
+
+
+def _label(target: Target) -> str:
+    match target:
+        case ResolveFile():
+            return "resolve"
+        case RawFile():
+            return "raw"
+        case _:
+            return "api"
+
+
+def _problem(error: Exception, visit: Visit) -> Small:
+    found = problem(error, visit.side)
+    headers, content = body(found, visit.side, visit.request_id)
+    return Small(found.status, (*headers, ("Cache-Control", "no-store")), content, close=found.close)
+
+
+def _report(error: Exception, visit: Visit) -> None:
+    """What is ours to mend is logged with its traceback; what a client or an origin did is in the access log."""
+    if not isinstance(error, PenstockError):
+        log.error("request failed", extra={"request_id": visit.request_id, "route": visit.route}, exc_info=error)
+    elif visit.head_sent:
+        log.warning(
+            "body broke off",
+            extra={"request_id": visit.request_id, "route": visit.route, "error": type(error).__name__},
+        )
+
+
+def require_c_parser() -> None:
+    """Refuse to serve with aiohttp's pure-Python parser, which lets through what the C parser refuses (RELIABILITY
+    §3.2). Raises RuntimeError."""
+    if http_parser.HttpRequestParser.__module__ != "aiohttp._http_parser":
+        raise RuntimeError("aiohttp runs without its C parser here; install a wheel for this platform")

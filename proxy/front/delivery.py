@@ -1,0 +1,170 @@
+"""How a body leaves: pieces in order, files by `os.sendfile` on a duplicate of the connection's socket.
+
+uvloop has no sendfile and refuses to watch a socket that belongs to a transport, so we watch a duplicate of its
+descriptor. That puts two writers on one stream; three rules keep them apart:
+
+1. Nothing is sent on the duplicate before the transport's own buffer is empty (`Connection.flushed`): what waits there
+   (a head, a part of a multipart body) was meant to come first.
+2. While we send, nobody writes to the transport: a connection answers one request at a time.
+3. The duplicate is taken off the loop's watch list before it is closed: its number is soon somebody else's.
+
+A slow reader costs no memory of this process: the kernel holds a bounded send buffer, we hold an offset. Over TLS there
+is no sendfile; bytes go through memory, 256 KiB at a time.
+
+Whatever goes wrong after the head was sent ends in `Connection.abort`: a short body never ends cleanly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Final, assert_never
+
+from aiohttp import web
+
+from proxy.core.errors import DiskFailed
+from proxy.core.sizes import KIB, MIB
+from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
+
+from . import tcp
+from .cold import ColdReader, read_now, resident
+from .gate import ClientGone, ClientStalled, Connection
+
+STEP: Final = MIB
+"""Most bytes handed to the kernel in one call: the longest the loop is held up for one client."""
+
+COPY: Final = 256 * KIB
+"""Most bytes of a body in our memory at once, where they must pass through it (TLS, memory pieces)."""
+
+_CLIENT_GONE: Final = frozenset(
+    {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.ESHUTDOWN, errno.EHOSTUNREACH}
+)
+
+
+class Delivery:
+    """The sending of one body on one connection. `sent` counts body bytes the kernel took, by their source.
+
+    Enter it after the decision what to send and before the head; it holds the duplicate descriptor.
+    """
+
+    def __init__(self, connection: Connection, cold: ColdReader, send_timeout: float) -> None:
+        self._connection = connection
+        self._cold = cold
+        self._patience = send_timeout
+        self._transport = connection.transport
+        self._duplicate: int | None = None
+        self._corked = False
+        self.sent: Counter[ByteSource] = Counter()
+
+    def __enter__(self) -> Delivery:
+        if self._transport.get_extra_info("sslcontext") is None:
+            sock = self._transport.get_extra_info("socket")
+            self._duplicate = None if sock is None else os.dup(sock.fileno())
+            tcp.cork(self._transport, on=True)
+            self._corked = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._uncork()
+        if self._duplicate is not None:
+            os.close(self._duplicate)
+            self._duplicate = None
+
+    async def send(self, pieces: AsyncIterator[Piece], response: web.StreamResponse) -> None:
+        """Send all `pieces`. Raises whatever they raise, ClientGone, and DiskFailed when a file cannot be read."""
+        async for piece in pieces:
+            await self.send_piece(piece, response)
+
+    async def send_piece(self, piece: Piece, response: web.StreamResponse) -> None:
+        match piece:
+            case FilePiece():
+                if self._duplicate is None:
+                    await self._copy_file(piece, response)
+                else:
+                    await self._send_file(piece, self._duplicate)
+            case MemoryPiece():
+                await self.send_bytes(piece.content, piece.source, response)
+            case _:
+                assert_never(piece)
+
+    async def send_bytes(self, content: bytes, source: ByteSource, response: web.StreamResponse) -> None:
+        """Send `content` through the transport, waiting while the client is slower than we are."""
+        view = memoryview(content)
+        for start in range(0, len(view), COPY):
+            step = view[start : start + COPY]
+            await response.write(step)
+            self._uncork()
+            await self._connection.flushed(self._patience)
+            self.sent[source] += len(step)
+
+    async def _send_file(self, piece: FilePiece, out: int) -> None:
+        await self._connection.flushed(self._patience)
+        offset, stop = piece.offset, piece.offset + piece.length
+        while offset < stop:
+            step = min(STEP, stop - offset)
+            if not resident(piece.fd, offset, step):
+                await self._cold.warm(piece.disk, piece.fd, offset, step)
+            count = _sendfile(out, piece, offset, step)
+            self._uncork()
+            self.sent[piece.source] += count
+            offset += count
+            if count == step:
+                await asyncio.sleep(0)  # the others' turn
+            elif offset < stop:
+                await self._writable(out)
+
+    async def _copy_file(self, piece: FilePiece, response: web.StreamResponse) -> None:
+        offset, stop = piece.offset, piece.offset + piece.length
+        while offset < stop:
+            step = min(COPY, stop - offset)
+            content = read_now(piece.fd, offset, step)
+            if content is None:
+                content = await self._cold.read(piece.disk, piece.fd, offset, step)
+            await self.send_bytes(content, piece.source, response)
+            offset += step
+            await asyncio.sleep(0)
+
+    async def _writable(self, out: int) -> None:
+        """Wait until the kernel takes more. Raises ClientStalled when the peer acknowledged nothing for the send
+        timeout: a reader that crawls frees no room for a long while, and is still alive."""
+        loop = asyncio.get_running_loop()
+        while True:
+            waiting = tcp.unacknowledged(out)
+            ready: asyncio.Future[None] = loop.create_future()
+            loop.add_writer(out, _wake, ready)
+            try:
+                async with asyncio.timeout(self._patience):
+                    return await ready
+            except TimeoutError:
+                if tcp.unacknowledged(out) >= waiting:
+                    raise ClientStalled(f"the client took no byte for {self._patience:g} s") from None
+            finally:
+                loop.remove_writer(out)
+
+    def _uncork(self) -> None:
+        if self._corked:
+            self._corked = False
+            tcp.cork(self._transport, on=False)
+
+
+def _sendfile(out: int, piece: FilePiece, offset: int, count: int) -> int:
+    """Bytes the kernel took, 0 when it takes none now."""
+    try:
+        sent = os.sendfile(out, piece.fd, offset, count)
+    except BlockingIOError:
+        return 0
+    except OSError as error:
+        if error.errno in _CLIENT_GONE:
+            raise ClientGone("the client left") from error
+        raise DiskFailed(f"sending from disk {piece.disk} failed: {error.strerror}") from error
+    if not sent:
+        raise DiskFailed(f"a file on disk {piece.disk} ends before byte {offset}")
+    return sent
+
+
+def _wake(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

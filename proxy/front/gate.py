@@ -1,0 +1,339 @@
+"""The gate: an asyncio protocol in front of aiohttp's, one per connection, that forwards everything to it.
+
+What it adds, because aiohttp has no place for it:
+
+- it counts connections, in all and per client address, and closes those beyond a limit;
+- it bounds what a slow reader costs (socket buffers, user timeout) and keeps aiohttp's own buffer empty;
+- it gives a head a deadline and a length (408, 431) before any of it is parsed;
+- it knows which connections have a request under way, so that a drain cuts none;
+- it tells a handler, by cancellation, that its client has gone.
+
+A connection is in one of three states: *idle* (between requests), *reading* (a head has begun), *busy* (heads complete,
+`pending` of them not answered yet).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, cast
+
+from aiohttp import web
+
+from . import tcp
+from .heads import HeadScanner
+from .limits import Limits
+from .observer import Observer, SilentObserver
+
+log = logging.getLogger(__name__)
+
+_LINGER: Final = 1.0
+"""Seconds a refused client has to read the refusal before the connection is cut: closing a socket with unread input
+resets it, and the refusal would be lost."""
+
+_FAREWELLS: Final = {
+    408: b"HTTP/1.1 408 Request Timeout\r\nServer: penstock\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: penstock\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n",
+}
+
+Parser = Callable[[], web.RequestHandler]
+
+
+class ClientGone(ConnectionError):
+    """The client has left; there is nobody to answer."""
+
+
+class ClientStalled(ClientGone):
+    """The client took no byte for the send timeout and was let go."""
+
+
+class Gate:
+    """All connections of one listener. `parser` makes aiohttp's protocol for each.
+
+    An instance is the protocol factory to give to `loop.create_server`.
+    """
+
+    def __init__(self, limits: Limits, observer: Observer | None = None) -> None:
+        self.limits = limits
+        self.observer = observer or SilentObserver()
+        self.parser: Parser | None = None
+        self._connections: dict[web.RequestHandler, Connection] = {}
+        self._per_client: Counter[str] = Counter()
+        self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __repr__(self) -> str:
+        busy = sum(connection.pending > 0 for connection in self._connections.values())
+        return f"<Gate {len(self)} connections, {busy} busy{', draining' if self._draining else ''}>"
+
+    def __call__(self) -> Connection:
+        return Connection(self)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    @property
+    def draining(self) -> bool:
+        """Whether answers should ask their client to go (`Connection: close`)."""
+        return self._draining
+
+    def connection(self, protocol: object) -> Connection:
+        """The connection whose requests `protocol` parses. Raises ClientGone when it has ended."""
+        found = self._connections.get(cast(web.RequestHandler, protocol))
+        if found is None:
+            raise ClientGone("the connection has ended")
+        return found
+
+    async def drain(self) -> None:
+        """Answer what was asked, close what is idle, and return when no connection is left. The caller sets the limit
+        (and calls `abort` when it is over). The listener is closed before."""
+        self._draining = True
+        for connection in list(self._connections.values()):
+            connection.wind_down()
+        await self._empty.wait()
+
+    def abort(self) -> None:
+        """Cut every connection now."""
+        for connection in list(self._connections.values()):
+            connection.abort()
+
+    def refusal(self, client: str) -> str | None:
+        """Why one more connection from `client` is not taken: "total", "client", or None when it is."""
+        if len(self._connections) >= self.limits.connections:
+            return "total"
+        if self._per_client[client] >= self.limits.connections_per_client:
+            return "client"
+        return None
+
+    def entered(self, parser: web.RequestHandler, connection: Connection) -> None:
+        self._connections[parser] = connection
+        self._per_client[connection.client] += 1
+        self._empty.clear()
+        self.observer.connection_opened()
+
+    def left(self, parser: web.RequestHandler, connection: Connection) -> None:
+        del self._connections[parser]
+        self._per_client[connection.client] -= 1
+        if self._per_client[connection.client] <= 0:
+            del self._per_client[connection.client]
+        if not self._connections:
+            self._empty.set()
+        self.observer.connection_closed()
+
+
+class Connection(asyncio.Protocol):
+    """One client connection: forwards to aiohttp what may pass, and knows what is under way."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._loop = asyncio.get_running_loop()
+        self._inner: web.RequestHandler | None = None
+        self._transport: asyncio.Transport | None = None
+        self._heads = HeadScanner()
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._dismissed = False
+        self._resumed: asyncio.Future[None] | None = None
+        self._on_lost: Callable[[], None] | None = None
+        self.client = ""
+        self.pending = 0
+        """Heads that were complete and are not answered yet."""
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.client or 'new'} pending={self.pending} {self._heads!r}>"
+
+    # --- from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert self._gate.parser is not None, "the gate was opened before it had a parser"
+        self._transport = cast(asyncio.Transport, transport)
+        self.client = _address(transport.get_extra_info("peername"))
+        if (reason := self._gate.refusal(self.client)) is not None:
+            self._gate.observer.connection_refused(reason)
+            self._transport.abort()
+            return
+        limits = self._gate.limits
+        tcp.tune(transport, send_buffer=limits.send_buffer, user_timeout=limits.send_timeout)
+        # An empty buffer of the transport's is what sendfile waits for: with the mark at 0, "resume" means empty.
+        self._transport.set_write_buffer_limits(high=0)
+        self._inner = self._gate.parser()
+        self._gate.entered(self._inner, self)
+        self._inner.connection_made(transport)
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is None or self._dismissed:
+            return  # what a refused client still sends is thrown away until it has read why
+        completed, longest = self._heads.feed(data)
+        if longest > self._gate.limits.header_bytes:
+            self._dismiss(431, "header_size")
+            return
+        self.pending += completed
+        if self.pending:
+            self._disarm()
+        elif self._heads.length and self._timer is None:
+            self._arm()
+        self._inner.data_received(data)
+
+    def eof_received(self) -> None:
+        if self._inner is not None:
+            self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._disarm()
+        self._transport = None
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            self._gate.left(inner, self)
+            inner.connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost()
+
+    # --- for the application
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Raises ClientGone when the connection is lost or closing."""
+        if self._transport is None or self._transport.is_closing():
+            raise ClientGone("the connection has ended")
+        return self._transport
+
+    def answered(self, *, had_body: bool) -> None:
+        """A request of this connection is over, its answer written to the last byte."""
+        self.pending = max(0, self.pending - 1)
+        if had_body:
+            self._heads.resume()
+        if self.pending or self._transport is None:
+            return
+        if self._gate.draining:
+            self._transport.close()
+        elif self._heads.length:
+            self._arm()
+
+    def while_connected(self) -> WhileConnected:
+        """A block that is cancelled, and raises ClientGone, when the client leaves."""
+        return WhileConnected(self)
+
+    async def flushed(self, patience: float) -> None:
+        """Wait until the transport holds no byte that the kernel has not taken.
+
+        Raises ClientGone, or ClientStalled when not one byte left for `patience` seconds."""
+        while waiting := self.transport.get_write_buffer_size():
+            if not self._paused:
+                await asyncio.sleep(0)  # uvloop writes at the end of the loop's round
+                continue
+            self._resumed = self._loop.create_future()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._resumed
+            except TimeoutError:
+                if self.transport.get_write_buffer_size() >= waiting:
+                    raise ClientStalled(f"the client took no byte for {patience:g} s") from None
+            finally:
+                self._resumed = None
+
+    def wind_down(self) -> None:
+        """Close when what was asked is answered; now, when nothing was."""
+        if self._transport is None or self._inner is None:
+            return
+        if self.pending:
+            self._inner.close()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection: a body under way must not look complete."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- deadlines
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self._loop.call_later(self._gate.limits.header_timeout, self._head_is_late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if self._transport is None or self.pending:
+            return
+        if self._heads.length:
+            self._dismiss(408, "header_timeout")
+        else:
+            self._transport.close()  # it never said a word: an unasked 408 would confuse a client that is just slow
+
+    def _dismiss(self, status: int, reason: str) -> None:
+        """Refuse a head that is not parsed yet, and end."""
+        assert self._transport is not None
+        self._gate.observer.connection_refused(reason)
+        self._dismissed = True
+        self._disarm()
+        if self.pending:
+            # An earlier request is being answered: a word in between would land inside its body.
+            self._transport.abort()
+            return
+        self._transport.write(_FAREWELLS[status])
+        if not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._timer = self._loop.call_later(_LINGER, self._transport.abort)
+
+
+class WhileConnected:
+    """Cancels the task inside it when the connection is lost, and turns that cancellation into ClientGone."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._fired = False
+
+    async def __aenter__(self) -> None:
+        if self._connection._transport is None:
+            raise ClientGone("the connection has ended")
+        assert self._connection._on_lost is None, "a connection answers one request at a time"
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._connection._on_lost = self._fire
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._connection._on_lost = None
+        # As in asyncio.timeout: only our own cancellation is translated, one from outside goes on.
+        if not self._fired:
+            return
+        assert self._task is not None
+        ours = self._task.uncancel() <= self._cancelling
+        if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise ClientGone("the client left") from error
+
+    def _fire(self) -> None:
+        self._fired = True
+        assert self._task is not None
+        self._task.cancel()
+
+
+def _address(peername: object) -> str:
+    """The client's address without its port; "unix" where there is none."""
+    return str(peername[0]) if isinstance(peername, tuple) and peername else "unix"

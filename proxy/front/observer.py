@@ -1,0 +1,83 @@
+"""What the front tells of each request: one `Exchange` when it is over, and two gauges while it lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.fetch.reading import ByteSource
+
+ROUTES = ("resolve", "raw", "api", "health", "refused", "other")
+"""The closed set of route labels; `refused` is what never reached a route (framing, a path that means nothing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and what became of it; durations in seconds, sizes in bytes of body (heads are not counted).
+
+    The sum of `sent` over all exchanges is every body byte this process handed to the kernel: it must equal the bytes
+    that came from disk, memory, fills and relays.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    target: str
+    """The raw path as the client sent it, without its query (which may be signed), at most 1024 characters."""
+    route: str
+    code: int
+    """The status sent; 499 when the client left before there was one."""
+    cache: CacheOutcome
+    sent: tuple[tuple[ByteSource, int], ...]
+    size: int
+    """What the head promised; more than was sent when `aborted`, and for HEAD."""
+    range: str | None
+    """The Range field as it came, at most 128 characters."""
+    first_byte_seconds: float | None
+    """From the request's head to the answer's head; None when no head was sent."""
+    seconds: float
+    aborted: bool
+    """The body did not end as promised: the client left, or an error broke the connection."""
+    failure: str | None
+    """The class of the error behind a problem answer or a broken body."""
+    user_agent: str | None
+
+    @property
+    def body_bytes(self) -> int:
+        return sum(count for _, count in self.sent)
+
+
+class Observer(Protocol):
+    """Who keeps the books. Called on the event loop: must return at once and must not raise."""
+
+    def connection_opened(self) -> None: ...
+
+    def connection_closed(self) -> None: ...
+
+    def connection_refused(self, reason: str) -> None:
+        """`reason` is one of "total", "client", "header_timeout", "header_size"."""
+        ...
+
+    def request_began(self) -> None: ...
+
+    def request_ended(self, exchange: Exchange) -> None: ...
+
+
+class SilentObserver:
+    """Keeps nothing."""
+
+    def connection_opened(self) -> None:
+        pass
+
+    def connection_closed(self) -> None:
+        pass
+
+    def connection_refused(self, reason: str) -> None:
+        pass
+
+    def request_began(self) -> None:
+        pass
+
+    def request_ended(self, exchange: Exchange) -> None:
+        pass

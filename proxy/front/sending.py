@@ -1,0 +1,204 @@
+"""Sending an answer: the thin part between a decision and the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from aiohttp import web
+
+from proxy.core.byterange import Ignored, Multi, Single, content_range, multipart
+from proxy.core.spans import Span, whole
+from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
+from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
+
+from .answers import Answer, FileBody, FilePart, Headers, PointerText, Small
+from .cache_status import cache_status, combined
+from .cold import ColdReader
+from .delivery import Delivery
+from .gate import Gate
+from .visit import Visit
+
+
+class ShortBody(Exception):
+    """A reading ended before, or ran past, the length that was promised: a broken promise of the rooms below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A span ready to be sent: its first bytes can be had at once."""
+
+    pieces: AsyncIterator[Piece]
+    cache: CacheOutcome
+    verified: bool
+
+
+class Sender:
+    """Sends the answers of one listener."""
+
+    def __init__(self, coordinator: Coordinator, gate: Gate, cold: ColdReader) -> None:
+        self._coordinator = coordinator
+        self._gate = gate
+        self._cold = cold
+
+    async def send(self, answer: Answer, visit: Visit) -> web.StreamResponse:
+        """Send `answer` whole. Raises PenstockError (look at `visit.head_sent`), ClientGone, ShortBody."""
+        if isinstance(answer, Small):
+            return await self.send_small(answer, visit)
+        match answer.part:
+            case Ignored():
+                return await self._send_span(200, answer.body, whole(answer.size), answer.headers, visit)
+            case Single(span):
+                headers = (*answer.headers, ("Content-Range", content_range(span, answer.size)))
+                return await self._send_span(206, answer.body, span, headers, visit)
+            case Multi(spans):
+                return await self._send_parts(answer, spans, visit)
+            case _:
+                assert_never(answer.part)
+
+    async def send_small(self, answer: Small, visit: Visit) -> web.StreamResponse:
+        """Head and body in one write."""
+        visit.cache = answer.cache
+        response = web.Response(status=answer.status, body=answer.body)
+        self._dress(response, answer.headers, visit)
+        if answer.close:
+            response.force_close()
+        if not visit.wants_body:
+            response.headers["Content-Length"] = str(len(answer.body))
+        await self._hand_over(response, visit, len(answer.body))
+        await response.write_eof()
+        await visit.connection.flushed(self._gate.limits.send_timeout)
+        if visit.wants_body:
+            visit.sent[ByteSource.MEMORY] += len(answer.body)
+        return response
+
+    async def _send_span(
+        self, status: int, body: FileBody | PointerText, span: Span, headers: Headers, visit: Visit
+    ) -> web.StreamResponse:
+        if not span or not visit.wants_body:
+            return await self._send_head(status, body, len(span), headers, visit)
+        async with self._open(body, span, visit) as opened:
+            visit.cache = opened.cache
+            response = self._head(status, len(span), headers, visit, unverified=status == 206 and not opened.verified)
+            with self._delivery(visit) as delivery:
+                await self._hand_over(response, visit, len(span))
+                await delivery.send(opened.pieces, response)
+                _check(delivery, len(span))
+        await response.write_eof()
+        return response
+
+    async def _send_parts(self, answer: FilePart, spans: tuple[Span, ...], visit: Visit) -> web.StreamResponse:
+        """multipart/byteranges. The first part is opened before the head, so that its errors can be answers."""
+        layout = multipart(spans, answer.size, _type_of(answer.headers), secrets.token_hex(16))
+        others = (field for field in answer.headers if field[0] != "Content-Type")
+        headers = (*others, ("Content-Type", layout.content_type))
+        async with self._open(answer.body, spans[0], visit) as first:
+            visit.cache = first.cache
+            response = self._head(206, layout.length, headers, visit, unverified=not first.verified)
+            with self._delivery(visit) as delivery:
+                await self._hand_over(response, visit, layout.length)
+                await delivery.send_bytes(layout.parts[0].head, ByteSource.MEMORY, response)
+                await delivery.send(first.pieces, response)
+                for part in layout.parts[1:]:
+                    await delivery.send_bytes(part.head, ByteSource.MEMORY, response)
+                    async with self._open(answer.body, part.span, visit) as further:
+                        await delivery.send(further.pieces, response)
+                await delivery.send_bytes(layout.tail, ByteSource.MEMORY, response)
+                _check(delivery, layout.length)
+        await response.write_eof()
+        return response
+
+    async def _send_head(
+        self, status: int, body: FileBody | PointerText, length: int, headers: Headers, visit: Visit
+    ) -> web.StreamResponse:
+        """The same head as for a GET, and no body: HEAD, and the empty file."""
+        visit.cache = body.located.cache if isinstance(body, FileBody) else CacheOutcome.HIT
+        response = self._head(status, length, headers, visit, unverified=False)
+        await self._hand_over(response, visit, length)
+        await response.write_eof()
+        return response
+
+    @contextlib.asynccontextmanager
+    async def _open(self, body: FileBody | PointerText, span: Span, visit: Visit) -> AsyncIterator[Opened]:
+        match body:
+            case PointerText(content):
+                yield Opened(_one(content[span.start : span.stop]), CacheOutcome.HIT, verified=True)
+            case FileBody(located):
+                async with self._open_file(located, span, visit) as opened:
+                    yield opened
+
+    @contextlib.asynccontextmanager
+    async def _open_file(self, located: Located, span: Span, visit: Visit) -> AsyncIterator[Opened]:
+        async with self._coordinator.read(visit.caller, located, span) as reading:
+            pieces = reading.pieces()
+            try:
+                first = await anext(pieces, None)  # what goes wrong up to here is still an answer
+                if first is None:
+                    raise ShortBody(f"there is no piece of {span}")
+                outcome = combined(located.cache, reading.cache)
+                yield Opened(_behind(first, pieces), outcome, reading.verified)
+            finally:
+                await _close(pieces)
+
+    def _head(
+        self, status: int, length: int, headers: Headers, visit: Visit, *, unverified: bool
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        self._dress(response, headers, visit, unverified=unverified)
+        response.content_length = length
+        return response
+
+    def _dress(self, response: web.StreamResponse, headers: Headers, visit: Visit, *, unverified: bool = False) -> None:
+        """The fields that every answer carries, and its own."""
+        for name, text in headers:
+            response.headers.add(name, text)
+        response.headers["Server"] = "penstock"
+        response.headers["X-Request-Id"] = visit.request_id
+        if (words := cache_status(visit.cache, unverified=unverified)) is not None:
+            response.headers["Cache-Status"] = words
+        if self._gate.draining:
+            response.force_close()
+
+    async def _hand_over(self, response: web.StreamResponse, visit: Visit, length: int) -> None:
+        visit.head_goes_out(response.status, length)
+        await response.prepare(visit.request)
+
+    @contextlib.contextmanager
+    def _delivery(self, visit: Visit) -> Iterator[Delivery]:
+        """A delivery whose bytes are booked, however it ends."""
+        delivery = Delivery(visit.connection, self._cold, self._gate.limits.send_timeout)
+        try:
+            with delivery:
+                yield delivery
+        finally:
+            visit.sent.update(delivery.sent)
+
+
+async def _one(content: bytes) -> AsyncIterator[Piece]:
+    yield MemoryPiece(content, ByteSource.MEMORY)
+
+
+async def _behind(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """`first` and then `rest`. The piece before is given up only when the next is asked for."""
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+async def _close(pieces: AsyncIterator[Piece]) -> None:
+    """End an iteration now; generators only have something to end."""
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _type_of(headers: Headers) -> str:
+    return next((text for name, text in headers if name == "Content-Type"), "application/octet-stream")
+
+
+def _check(delivery: Delivery, promised: int) -> None:
+    if delivery.sent.total() != promised:
+        raise ShortBody(f"{delivery.sent.total()} bytes were sent where {promised} were promised")

@@ -1,0 +1,43 @@
+"""Socket options and the kernel's own account of a connection. Linux only."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from contextlib import suppress
+from typing import Final
+
+from proxy.core.sizes import KIB
+
+TCP_NOTSENT_LOWAT: Final = 25
+"""From linux/tcp.h; Python's socket module does not name it."""
+
+
+def tune(transport: asyncio.BaseTransport, *, send_buffer: int, user_timeout: float) -> None:
+    """Bound what a slow reader of `transport` costs: `send_buffer` bytes of kernel memory, `user_timeout` seconds
+    without an acknowledgement. No Nagle: answers are written whole."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with suppress(OSError):  # the peer may be gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer // 2)  # the kernel doubles it
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, max(16 * KIB, send_buffer // 2))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def cork(transport: asyncio.BaseTransport, *, on: bool) -> None:
+    """Hold partial segments back (`on`), so that a head and the first bytes behind it share one; or let them go."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(on))
+
+
+def unacknowledged(fd: int) -> int:
+    """Bytes in the kernel that the peer has not acknowledged yet (SIOCOUTQ, the number of TIOCOUTQ)."""
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"))[0])

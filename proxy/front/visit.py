@@ -1,0 +1,117 @@
+"""One request from its head to its account: what was asked, by whom, and what has been sent so far."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from proxy.core.caller import ANONYMOUS, Caller
+from proxy.core.clock import Clock
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.fetch.reading import ByteSource
+
+from .gate import Connection
+from .observer import Exchange
+from .problems import Side
+from .strictness import valid_host
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT"})
+
+
+def request_id(offered: str | None) -> str:
+    """The client's own id when it is harmless in a log, else a fresh one of 32 hexadecimal digits."""
+    return offered if offered is not None and _SANE_ID.fullmatch(offered) else secrets.token_hex(16)
+
+
+class Visit:
+    """A request under way. The application fills it in; `exchange` is its account when it is over."""
+
+    def __init__(self, request: web.BaseRequest, connection: Connection, clock: Clock) -> None:
+        self.request = request
+        self.connection = connection
+        self.request_id = request_id(request.headers.get("X-Request-Id"))
+        self.caller: Caller = ANONYMOUS
+        self.route = "refused"
+        self.side = Side.ELSEWHERE
+        self.cache = CacheOutcome.NONE
+        self.code = 499
+        self.size = 0
+        self.aborted = False
+        self.failure: str | None = None
+        self.sent: Counter[ByteSource] = Counter()
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._first_byte: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Visit {self.request_id} {self.method} {self.route} {self.code}>"
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        return self.request.headers
+
+    @property
+    def wants_body(self) -> bool:
+        return self.method != "HEAD"
+
+    @property
+    def head_sent(self) -> bool:
+        """Whether it is too late for another status."""
+        return self._first_byte is not None
+
+    def field(self, name: str) -> str | None:
+        """A request field, repeated lines joined with commas (RFC 9110 §5.3)."""
+        lines = self.request.headers.getall(name, ())
+        return ", ".join(lines) if lines else None
+
+    def base_url(self, external_url: str | None) -> str | None:
+        """Where this client reaches us: the configured address, else the Host it asked for, else None."""
+        if external_url is not None:
+            return external_url
+        host = self.request.headers.get("Host")
+        if host is None or not valid_host(host):
+            return None
+        secure = self.connection.transport.get_extra_info("sslcontext") is not None
+        return f"{'https' if secure else 'http'}://{host}"
+
+    def head_goes_out(self, code: int, size: int) -> None:
+        """The head with status `code`, promising `size` bytes, is handed over now."""
+        self.code, self.size = code, size
+        self._first_byte = self._clock.monotonic()
+
+    def broke(self, error: BaseException) -> None:
+        """The answer did not end as promised."""
+        self.aborted = True
+        self.failure = self.failure or type(error).__name__
+
+    def exchange(self) -> Exchange:
+        """The account of the request, at its end."""
+        agent = self.request.headers.get("User-Agent")
+        wanted = self.request.headers.get("Range")
+        return Exchange(
+            request_id=self.request_id,
+            client=self.connection.client,
+            method=self.method if self.method in _KNOWN_METHODS else "other",
+            target=self.request.raw_path.partition("?")[0][:1024],
+            route=self.route,
+            code=self.code,
+            cache=self.cache,
+            sent=tuple((source, count) for source, count in self.sent.items() if count),
+            size=self.size,
+            range=None if wanted is None else wanted[:128],
+            first_byte_seconds=None if self._first_byte is None else self._first_byte - self._began,
+            seconds=self._clock.monotonic() - self._began,
+            aborted=self.aborted,
+            failure=self.failure,
+            user_agent=None if agent is None else agent[:256],
+        )

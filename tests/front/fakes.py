@@ -1,0 +1,151 @@
+"""A coordinator that keeps the contract of `fetch.coordinator.Coordinator` over real files, with switches to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from proxy.core.blob import BlobKey
+from proxy.core.caller import Caller
+from proxy.core.errors import OriginRefused
+from proxy.core.sizes import MIB
+from proxy.core.spans import Span
+from proxy.fetch.coordinator import CacheOutcome, Elsewhere, Located, Metadata
+from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
+from proxy.hub.facts import FileFacts
+from proxy.hub.lfs import git_sha1
+from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
+from proxy.hub.targets import RepoListing
+
+COMMIT = "c" * 40
+REPO = RepoId(RepoKind.MODEL, "acme/tiny")
+
+
+def at_commit(path: str) -> str:
+    """The raw path of a file of the one repo there is."""
+    return f"/acme/tiny/resolve/{COMMIT}/{path}"
+
+
+@dataclass
+class FakeReading:
+    """Pieces of a real file, `step` bytes each."""
+
+    cache: CacheOutcome
+    verified: bool
+    make: Callable[[], AsyncIterator[Piece]]
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        return self.make()
+
+
+@dataclass
+class FakeCoordinator:
+    """One repo at one commit; `main` is its branch. `add` puts a file there."""
+
+    folder: Path
+    step: int = 4 * MIB
+    cache: CacheOutcome = CacheOutcome.HIT
+    verified: bool = True
+    in_memory: bool = False
+    refuse: BaseException | None = None
+    """Raised by every call."""
+    fail_entering: BaseException | None = None
+    fail_after: tuple[int, BaseException] | None = None
+    """Raise when this many bytes of a reading were given."""
+    stall_after: int | None = None
+    """Give no further piece once this many bytes of a reading were given."""
+    end_after: int | None = None
+    """Lie: end the reading here."""
+    listing: Metadata = field(
+        default_factory=lambda: Metadata(
+            200, (("content-type", "application/json"),), b'{"id":"acme/tiny"}', None, CacheOutcome.HIT, 0
+        )
+    )
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
+    given: Counter[ByteSource] = field(default_factory=Counter)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a reading's iteration has ended, however it did."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a reading was left."""
+    _files: dict[str, tuple[FileFacts, Path]] = field(default_factory=dict)
+
+    def add(self, path: str, content: bytes, *, linked: bool = True) -> FileFacts:
+        sha = hashlib.sha256(content).hexdigest()
+        place = self.folder / sha
+        place.write_bytes(content)
+        facts = FileFacts(sha if linked else git_sha1(content), len(content), linked, BlobKey.sha256(sha))
+        self._files[path] = (facts, place)
+        return facts
+
+    async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        self.calls.append(("locate", target))
+        self.callers.append(caller)
+        if self.refuse is not None:
+            raise self.refuse
+        if target.repo.name == "acme/old-name":
+            return Elsewhere(replace(target, repo=REPO))
+        if target.path not in self._files:
+            raise OriginRefused(404, "Entry not found", code="EntryNotFound", commit=COMMIT)
+        facts, _ = self._files[target.path]
+        return Located(target.at(COMMIT), facts, CacheOutcome.HIT, 0 if target.revision.is_commit else 7)
+
+    @contextlib.asynccontextmanager
+    async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[FakeReading]:
+        assert span, "an empty span is never read"
+        self.calls.append(("read", located.target, span))
+        if self.fail_entering is not None:
+            raise self.fail_entering
+        fd = os.open(self._files[located.target.path][1], os.O_RDONLY)
+        try:
+            yield FakeReading(self.cache, self.verified, lambda: self._pieces(fd, span))
+        finally:
+            os.close(fd)
+            self.left.set()
+
+    async def _pieces(self, fd: int, span: Span) -> AsyncIterator[Piece]:
+        source = ByteSource.DISK if self.cache is CacheOutcome.HIT else ByteSource.FILL
+        given = 0
+        try:
+            for part in span.split(self.step):
+                if self.fail_after is not None and given >= self.fail_after[0]:
+                    raise self.fail_after[1]
+                if self.stall_after is not None and given >= self.stall_after:
+                    self.stalled.set()
+                    await asyncio.Event().wait()
+                if self.end_after is not None and given >= self.end_after:
+                    return
+                given += len(part)
+                self.given[source] += len(part)
+                if self.in_memory:
+                    yield MemoryPiece(os.pread(fd, len(part), part.start), source)
+                else:
+                    yield FilePiece(fd, part.start, len(part), "disk0", source)
+        finally:
+            self.closed.set()
+
+    async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
+        self.calls.append(("metadata", target, body))
+        self.callers.append(caller)
+        if self.refuse is not None:
+            raise self.refuse
+        return self.listing
+
+    async def pass_through(
+        self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
+    ) -> Metadata:
+        self.calls.append(("pass_through", method, raw_target, headers))
+        self.callers.append(caller)
+        if self.refuse is not None:
+            raise self.refuse
+        return self.listing
+
+
+MAIN = Revision("main")
