@@ -5,6 +5,10 @@ are pure and decide an `Answer`; `faults` says what shall go wrong and `distort`
 answer to the socket; `server` binds the Hub, its "CDN" and its "CAS" to three ports. `content` stands alone: clients
 import it to check any byte.
 
+    world = World()
+    repo = world.add_model("acme/tiny")
+    blob = repo.put_blob("model.safetensors", 300 * MIB)
+    repo.commit("Upload model")
     async with SyntheticHub.open(world) as hub:
         hub.faults.add(Cut(after=25_000_000), kinds=("cdn",), times=1)
 """

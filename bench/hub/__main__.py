@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import control, demo
 from .faults import Faults
-from .repo import Repo, RepoKind
+from .repo import Repo, RepoKind, RepoSpec
 from .server import Address, SyntheticHub
 from .units import parse_rate, parse_seconds, parse_size
 from .world import World
@@ -43,7 +43,12 @@ def _parser() -> argparse.ArgumentParser:
         "--ready-file", type=Path, metavar="F", help="write addresses and pid here (JSON) when listening"
     )
     parser.add_argument(
-        "--repo", type=_folder, action="append", default=[], metavar="ORG/NAME=DIR", help="serve a folder as a model"
+        "--repo",
+        type=_folder,
+        action="append",
+        default=[],
+        metavar="ORG/NAME=DIR",
+        help="serve a folder as a model (or datasets/ORG/NAME=DIR)",
     )
     parser.add_argument(
         "--model",
@@ -71,17 +76,17 @@ def _world_of(options: argparse.Namespace) -> World:
         world.add_folder(repo_id, folder)
     repos: dict[str, Repo] = {}
     for repo_id, path, size in options.model:
-        repos.setdefault(repo_id, _model(world, repo_id)).put_blob(path, size)
+        repos.setdefault(repo_id, _existing_or_new(world, RepoSpec.parse(repo_id))).put_blob(path, size)
     for repo in repos.values():
         repo.commit("Upload files")
     return world
 
 
-def _model(world: World, repo_id: str) -> Repo:
+def _existing_or_new(world: World, spec: RepoSpec) -> Repo:
     try:
-        return world.repo(repo_id)
+        return world.repo(spec.id, kind=spec.kind)
     except KeyError:
-        return world.add_model(repo_id)
+        return world.add(spec)
 
 
 async def _serve(world: World, options: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from .messages import Asked
-from .repo import Repo, RepoKind
+from .repo import Repo, RepoSpec
 from .units import parse_size
 from .world import World
 
@@ -56,13 +56,13 @@ async def _act(hub: "SyntheticHub", method: str, page: str, body: bytes) -> obje
 
 def change_world(world: World, wanted: Mapping[str, Any]) -> dict[str, str]:
     """Apply one verb; the branches of the repo afterwards. Raises ValueError or KeyError."""
-    kind, repo_id = _named(str(wanted["repo"]))
-    repo = world.repo(repo_id, kind=kind)
+    named = RepoSpec.parse(str(wanted["repo"]))
+    repo = world.repo(named.id, kind=named.kind)
     match wanted["verb"]:
         case "rename":
-            world.rename(repo_id, str(wanted["to"]), kind=kind)
+            world.rename(named.id, str(wanted["to"]), kind=named.kind)
         case "delete":
-            world.delete(repo_id, kind=kind)
+            world.delete(named.id, kind=named.kind)
         case verb:
             _change_repo(repo, str(verb), wanted)
     return dict(repo.branches)
@@ -110,11 +110,6 @@ def _set_faults(hub: "SyntheticHub", wanted: Mapping[str, Any]) -> object:
     if wanted.get("off"):
         hub.off_for(float(wanted["off"]))
     return hub.faults.as_json()
-
-
-def _named(text: str) -> tuple[RepoKind, str]:
-    first, _, rest = text.partition("/")
-    return (RepoKind(first), rest) if rest and first in set(RepoKind) else (RepoKind.MODEL, text)
 
 
 def _record(record: Any) -> dict[str, Any]:

@@ -60,12 +60,21 @@ class _Mark:
 
 
 async def before_answer(acts: Acts, latency: float) -> None:
-    """Delays, and the reset in place of an answer. Raises Hangup."""
-    seconds = latency + sum(act.seconds for act in acts if isinstance(act, faults.Delay))
-    if seconds > 0:
-        await asyncio.sleep(seconds)
-    if any(isinstance(act, faults.Reset) for act in acts):
-        raise Hangup(reset=True)
+    """What happens before an answer is decided, in the order armed. Raises Hangup."""
+    if latency > 0:
+        await asyncio.sleep(latency)
+    for act in acts:
+        match act:
+            case faults.Delay():
+                await asyncio.sleep(act.seconds)
+            case faults.Hold(gate, None):
+                await gate.pass_through()
+            case faults.Do():
+                act.call()
+            case faults.Reset():
+                raise Hangup(reset=True)
+            case _:
+                continue
 
 
 class Delivery:
@@ -106,6 +115,7 @@ class Delivery:
                     await bucket.take(len(part))
                 self._counters.sent(record, len(part))
                 await response.write(part)
+                await asyncio.sleep(0)  # a reader faster than we are would never let the others have a turn
                 sent += len(part)
         await _strike(marks, sent)
 
@@ -134,7 +144,11 @@ def _fixed(rate: float) -> Bucket:
 
 
 def _marks(acts: Acts) -> list[_Mark]:
-    return [_Mark(act.after, act) for act in acts if isinstance(act, faults.Cut | faults.Stall | faults.Hold)]
+    return [
+        _Mark(act.after, act)
+        for act in acts
+        if isinstance(act, faults.Cut | faults.Stall | faults.Hold) and act.after is not None
+    ]
 
 
 async def _strike(marks: list[_Mark], sent: int) -> None:

@@ -22,7 +22,7 @@ the ports for that many seconds. `delivery` and `distort` say how each act is do
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -189,10 +189,17 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Wait at a gate after so many body bytes; in-process only."""
+    """Wait at a gate after so many body bytes, or (None) before the answer is even decided; in-process only."""
 
     gate: Gate
-    after: int = 0
+    after: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Call this before the answer is decided, to change the world between two requests; in-process only."""
+
+    call: Callable[[], object]
 
 
 Act = (
@@ -215,6 +222,7 @@ Act = (
     | ChangeContent
     | Throttle
     | Hold
+    | Do
 )
 _ACTS: tuple[type[Act], ...] = (
     *(Delay, Reset, Fail, RateLimited, RedirectTo, ExpireUrls, IgnoreRange, ShiftContentRange, WrongLength, ChangeETag),
@@ -373,7 +381,7 @@ def fault_of(wanted: Mapping[str, Any]) -> Fault:
 def _json_of(armed: Armed) -> dict[str, Any]:
     fault = armed.fault
     act = {"act": act_name(type(fault.act))}
-    act |= {one.name: getattr(fault.act, one.name) for one in fields(fault.act) if one.name != "gate"}
+    act |= {one.name: getattr(fault.act, one.name) for one in fields(fault.act) if one.name not in {"gate", "call"}}
     match = {name: value for name, value in asdict(fault.match).items() if value not in (None, "", frozenset())}
     if "kinds" in match:
         match["kinds"] = sorted(match["kinds"])

@@ -19,6 +19,7 @@ _REPO_PAGES = {
     "xet-read-token": Kind.XET_TOKEN,
 }
 _FILE_PAGES = {"resolve": Kind.RESOLVE, "raw": Kind.RAW}
+_RESERVED = frozenset({"buckets", "collections", "jobs", "oauth", "papers", "v2"})
 _KINDS = {kind.value: kind for kind in RepoKind}
 
 
@@ -59,6 +60,8 @@ def parse_target(raw_path: str) -> Target:
         return _api_target(segments[1:])
     if segments[0] in _KINDS:
         return _file_target(_KINDS[segments[0]], segments[1:])
+    if segments[0] in _RESERVED:
+        return PlainTarget(Kind.OTHER)
     return _file_target(RepoKind.MODEL, segments)
 
 

@@ -51,6 +51,14 @@ class RepoSpec:
         if not 1 <= len(self.id.split("/")) <= 2 or not all(self.id.split("/")):
             raise ValueError(f"repo id {self.id!r} is neither name nor namespace/name")
 
+    @classmethod
+    def parse(cls, text: str) -> "RepoSpec":
+        """`acme/tiny` is a model; another kind stands in front, as in `datasets/acme/rain`."""
+        first, _, rest = text.partition("/")
+        if rest and first in {kind.value for kind in RepoKind}:
+            return cls(RepoKind(first), rest)
+        return cls(RepoKind.MODEL, text)
+
 
 @dataclass(frozen=True)
 class GitFile:

@@ -134,9 +134,9 @@ class SyntheticHub:
         return list(self.counters.log)
 
     def hold(
-        self, kind: str = "cdn", after: int = 0, *, path: str = "", times: int | None = None, skip: int = 0
+        self, kind: str = "cdn", after: int | None = 0, *, path: str = "", times: int | None = None, skip: int = 0
     ) -> Gate:
-        """Let matching bodies wait after so many bytes until the gate is released."""
+        """Let matching requests wait until the gate is released: after so many body bytes, or (None) unanswered."""
         gate = Gate()
         self.faults.add(Hold(gate, after), kinds=(kind,), path=path, times=times, skip=skip)
         return gate

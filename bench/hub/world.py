@@ -80,8 +80,8 @@ class World:
         return self.add(RepoSpec(RepoKind.KERNEL, repo_id, private, gated))
 
     def add_folder(self, repo_id: str, folder: Path | str) -> Repo:
-        """Serve a real folder as a model with one commit."""
-        repo = self.add_model(repo_id)
+        """Serve a real folder as a repo (a model, or `datasets/…`) with one commit."""
+        repo = self.add(RepoSpec.parse(repo_id))
         repo.add_folder(folder)
         repo.commit(f"Add {Path(folder).name}")
         return repo

@@ -6,6 +6,7 @@ import time
 
 import aiohttp
 import pytest
+import uvloop
 
 from bench.hub import faults as f
 from bench.hub.content import KIB, MIB, SyntheticBlob
@@ -46,12 +47,12 @@ async def test_delay_comes_before_the_first_byte(ask: Ask, hub: SyntheticHub, cd
 
 
 async def test_latency_meets_metadata_only(ask: Ask, hub: SyntheticHub) -> None:
+    hub.faults.latency = 600
+    await ask("/acme/tiny/resolve/main/config.json")
     hub.faults.latency = 0.2
     began = time.perf_counter()
-    await ask("/acme/tiny/resolve/main/config.json")
-    between = time.perf_counter()
     await ask("/api/models/acme/tiny")
-    assert between - began < 0.2 <= time.perf_counter() - between
+    assert time.perf_counter() - began >= 0.2
 
 
 async def test_reset_in_place_of_an_answer(ask: Ask, hub: SyntheticHub) -> None:
@@ -221,30 +222,67 @@ async def test_headers_set_and_dropped(ask: Ask, hub: SyntheticHub) -> None:
     assert "x-repo-commit" not in reply
 
 
-async def test_bandwidth_is_shared_by_all(hub: SyntheticHub, blob: SyntheticBlob, cdn_address: Mint) -> None:
+async def test_bandwidth_is_shared_by_all(hub: SyntheticHub, cdn_address: Mint) -> None:
     address = await cdn_address()
     hub.faults.bandwidth = 20 * MIB
     began = time.perf_counter()
     await asyncio.gather(arrived(address), arrived(address))
-    assert 0.25 <= time.perf_counter() - began < 1.5
+    assert time.perf_counter() - began >= 0.25
 
 
 async def test_bandwidth_of_one_transfer(hub: SyntheticHub, cdn_address: Mint) -> None:
     address = await cdn_address()
     hub.faults.connection_bandwidth = 10 * MIB
     began = time.perf_counter()
-    await asyncio.gather(*(arrived(address) for _ in range(4)))
-    assert 0.25 <= time.perf_counter() - began < 1.5
+    await asyncio.gather(arrived(address), arrived(address))
+    assert time.perf_counter() - began >= 0.25
 
 
 async def test_throttle_meets_what_it_matches(ask: Ask, hub: SyntheticHub, cdn_address: Mint) -> None:
     address = await cdn_address()
-    hub.faults.add(f.Throttle(10 * MIB), kinds=CDN, ranged=True, times=1)
+    hub.faults.add(f.Throttle(64 * KIB), kinds=CDN, ranged=True, times=1)
+    await ask(address)  # at that rate it would take 48 s
     began = time.perf_counter()
-    await ask(address)
-    between = time.perf_counter()
-    await ask(address, Range="bytes=0-3145727")
-    assert between - began < 0.2 < time.perf_counter() - between
+    await ask(address, Range="bytes=0-32767")
+    assert time.perf_counter() - began >= 0.4
+
+
+async def test_an_answer_can_be_held_before_it_is_decided(ask: Ask, hub: SyntheticHub, world: World) -> None:
+    gate = hub.hold("revision", after=None)
+    reply = asyncio.gather(ask("/api/models/acme/tiny/revision/main"))
+    await gate.reached()
+    head = world.repo("acme/tiny").commit("while you wait")
+    gate.release()
+    assert (await reply)[0]["x-repo-commit"] == head
+
+
+async def test_the_world_can_change_between_two_requests(ask: Ask, hub: SyntheticHub, world: World) -> None:
+    repo = world.repo("acme/tiny")
+    hub.faults.add(f.Do(lambda: repo.commit("behind your back")), kinds=("resolve",), method="GET", times=1)
+    head = await ask("/acme/tiny/resolve/main/config.json", method="HEAD")
+    get = await ask("/acme/tiny/resolve/main/config.json")
+    assert head["x-repo-commit"] != get["x-repo-commit"] == repo.head()
+
+
+def test_uvloop_serves_cuts_and_goes_off_alike(world: World, blob: SyntheticBlob) -> None:
+    async def story() -> None:
+        async with SyntheticHub.open(world) as hub, aiohttp.ClientSession() as session:
+            url = f"{hub.url}/acme/tiny/resolve/main/model.safetensors"
+            async with session.get(url) as whole:
+                assert await whole.read() == blob.read(0, blob.size)
+            for reset in (False, True):
+                hub.faults.add(f.Cut(MIB, reset=reset), kinds=CDN, times=1)
+                async with session.get(url) as cut:
+                    with pytest.raises(aiohttp.ClientError):
+                        await cut.read()
+            await hub.off()
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.get(url)
+            await hub.on()
+            async with session.head(url) as back:
+                assert back.status == 302
+
+    uvloop.run(story())
 
 
 async def test_off_refuses_and_comes_back_on_the_same_port(ask: Ask, hub: SyntheticHub) -> None:

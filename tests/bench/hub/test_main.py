@@ -48,10 +48,18 @@ async def test_it_serves_folders_and_synthetic_files_until_sigterm(tmp_path: Pat
     folder = tmp_path / "real"
     folder.mkdir()
     (folder / "config.json").write_text('{"real": true}')
-    arguments = ("--repo", f"acme/real={folder}", "--model", "acme/made:model.bin=100kB", "--model", "acme/made:b=1")
+    arguments = (
+        "--repo",
+        f"acme/real={folder}",
+        "--model",
+        "acme/made:model.bin=100kB",
+        "--model",
+        "datasets/acme/made:b=1",
+    )
     async with program(tmp_path / "ready.json", *arguments) as (process, ready):
         assert await fetched(f"{ready['url']}/acme/real/resolve/main/config.json") == b'{"real": true}'
         assert len(await fetched(f"{ready['url']}/acme/made/resolve/main/model.bin")) == 100_000
+        assert len(await fetched(f"{ready['url']}/datasets/acme/made/resolve/main/b")) == 1
         assert ready["pid"] == process.pid
         process.send_signal(signal.SIGTERM)
         out, err = await process.communicate()

@@ -38,6 +38,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("/api/whoami-v2", PlainTarget(Kind.WHOAMI)),
         ("/api/agent-harnesses", PlainTarget(Kind.OTHER)),
         ("/acme/tiny", PlainTarget(Kind.OTHER)),
+        ("/buckets/acme/resolve/main/x", PlainTarget(Kind.OTHER)),
     ],
 )
 def test_targets(raw: str, target: object) -> None:

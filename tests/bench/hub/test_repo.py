@@ -69,6 +69,22 @@ def test_a_commit_on_another_branch_leaves_main() -> None:
     assert [commit.id for commit in repo.history(dev)][:2] == [dev, main]
 
 
+def test_a_forgotten_commit_is_gone_but_its_children_stay() -> None:
+    repo = World().add_model("acme/tiny")
+    squashed = repo.commit("one")
+    head = repo.commit("two")
+    repo.forget(squashed)
+    assert repo.find(squashed) is None
+    assert [commit.id for commit in repo.history(head)] == [head]
+
+
+def test_a_deleted_branch_is_no_revision() -> None:
+    repo = World().add_model("acme/tiny")
+    repo.branch("dev")
+    repo.delete_branch("dev")
+    assert repo.find("dev") is None
+
+
 def test_git_and_lfs_identities_are_gits_own() -> None:
     repo = World().add_model("acme/tiny")
     assert repo.put_text("a", "hello\n").oid == "ce013625030ba8dba906f756967f9e9ca394464a"
@@ -105,6 +121,12 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_ids_have_one_or_two_segments(repo_id: str) -> None:
     with pytest.raises(ValueError, match="repo id"):
         RepoSpec(RepoKind.MODEL, repo_id)
+
+
+def test_a_spec_may_name_its_kind() -> None:
+    assert RepoSpec.parse("datasets/acme/rain") == RepoSpec(RepoKind.DATASET, "acme/rain")
+    assert RepoSpec.parse("acme/tiny") == RepoSpec(RepoKind.MODEL, "acme/tiny")
+    assert RepoSpec.parse("gpt2") == RepoSpec(RepoKind.MODEL, "gpt2")
 
 
 def test_an_id_is_taken_once_per_kind() -> None:
