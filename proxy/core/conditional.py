@@ -8,7 +8,6 @@ towards sending the whole file, or refusing; so does an If-Range that is not exa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -43,24 +42,14 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The fields of a request that make it conditional, as sent; None for absent."""
+    """The fields of a request that make it conditional, as sent (repeated list fields joined with commas); None for
+    absent."""
 
     if_match: str | None = None
     if_none_match: str | None = None
     if_modified_since: str | None = None
     if_unmodified_since: str | None = None
     if_range: str | None = None
-
-    @classmethod
-    def of(cls, headers: Mapping[str, str]) -> Conditions:
-        """From a case-insensitive mapping in which repeated list fields are already joined with commas."""
-        return cls(
-            headers.get("If-Match"),
-            headers.get("If-None-Match"),
-            headers.get("If-Modified-Since"),
-            headers.get("If-Unmodified-Since"),
-            headers.get("If-Range"),
-        )
 
 
 @dataclass(frozen=True, slots=True)
