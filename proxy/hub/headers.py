@@ -5,10 +5,12 @@ Names are lower-case throughout.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from . import links
+from proxy.core.errors import MalformedTarget, OriginLied
+
+from . import links, paths
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -32,12 +34,27 @@ _PASSED_BACK: Final = frozenset(
 )
 
 
-def passed_back(headers: Iterable[tuple[str, str]]) -> Fields:
-    """Of an answer of the API (names lower-case): the fields that may reach the client, Xet stripped.
+def passed_back(headers: Sequence[tuple[str, str]]) -> Fields:
+    """Of an answer of the API (names lower-case): the fields that may reach the client, Xet stripped,
+    a redirect made relative.
 
     Its ETag is not among them: that belonged to the body as it was before Xet hints were taken out."""
-    kept = ((name, value) for name, value in headers if name in _PASSED_BACK)
-    return without_xet(kept)
+    kept = [(name, value) for name, value in headers if name in _PASSED_BACK]
+    where = next((there for name, value in headers if name == "location" and (there := here(value))), None)
+    return without_xet(kept if where is None else [*kept, ("location", where)])
+
+
+def here(location: str) -> str | None:
+    """Where a redirect of the API leads on this mirror: a raw target; None when it is not a place of the Hub's.
+
+    Relative, so that clients stay with us; what leads to a CDN (signed addresses) is not passed on at all.
+    """
+    try:
+        target = links.raw_target(location)
+        paths.parse(target, "GET")
+    except (OriginLied, MalformedTarget):
+        return None
+    return target
 
 
 def without_xet(headers: Iterable[tuple[str, str]]) -> Fields:

@@ -53,10 +53,11 @@ def next_target(field: str | None) -> str | None:
     Raises OriginLied when the address cannot be read: to drop it would be to serve a listing with a hole.
     """
     address = next((link.address for link in parse_links(field or "") if "next" in link.rels), None)
-    return None if address is None else _raw_target(address)
+    return None if address is None else raw_target(address)
 
 
-def _raw_target(address: str) -> str:
+def raw_target(address: str) -> str:
+    """The raw path and query of an absolute or relative address. Raises OriginLied when it cannot be read."""
     try:
         parts = urlsplit(address)
         return RawTarget.read(parts.path + (f"?{parts.query}" if parts.query else "")).text
