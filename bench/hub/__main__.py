@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import control, demo
 from .faults import Faults
+from .paths import quote_path
 from .repo import Repo, RepoKind, RepoSpec
 from .server import Address, SyntheticHub
 from .units import parse_rate, parse_seconds, parse_size
@@ -114,7 +115,8 @@ def _announce(hub: SyntheticHub, world: World) -> None:
         print(f"  user     {user.name}  HF_TOKEN={user.token}")
     first = next((repo for repo in world.repos(RepoKind.MODEL) if not (repo.private or repo.gated)), None)
     if first is not None:
-        print(f"\n  hf download {first.id}\n  curl -L {hub.url}/{first.id}/resolve/main/README.md")
+        path = next(iter(first.commits[first.head()].files), "README.md")
+        print(f"\n  hf download {first.id}\n  curl -LI {hub.url}/{first.id}/resolve/main/{quote_path(path)}")
     print(
         f"  curl {hub.url}{control.PREFIX}counters\n  curl {hub.url}{control.PREFIX}faults -d '{_EXAMPLE}'", flush=True
     )
