@@ -14,11 +14,12 @@ from proxy.config.schema import Config
 from proxy.core.clock import SystemClock
 from proxy.core.errors import ConfigError, PenstockError
 from proxy.core.sizes import format_size
-from proxy.service.launch import ASSEMBLY, launch
+from proxy.service.launch import launch
+from proxy.service.named import ASSEMBLY
 from proxy.service.preflight import hints, obstacles
 from proxy.service.ready import Standing
+from proxy.service.run import Run
 from proxy.service.sockets import PortRefused, PortTaken
-from proxy.service.solo import Run
 from proxy.telemetry.events import event_log
 
 from .codes import Exit

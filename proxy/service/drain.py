@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable
-from contextlib import suppress
 from typing import Final
 
 from proxy.config.schema import ServerSection
@@ -35,7 +35,9 @@ class StopOrder:
         self.hurried.set()
 
     def signalled(self) -> None:
-        """SIGTERM or SIGINT came: the first is polite, the second is not."""
+        """SIGTERM or SIGINT came: the first is polite, the second is not, the third ends a process that hangs."""
+        if self.hurried.is_set():
+            os._exit(1)
         if self.begun.is_set():
             self.hurry()
         else:
@@ -65,9 +67,6 @@ async def unless_hurried(step: Awaitable[None], order: StopOrder, timeout: float
         urgent = tasks.start(order.hurried.wait(), "hurry")
         await asyncio.wait((going, urgent), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not going.done():
-            going.cancel()
-            with suppress(asyncio.CancelledError):
-                await going
-            return False
+            return False  # Leaving the task set cancels it.
         going.result()
         return True

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-from typing import Any, Final, cast
 
 import uvloop
 
-from .node import Assemble
-from .solo import Run, run_solo
+from .named import ASSEMBLY, named_assembly
+from .run import Run
+from .solo import run_solo
 from .supervisor import supervise
 from .system import raise_file_limit
-
-ASSEMBLY: Final = "proxy.service.assembly:assemble"
-"""What makes the nodes, as module:name."""
 
 
 def launch(run: Run, assembly: str = ASSEMBLY) -> None:
@@ -25,10 +21,3 @@ def launch(run: Run, assembly: str = ASSEMBLY) -> None:
             runner.run(run_solo(run, named_assembly(assembly)))
         else:
             runner.run(supervise(run, assembly))
-
-
-def named_assembly(assembly: str) -> Assemble:
-    """The `assemble` that `module:name` means."""
-    module, _, name = assembly.partition(":")
-    found: Any = getattr(importlib.import_module(module), name)
-    return cast(Assemble, found)

@@ -8,16 +8,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import proxy
-from proxy.config.load import Loaded
-from proxy.config.reload import reloaded
-from proxy.config.schema import Config
-from proxy.core.clock import Clock
-from proxy.core.errors import ConfigError
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.events import set_level
 from proxy.telemetry.exposition import metrics_of_process, page_of
@@ -27,26 +20,15 @@ from proxy.telemetry.telemetry import Telemetry
 from .admin import admin_listener
 from .drain import StopOrder, drained
 from .node import Assemble, Node
+from .reach import warn_if_unreachable
+from .readiness import watch_readiness
 from .ready import ReadyFile, Standing, ready_file
+from .run import Run, config_after_hangup, note_reload, note_start
 from .sockets import address_of, held_port
 from .system import tell_systemd
 from .voice import open_telemetry
 
 log: Final = logging.getLogger(__name__)
-
-_LOOK_AGAIN: Final = 0.05
-"""Seconds between two looks at a node that is not ready yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run of the node is made of. `reread` loads the configuration anew (SIGHUP; raises ConfigError), `announce`
-    tells the one who started us that it serves."""
-
-    config: Config
-    reread: Callable[[], Loaded]
-    announce: Callable[[Standing], None]
-    clock: Clock
 
 
 async def run_solo(run: Run, assemble: Assemble) -> None:
@@ -59,7 +41,7 @@ async def run_solo(run: Run, assemble: Assemble) -> None:
     ):
         standing = Standing(address_of(data), address_of(admin), os.getpid(), ())
         metrics = metrics_of_process()
-        _describe(metrics, run.clock)
+        note_start(metrics, run.clock)
         async with open_telemetry(metrics, run.config.log, secrets.token_bytes(32), run.clock) as telemetry:
             await _Solo(run, metrics, telemetry).serve(assemble, data, admin, standing, file)
 
@@ -74,6 +56,7 @@ class _Solo:
         self._telemetry = telemetry
         self._order = StopOrder()
         self._node: Node | None = None
+        self._served = False
 
     async def serve(
         self, assemble: Assemble, data: socket.socket, admin: socket.socket, standing: Standing, file: ReadyFile
@@ -86,7 +69,9 @@ class _Solo:
         async with admin_listener(admin, self), TaskSet("solo") as tasks:
             async with assemble(self._config, 0, data, self._telemetry) as node:
                 self._node = node
-                tasks.start(self._announce(node, standing, file), "announce")
+                tasks.start(watch_readiness(node, lambda reasons: self._tell(reasons, standing, file)), "readiness")
+                origin = self._config.origin
+                tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
                 await self._order.begun.wait()
                 tell_systemd("STOPPING=1")
                 file.remove()
@@ -105,23 +90,23 @@ class _Solo:
     async def metrics(self) -> bytes:
         return page_of(self._metrics)
 
-    async def _announce(self, node: Node, standing: Standing, file: ReadyFile) -> None:
-        told: list[str] = []
-        while (reasons := node.ready()) and not self._order.begun.is_set():
-            if reasons != told:
-                log.warning("not ready", extra={"reasons": "; ".join(reasons)})
-                told = reasons
-            await asyncio.sleep(_LOOK_AGAIN)
+    def _tell(self, reasons: list[str], standing: Standing, file: ReadyFile) -> None:
         if self._order.begun.is_set():
             return
-        self._metrics.gauge("workers").labels("ready").set(1)
-        file.write(standing)
-        self._run.announce(standing)
-        tell_systemd("READY=1")
+        self._metrics.gauge("workers").labels("ready").set(0 if reasons else 1)
+        if reasons:
+            log.warning("not ready", extra={"reasons": "; ".join(reasons)})
+        elif self._served:
+            log.info("ready again")
+        else:
+            self._served = True
+            file.write(standing)
+            self._run.announce(standing)
+            tell_systemd("READY=1")
 
     def _reload(self) -> None:
         self._telemetry.access.reopen()
-        config = reread(self._run, self._config)
+        config = config_after_hangup(self._run, self._config)
         if config is None:
             return
         self._config = config
@@ -129,29 +114,3 @@ class _Solo:
         if self._node is not None:
             self._node.reload(config)
         note_reload(self._metrics, self._run.clock)
-
-
-def reread(run: Run, running: Config) -> Config | None:
-    """The configuration to go on with after SIGHUP, told in the log; None when the new one is wrong (the old holds)."""
-    try:
-        wanted = run.reread().config
-    except ConfigError as error:
-        log.error("reload refused, the running configuration stays", extra={"mistakes": "; ".join(error.mistakes)})
-        return None
-    plan = reloaded(running, wanted)
-    for change in plan.taken:
-        log.info("reloaded", extra={"change": str(change)})
-    for change in plan.waiting:
-        log.warning("needs a restart", extra={"change": str(change)})
-    if not plan.taken and not plan.waiting:
-        log.info("reloaded, nothing changed")
-    return plan.config
-
-
-def note_reload(metrics: Metrics, clock: Clock) -> None:
-    metrics.gauge("config_last_reload_success_timestamp_seconds").set(clock.wall())
-
-
-def _describe(metrics: Metrics, clock: Clock) -> None:
-    metrics.gauge("build_info").labels(proxy.__version__).set(1)
-    note_reload(metrics, clock)

@@ -1,0 +1,197 @@
+"""The only file that constructs everything: a node, out of the rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.access.gatekeeper import Gatekeeper
+from proxy.catalogue.catalogue import Catalogue
+from proxy.config.schema import Config
+from proxy.core.clock import Clock, SystemClock
+from proxy.core.tasks import TaskSet
+from proxy.fetch.flight import FlightLimits
+from proxy.fetch.locate import Freshness
+from proxy.fetch.mirror import Mirror
+from proxy.front.application import listen, make_data_server
+from proxy.front.cold import ColdReader
+from proxy.front.gate import Gate
+from proxy.front.limits import Limits
+from proxy.origin.client import OriginClient
+from proxy.store.blobstore import BlobStore
+from proxy.store.disk import DiskState
+from proxy.telemetry.telemetry import Telemetry
+
+from .node import BACKLOG, Node
+from .observers import FrontObserver, OriginObserver, StoreObserver
+
+_COLD_THREADS: Final = 16
+"""Threads per disk that wait for pages that are not in memory."""
+_GAUGES_EVERY: Final = 2.0
+
+
+@asynccontextmanager
+async def assemble(
+    config: Config, worker_index: int, listen_socket: socket.socket, telemetry: Telemetry
+) -> AsyncIterator[Node]:
+    """A node of `config` that listens on the bound `listen_socket`. See `node.Assemble`."""
+    clock = SystemClock()
+    tls = tls_context(config)
+    async with (
+        BlobStore.open(
+            config.store, clock=clock, node=_node_id(config), worker=worker_index, observer=StoreObserver(telemetry)
+        ) as store,
+        Catalogue.open(state_folder(config), clock=clock) as catalogue,
+        OriginClient.open(config.origin, clock=clock, observer=OriginObserver(telemetry)) as origin,
+        TaskSet("mirror") as tasks,
+    ):
+        mirror = Mirror(
+            store=store,
+            catalogue=catalogue,
+            gatekeeper=Gatekeeper(config.freshness, clock=clock),
+            origin=origin,
+            tasks=tasks,
+            clock=clock,
+            freshness=_freshness(config),
+            limits=_flight_limits(config),
+            read_ahead=config.fetch.read_ahead,
+            observer=telemetry,
+        )
+        limits = Limits.of(config.limits)
+        cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
+        running = RunningNode(store, mirror, telemetry)
+        gate = make_data_server(
+            mirror,
+            limits,
+            cold,
+            observer=FrontObserver(telemetry, clock),
+            clock=clock,
+            external_url=config.server.external_url,
+            ready=lambda: tuple(running.ready()),
+        )
+        running.gate = gate
+        running.server = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)
+        tasks.start(running.keep_gauges(), "gauges")
+        try:
+            yield running
+        finally:
+            running.server.close()
+            gate.abort()
+
+
+class RunningNode:
+    """What the processes see of a node (`node.Node`)."""
+
+    gate: Gate
+    server: asyncio.Server
+
+    def __init__(self, store: BlobStore, mirror: Mirror, telemetry: Telemetry) -> None:
+        self._store = store
+        self._mirror = mirror
+        self._telemetry = telemetry
+        self._retired = False
+
+    def ready(self) -> list[str]:
+        if self._retired:
+            return ["draining"]
+        disks = self._store.snapshot()
+        if all(disk.state is DiskState.OUT for disk in disks):
+            return [f"disk {disk.path} is out: {disk.reason}" for disk in disks]
+        return []
+
+    def retire(self) -> None:
+        self._retired = True
+
+    async def drain(self) -> None:
+        self.retire()
+        self.server.close()
+        await self.gate.drain()
+
+    def reload(self, config: Config) -> None:
+        """Freshness and connection limits are read anew with the next request."""
+        self._mirror.freshness = _freshness(config)
+        self.gate.limits = Limits.of(config.limits)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "disks": [
+                {
+                    "name": disk.name,
+                    "path": str(disk.path),
+                    "state": disk.state.value,
+                    "reason": disk.reason,
+                    "size": disk.limit,
+                    "stored": disk.stored,
+                    "reserved": disk.reserved,
+                    "pinned": disk.pinned,
+                    "objects": disk.objects,
+                    "free": disk.free,
+                }
+                for disk in self._store.snapshot()
+            ],
+            "flights": len(self._mirror.flights),
+            "followers": self._mirror.flights.readers,
+            "connections": len(self.gate),
+        }
+
+    async def keep_gauges(self) -> None:
+        """Tell telemetry how full the disks are, every few seconds."""
+        while True:
+            for disk in self._store.snapshot():
+                self._telemetry.disk(
+                    disk.name,
+                    cache_bytes=disk.stored,
+                    cache_reserved_bytes=disk.reserved,
+                    cache_capacity_bytes=disk.limit,
+                    cache_objects=disk.objects,
+                    cache_pinned_bytes=disk.pinned,
+                    disk_free_bytes=disk.free,
+                    disk_up=float(disk.state is not DiskState.OUT),
+                )
+            await asyncio.sleep(_GAUGES_EVERY)
+
+
+def state_folder(config: Config) -> Path:
+    """Where the catalogue lives."""
+    return config.store.state or config.store.disks[0].path / "state"
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """The TLS side of the data port, or None when it speaks plainly. Raises OSError."""
+    server = config.server
+    if server.tls_certificate is None or server.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(server.tls_certificate, server.tls_key)
+    return context
+
+
+def _node_id(config: Config) -> str:
+    """The same for all workers of one node: its parent process, or this one when it is alone."""
+    return f"{os.getpid() if config.server.workers == 1 else os.getppid()}"
+
+
+def _freshness(config: Config) -> Freshness:
+    section = config.freshness
+    return Freshness(
+        ref_ttl=section.ref_ttl,
+        listing_ttl=section.listing_ttl,
+        stale_for=section.stale_for,
+        public_ttl=section.public_ttl,
+    )
+
+
+def _flight_limits(config: Config) -> FlightLimits:
+    section = config.fetch
+    return FlightLimits(
+        span=section.span,
+        parallel=section.parallel,
+        finish_below=section.finish_below,
+        progress_timeout=section.progress_timeout,
+    )

@@ -1,0 +1,137 @@
+"""What a supervisor and its workers tell each other: one JSON object a line over a socket pair.
+
+The pair also ties their lives together: its end means that the other is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+import orjson
+
+from proxy.config.schema import Address, Config
+
+LINE_LIMIT: Final = 4 << 20
+"""Longest message in bytes; a configuration of hundreds of disks is far below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first order: serve `config` on `listen`. `secret` is the node's own, for pseudonyms that workers share."""
+
+    config: Config
+    listen: Address
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Reopen the access log and take over the reloadable knobs of `config`."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Stop politely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hurry:
+    """Stop now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send an Answer with this number."""
+
+    number: int
+
+
+Order = Start | Reload | Drain | Hurry | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Why the worker should get no traffic; empty: it serves."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The status that Ask wanted."""
+
+    number: int
+    status: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker could not start and ends; `why` is for people."""
+
+    why: str
+
+
+Report = Health | Answer | Failed
+
+
+def written(message: Order | Report) -> bytes:
+    """The line of `message`."""
+    return orjson.dumps(_document(message), default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def read_order(line: bytes) -> Order:
+    """The order that `written` wrote. Raises ValueError."""
+    match orjson.loads(line):
+        case {"order": "start", "config": config, "listen": listen, "secret": str(secret)}:
+            return Start(Config.model_validate(config), Address.model_validate(listen), bytes.fromhex(secret))
+        case {"order": "reload", "config": config}:
+            return Reload(Config.model_validate(config))
+        case {"order": "drain"}:
+            return Drain()
+        case {"order": "hurry"}:
+            return Hurry()
+        case {"order": "ask", "number": int(number)}:
+            return Ask(number)
+    raise ValueError(f"not an order: {line[:100]!r}")
+
+
+def read_report(line: bytes) -> Report:
+    """The report that `written` wrote. Raises ValueError."""
+    match orjson.loads(line):
+        case {"report": "health", "reasons": list(reasons)}:
+            return Health(tuple(reasons))
+        case {"report": "answer", "number": int(number), "status": dict(status)}:
+            return Answer(number, status)
+        case {"report": "failed", "why": str(why)}:
+            return Failed(why)
+    raise ValueError(f"not a report: {line[:100]!r}")
+
+
+def _document(message: Order | Report) -> dict[str, Any]:
+    match message:
+        case Start(config, listen, secret):
+            return {
+                "order": "start",
+                "config": config.model_dump(mode="json"),
+                "listen": listen.model_dump(),
+                "secret": secret.hex(),
+            }
+        case Reload(config):
+            return {"order": "reload", "config": config.model_dump(mode="json")}
+        case Drain():
+            return {"order": "drain"}
+        case Hurry():
+            return {"order": "hurry"}
+        case Ask(number):
+            return {"order": "ask", "number": number}
+        case Health(reasons):
+            return {"report": "health", "reasons": list(reasons)}
+        case Answer(number, status):
+            return {"report": "answer", "number": number, "status": status}
+        case Failed(why):
+            return {"report": "failed", "why": why}
+        case _:
+            assert_never(message)

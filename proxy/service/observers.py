@@ -1,0 +1,111 @@
+"""What the rooms report, told to telemetry: each room has a small Protocol of its own, this is where they meet."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from proxy.core.clock import Clock
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.front.observer import Exchange
+from proxy.store.disk import DiskState
+from proxy.telemetry.accesslog import AccessRecord
+from proxy.telemetry.telemetry import Telemetry
+
+log: Final = logging.getLogger(__name__)
+
+
+class FrontObserver:
+    """`proxy.front.observer.Observer`."""
+
+    def __init__(self, telemetry: Telemetry, clock: Clock) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+
+    def connection_opened(self) -> None:
+        self._telemetry.connection_opened()
+
+    def connection_closed(self) -> None:
+        self._telemetry.connection_closed()
+
+    def connection_refused(self, reason: str) -> None:
+        self._telemetry.connection_refused(reason)
+
+    def request_began(self) -> None:
+        self._telemetry.request_started()
+
+    def request_ended(self, exchange: Exchange) -> None:
+        for source, count in exchange.sent:
+            self._telemetry.bytes_delivered(exchange.route, source.value, count)
+        self._telemetry.request_ended(self._record(exchange))
+
+    def _record(self, exchange: Exchange) -> AccessRecord:
+        sources = [source.value for source, count in exchange.sent if count]
+        failure = exchange.failure or ("aborted" if exchange.aborted else None)
+        return AccessRecord(
+            at=self._clock.wall() - exchange.seconds,
+            request_id=exchange.request_id,
+            client=exchange.client,
+            method=exchange.method,
+            host="",
+            route=exchange.route,
+            path=exchange.target,
+            status=exchange.code,
+            size=exchange.body_bytes,
+            cache=exchange.cache.value,
+            source="+".join(sources) or CacheOutcome.NONE.value,
+            first_byte=exchange.first_byte_seconds,
+            duration=exchange.seconds,
+            agent=exchange.user_agent or "",
+            range=exchange.range,
+            error=failure,
+        )
+
+
+class StoreObserver:
+    """`proxy.store.observer.StoreObserver`."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def written(self, disk: str, size: int) -> None:
+        """Counted by the fill that wrote it."""
+
+    def sealed(self, size: int) -> None:
+        """Seen in the blobs; no sum of its own."""
+
+    def evicted(self, disk: str, size: int, age: float, reason: str) -> None:
+        self._telemetry.evicted("space", size, age)
+
+    def corrupted(self, disk: str, found_by: str) -> None:
+        self._telemetry.corrupted(found_by)
+        log.error("corruption found", extra={"disk": disk, "found_by": found_by})
+
+    def dropped(self, reason: str) -> None:
+        log.warning("blob dropped", extra={"reason": reason})
+
+    def disk_state(self, disk: str, state: DiskState, reason: str) -> None:
+        if state is DiskState.OK:
+            log.info("disk is back", extra={"disk": disk})
+            return
+        self._telemetry.disk_error(disk)
+        log.error("disk left the ranking", extra={"disk": disk, "state": state.value, "reason": reason})
+
+
+class OriginObserver:
+    """`proxy.origin.observer.OriginObserver`."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def request(self, host_class: str, code: int, seconds: float) -> None:
+        self._telemetry.upstream_request(host_class, code or None, seconds)
+
+    def bytes(self, count: int) -> None:
+        self._telemetry.upstream_bytes("all", count)
+
+    def rate_limit_remaining(self, count: int) -> None:
+        self._telemetry.upstream_remaining("hub", count)
+
+    def breaker(self, state: str) -> None:
+        self._telemetry.upstream_breaker("hub", is_open=state == "open")

@@ -1,0 +1,142 @@
+"""A worker process: one node on its share of the port, under the orders of its supervisor.
+
+python -m proxy.service.worker --index 0 --control FD --parent PID --assembly MODULE:NAME
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Final, assert_never
+
+import uvloop
+
+from proxy.core.clock import SystemClock
+from proxy.core.errors import PenstockError
+from proxy.core.tasks import TaskSet
+from proxy.telemetry.events import event_log, set_level
+from proxy.telemetry.exposition import metrics_of_worker
+from proxy.telemetry.telemetry import Telemetry
+
+from .control import (
+    LINE_LIMIT,
+    Answer,
+    Ask,
+    Drain,
+    Failed,
+    Health,
+    Hurry,
+    Order,
+    Reload,
+    Report,
+    Start,
+    read_order,
+    written,
+)
+from .drain import StopOrder, drained
+from .named import named_assembly
+from .node import Assemble, Node
+from .readiness import watch_readiness
+from .sockets import sibling
+from .system import die_with_parent
+from .voice import open_telemetry
+
+log: Final = logging.getLogger(__name__)
+
+
+class _Worker:
+    """The node of this process and what orders do to it."""
+
+    def __init__(self, index: int, start: Start, report: Callable[[Report], None]) -> None:
+        self._index = index
+        self._start = start
+        self._report = report
+        self._order = StopOrder()
+        self._telemetry: Telemetry | None = None
+        self._node: Node | None = None
+
+    async def serve(self, assemble: Assemble, orders: asyncio.StreamReader) -> None:
+        config = self._start.config
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._order.begin)
+        metrics = metrics_of_worker(self._index)
+        async with (
+            TaskSet("worker") as tasks,
+            open_telemetry(metrics, config.log, self._start.secret, SystemClock()) as telemetry,
+        ):
+            self._telemetry = telemetry
+            tasks.start(self._follow(orders), "orders")
+            async with assemble(config, self._index, sibling(self._start.listen), telemetry) as node:
+                self._node = node
+                tasks.start(watch_readiness(node, self._tell), "readiness")
+                await self._order.begun.wait()
+                await drained(node, self._order, config.server)
+
+    async def _follow(self, orders: asyncio.StreamReader) -> None:
+        while line := await orders.readline():
+            self._obey(read_order(line))
+        # The supervisor is gone and nobody can stop us any more; the kernel's own signal may be late or not there.
+        os._exit(1)
+
+    def _obey(self, order: Order) -> None:
+        match order:
+            case Drain():
+                self._order.begin()
+            case Hurry():
+                self._order.hurry()
+            case Reload(config):
+                set_level(config.log.level)
+                if self._telemetry is not None:
+                    self._telemetry.access.reopen()
+                if self._node is not None:
+                    self._node.reload(config)
+            case Ask(number):
+                self._report(Answer(number, {} if self._node is None else self._node.status()))
+            case Start():
+                raise ValueError("a worker starts once")
+            case _:
+                assert_never(order)
+
+    def _tell(self, reasons: list[str]) -> None:
+        self._report(Health(tuple(reasons)))
+
+
+async def _run(index: int, control: socket.socket, assembly: str) -> int:
+    orders, reports = await asyncio.open_connection(sock=control, limit=LINE_LIMIT)
+    start = read_order(await orders.readline())
+    assert isinstance(start, Start), "a supervisor's first order is Start"
+    with event_log(start.config.log.level, start.config.log.form, worker=index):
+        try:
+            await _Worker(index, start, lambda report: reports.write(written(report))).serve(
+                named_assembly(assembly), orders
+            )
+        except (PenstockError, OSError) as error:
+            reports.write(written(Failed(str(error))))
+            await reports.drain()
+            return 1
+        except Exception:
+            log.exception("worker failed")
+            raise
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="penstock-worker")
+    parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--assembly", required=True)
+    given = parser.parse_args()
+    die_with_parent(given.parent)
+    # Ctrl-C goes to every process of the terminal; a worker stops when its supervisor says so.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(given.index, socket.socket(fileno=given.control), given.assembly))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
