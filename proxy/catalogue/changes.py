@@ -1,0 +1,131 @@
+"""The writes of the catalogue, as values to be run in a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from proxy.core.rights import Plane
+from proxy.hub.facts import Absent, FileFacts, Listing, ListingKey
+from proxy.hub.names import FileTarget, RepoId, Revision
+
+from .database import Change
+from .schema import listing_row, repo_text, resolution_row
+
+BATCH: Final = 500
+"""Rows dropped in one transaction, so that no other writer waits long."""
+
+
+def put_ref(repo: RepoId, revision: Revision, commit: str, checked_at: float) -> Change:
+    row = (repo_text(repo), revision.text, commit, checked_at)
+
+    def change(connection: sqlite3.Connection) -> None:
+        # Two workers asked at about the same time: the later answer stands, whoever writes first.
+        connection.execute(
+            "INSERT INTO refs VALUES (?, ?, ?, ?) ON CONFLICT (repo, revision) DO UPDATE SET "
+            "commit_id = excluded.commit_id, checked_at = excluded.checked_at WHERE excluded.checked_at >= checked_at",
+            row,
+        )
+
+    return change
+
+
+def put_resolution(target: FileTarget, facts: FileFacts | Absent, hour: int) -> Change:
+    repo, commit = repo_text(target.repo), target.revision.text
+    etag, size, key = resolution_row(facts)
+
+    def change(connection: sqlite3.Connection) -> None:
+        (commit_row,) = connection.execute(
+            "INSERT INTO commits (repo, commit_id, used) VALUES (?, ?, ?) "
+            "ON CONFLICT (repo, commit_id) DO UPDATE SET used = max(used, excluded.used) RETURNING id",
+            (repo, commit, hour),
+        ).fetchone()
+        # A key once learnt is not forgotten by a worker that does not know it.
+        connection.execute(
+            "INSERT INTO resolutions VALUES (?, ?, ?, ?, ?) ON CONFLICT (commit_row, path) DO UPDATE SET "
+            "blob_key = CASE WHEN etag IS excluded.etag THEN coalesce(excluded.blob_key, blob_key) "
+            "ELSE excluded.blob_key END, etag = excluded.etag, size = excluded.size",
+            (commit_row, target.path, etag, size, key),
+        )
+
+    return change
+
+
+def put_listing(key: ListingKey, listing: Listing, hour: int) -> Change:
+    row = (repo_text(key.repo), key.text, *listing_row(listing), hour)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO listings (repo, text, status, headers, body, packed, stored_at, immutable, used) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (repo, text) DO UPDATE SET status = excluded.status, "
+            "headers = excluded.headers, body = excluded.body, packed = excluded.packed, "
+            "stored_at = excluded.stored_at, immutable = excluded.immutable, used = excluded.used "
+            "WHERE excluded.stored_at >= stored_at",
+            row,
+        )
+
+    return change
+
+
+def put_publicity(repo: RepoId, plane: Plane, seen_at: float) -> Change:
+    row = (repo_text(repo), plane.value, seen_at)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO publicity VALUES (?, ?, ?) ON CONFLICT (repo, plane) DO UPDATE SET "
+            "seen_at = max(seen_at, excluded.seen_at)",
+            row,
+        )
+
+    return change
+
+
+def forget(repo: RepoId) -> Change:
+    text = repo_text(repo)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM refs WHERE repo = ?", (text,))
+        connection.execute("DELETE FROM listings WHERE repo = ?", (text,))
+        connection.execute("DELETE FROM publicity WHERE repo = ?", (text,))
+        connection.execute("UPDATE totals SET amount = amount + 1 WHERE name = 'forgets'")
+
+    return change
+
+
+def touch_commit(target: FileTarget, hour: int) -> Change:
+    row = (hour, repo_text(target.repo), target.revision.text, hour)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE commits SET used = ? WHERE repo = ? AND commit_id = ? AND used < ?", row)
+
+    return change
+
+
+def touch_listing(key: ListingKey, hour: int) -> Change:
+    row = (hour, repo_text(key.repo), key.text, hour)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE listings SET used = ? WHERE repo = ? AND text = ? AND used < ?", row)
+
+    return change
+
+
+def drop_oldest_listings(connection: sqlite3.Connection) -> None:
+    """Some of the listings nobody asked for the longest."""
+    connection.execute("DELETE FROM listings WHERE id IN (SELECT id FROM listings ORDER BY used LIMIT ?)", (BATCH,))
+
+
+def drop_oldest_resolutions(connection: sqlite3.Connection) -> None:
+    """All of the commit nobody asked for the longest, or as much of it as one transaction should take."""
+    row = connection.execute("SELECT id FROM commits ORDER BY used LIMIT 1").fetchone()
+    if row is None:
+        return
+    connection.execute(
+        "DELETE FROM resolutions WHERE commit_row = ? AND path IN "
+        "(SELECT path FROM resolutions WHERE commit_row = ? LIMIT ?)",
+        (row[0], row[0], BATCH),
+    )
+    connection.execute(
+        "DELETE FROM commits WHERE id = ? AND NOT EXISTS (SELECT 1 FROM resolutions WHERE commit_row = ?)",
+        (row[0], row[0]),
+    )
