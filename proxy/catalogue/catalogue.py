@@ -10,11 +10,12 @@ batch is counted, and writing is tried again with the next change.
 from __future__ import annotations
 
 import asyncio
+import asyncio
 import contextlib
 import functools
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -129,6 +130,11 @@ class Catalogue:
         change = changes.put_resolution(target, facts, self._hour())
         await self._write(change, ("resolution", target), facts)
         self._remember_resolution(target, facts, self._hour())
+
+    async def keep_resolutions(self, repo: RepoId, commit: str, files: Iterable[tuple[str, FileFacts]]) -> None:
+        """Many files of one commit, as (path, facts): what a listing says of them."""
+        at = Revision(commit)
+        await asyncio.gather(*(self.keep_resolution(FileTarget(repo, at, path), facts) for path, facts in files))
 
     def _remember_resolution(self, target: FileTarget, facts: FileFacts | Absent, hour: int) -> None:
         # Without its key the row is not final: another worker may learn the key, and we have to see it.

@@ -25,14 +25,21 @@ from .shared import SharedCalls
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Freshness:
-    """How long what the origin said is taken as true; seconds, see the configuration section `freshness`."""
+    """How long what the origin said is taken as true; seconds, see the configuration section `freshness`.
+
+    One instance is shared by all who ask; a reload changes it in place.
+    """
 
     ref_ttl: float
     listing_ttl: float
     stale_for: float
     public_ttl: float
+
+    def become(self, other: Freshness) -> None:
+        self.ref_ttl, self.listing_ttl = other.ref_ttl, other.listing_ttl
+        self.stale_for, self.public_ttl = other.stale_for, other.public_ttl
 
 
 class Rights:

@@ -47,6 +47,7 @@ class Mirror:
         self._store = store
         self._origin = origin
         self._clock = clock
+        self.freshness = freshness
         self._limits = limits
         self._observer = observer
         rights = Rights(gatekeeper, catalogue, clock, freshness)

@@ -115,7 +115,7 @@ class RunningNode:
 
     def reload(self, config: Config) -> None:
         """Freshness and connection limits are read anew with the next request."""
-        self._mirror.freshness = _freshness(config)
+        self._mirror.freshness.become(_freshness(config))
         self.gate.limits = Limits.of(config.limits)
 
     def status(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
+from proxy.fetch.reading import ByteSource
 from proxy.front.observer import Exchange
 from proxy.store.disk import DiskState
 from proxy.telemetry.accesslog import AccessRecord
@@ -34,9 +35,10 @@ class FrontObserver:
     def request_began(self) -> None:
         self._telemetry.request_started()
 
+    def bytes_sent(self, route: str, source: ByteSource, count: int) -> None:
+        self._telemetry.bytes_delivered(route, source.value, count)
+
     def request_ended(self, exchange: Exchange) -> None:
-        for source, count in exchange.sent:
-            self._telemetry.bytes_delivered(exchange.route, source.value, count)
         self._telemetry.request_ended(self._record(exchange))
 
     def _record(self, exchange: Exchange) -> AccessRecord:
@@ -47,9 +49,11 @@ class FrontObserver:
             request_id=exchange.request_id,
             client=exchange.client,
             method=exchange.method,
-            host="",
+            host=exchange.host,
             route=exchange.route,
-            path=exchange.target,
+            path=exchange.path or exchange.target,
+            repo=exchange.repo,
+            revision=exchange.revision,
             status=exchange.code,
             size=exchange.body_bytes,
             cache=exchange.cache.value,
