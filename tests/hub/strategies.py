@@ -25,10 +25,8 @@ _VERBS = paths.FILE_VERBS | paths.API_VERBS
 _TEXT = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/\\")
 
 commits = st.text("0123456789abcdef", min_size=40, max_size=40)
-id_segments = (
-    st.text("abcXYZ019-_.", min_size=1, max_size=20)
-    .filter(lambda text: text not in (".", "..") and not text.endswith(".git"))
-    .filter(lambda text: text not in _VERBS | paths.RESERVED)
+id_segments = st.from_regex(r"[aZ0_]{1,4}(?:[-.][aZ0_]{1,3}){0,2}", fullmatch=True).filter(
+    lambda text: text not in _VERBS | paths.RESERVED
 )
 segments = st.text(_TEXT, min_size=1, max_size=60).filter(lambda text: text not in (".", ".."))
 file_paths = st.lists(segments | st.sampled_from(sorted(_VERBS)), min_size=1, max_size=5).map("/".join)
