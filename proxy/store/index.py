@@ -1,0 +1,363 @@
+"""The index of a disk: its books, its queues, its promises. SQLite, shared by all workers, rebuildable from the files.
+
+All methods block: they run in the disk's threads. Each is one transaction, and triggers keep the totals, so the books
+are right after kill -9 at any line. A power cut may lose the last transactions (synchronous=NORMAL): promises are
+given up at the next start anyway, and `recount` brings a blob's bytes back from its map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.blob import BlobKey
+
+from .eviction import FREQUENCY_LIMIT, Queue, Row, Sweep
+from .layout import TAGS, Entry
+from .ledger import Books, Evict, Full, Granted, Limits, Room, decide
+
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds to wait for another worker's transaction; each takes well under a millisecond."""
+GHOSTS: Final = 100_000
+"""Most evicted blobs remembered per disk."""
+_BATCH: Final = 512
+
+_SCHEMA: Final = """
+CREATE TABLE blobs(name BLOB PRIMARY KEY, generation INTEGER NOT NULL, bytes INTEGER NOT NULL,
+                   queue INTEGER NOT NULL, seq INTEGER NOT NULL, freq INTEGER NOT NULL,
+                   entered REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX blobs_in_order ON blobs(queue, seq);
+CREATE TABLE reservations(id INTEGER PRIMARY KEY, worker INTEGER NOT NULL, name BLOB NOT NULL,
+                          generation INTEGER NOT NULL, first INTEGER NOT NULL, mask INTEGER NOT NULL,
+                          bytes INTEGER NOT NULL);
+CREATE TABLE ghosts(name BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX ghosts_in_order ON ghosts(seq);
+CREATE TABLE pins(name BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE totals(stored INTEGER NOT NULL, reserved INTEGER NOT NULL, small INTEGER NOT NULL,
+                    objects INTEGER NOT NULL, seq INTEGER NOT NULL, rebuilt INTEGER NOT NULL);
+INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0);
+CREATE TRIGGER blob_in AFTER INSERT ON blobs BEGIN
+  UPDATE totals SET stored = stored + new.bytes, objects = objects + 1, seq = seq + 1,
+                    small = small + CASE new.queue WHEN 0 THEN new.bytes ELSE 0 END; END;
+CREATE TRIGGER blob_out AFTER DELETE ON blobs BEGIN
+  UPDATE totals SET stored = stored - old.bytes, objects = objects - 1,
+                    small = small - CASE old.queue WHEN 0 THEN old.bytes ELSE 0 END; END;
+CREATE TRIGGER blob_grows AFTER UPDATE OF bytes, queue ON blobs BEGIN
+  UPDATE totals SET stored = stored + new.bytes - old.bytes,
+                    small = small + CASE new.queue WHEN 0 THEN new.bytes ELSE 0 END
+                                  - CASE old.queue WHEN 0 THEN old.bytes ELSE 0 END; END;
+CREATE TRIGGER promise_in AFTER INSERT ON reservations BEGIN UPDATE totals SET reserved = reserved + new.bytes; END;
+CREATE TRIGGER promise_out AFTER DELETE ON reservations BEGIN UPDATE totals SET reserved = reserved - old.bytes; END;
+"""
+
+
+class IndexDamaged(OSError):
+    """The file is no index of ours, or is corrupt; the next start rebuilds it from the disk. Counts as an I/O error."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.EIO, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Bytes reserved by a worker for chunks `first + i` where bit i of `mask` is set (at most 64 of them)."""
+
+    id: int
+    worker: int
+    entry: Entry
+    generation: int
+    first: int
+    mask: int
+    size: int
+
+    @property
+    def chunks(self) -> list[int]:
+        return [self.first + bit for bit in range(64) if self.mask >> bit & 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The books, and what else a report wants to know."""
+
+    books: Books
+    small_bytes: int
+    objects: int
+    rebuilt: bool
+
+
+def _signed(number: int) -> int:
+    """An unsigned 64-bit number as SQLite keeps it."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _unsigned(number: int) -> int:
+    return number & ((1 << 64) - 1)
+
+
+class Index:
+    """One connection, used by one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file, or make it. Raises IndexDamaged, OSError."""
+        try:
+            db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint=2000")
+            self._db = db
+            self._ensure_schema(db)
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _ensure_schema(self, db: sqlite3.Connection) -> None:
+        with self._transaction() as inside:
+            version = inside.execute("PRAGMA user_version").fetchone()[0]
+            if version == SCHEMA_VERSION:
+                return
+            if version != 0:
+                raise sqlite3.DatabaseError(f"index of version {version}, this program knows {SCHEMA_VERSION}")
+            for statement in _statements(_SCHEMA):
+                inside.execute(statement)
+            inside.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction. SQLite's own errors become OSErrors, which count against the disk."""
+        with self._lock:
+            db = self._db
+            if db is None:
+                raise OSError(errno.EIO, "the index is closed")
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                except BaseException:
+                    db.execute("ROLLBACK")
+                    raise
+                db.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                raise self._translated(error) from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            db = self._db
+            if db is None:
+                raise OSError(errno.EIO, "the index is closed")
+            try:
+                yield db
+            except sqlite3.DatabaseError as error:
+                raise self._translated(error) from error
+
+    def _translated(self, error: sqlite3.DatabaseError) -> Exception:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return OSError(errno.ENOSPC, f"index {self._path}: {error}")
+        if code == sqlite3.SQLITE_READONLY:
+            return OSError(errno.EROFS, f"index {self._path}: {error}")
+        if code == sqlite3.SQLITE_BUSY:
+            return OSError(errno.EAGAIN, f"index {self._path}: {error}")
+        if code == sqlite3.SQLITE_IOERR:
+            return OSError(errno.EIO, f"index {self._path}: {error}")
+        return IndexDamaged(f"index {self._path}: {error}")
+
+    # --- blobs --------------------------------------------------------------------------------------------------
+
+    def add(self, entry: Entry, generation: int, *, size: int = 0, now: float = 0.0) -> None:
+        """Enter a blob at the tail of its queue, unless that generation is there already."""
+        with self._transaction() as db:
+            self._add(db, entry, generation, size, now)
+
+    def _add(self, db: sqlite3.Connection, entry: Entry, generation: int, size: int, now: float) -> None:
+        name = entry.pack()
+        row = db.execute("SELECT generation FROM blobs WHERE name=?", (name,)).fetchone()
+        if row is not None and row[0] == _signed(generation):
+            return
+        if row is not None:
+            db.execute("DELETE FROM blobs WHERE name=?", (name,))
+        ghost = db.execute("DELETE FROM ghosts WHERE name=?", (name,)).rowcount
+        queue = Queue.MAIN if ghost else Queue.SMALL
+        db.execute(
+            "INSERT INTO blobs SELECT ?, ?, ?, ?, seq, 0, ? FROM totals", (name, _signed(generation), size, queue, now)
+        )
+
+    def remove(self, entry: Entry, *, ghost: bool = False) -> int:
+        """Strike a blob out; the bytes it was booked with. `ghost`: remember that it was here."""
+        with self._transaction() as db:
+            row = db.execute("DELETE FROM blobs WHERE name=? RETURNING bytes, seq", (entry.pack(),)).fetchone()
+            if row is None:
+                return 0
+            if ghost:
+                db.execute("INSERT OR REPLACE INTO ghosts SELECT ?, seq FROM totals", (entry.pack(),))
+                db.execute("DELETE FROM ghosts WHERE seq < (SELECT seq - ? FROM totals)", (GHOSTS,))
+            return int(row[0])
+
+    def booked(self, entry: Entry) -> int | None:
+        """The bytes a blob is booked with; None when it is not in the index."""
+        with self._reading() as db:
+            row = db.execute("SELECT bytes FROM blobs WHERE name=?", (entry.pack(),)).fetchone()
+            return None if row is None else int(row[0])
+
+    def entered(self, entry: Entry) -> float | None:
+        """When (wall clock) a blob was entered."""
+        with self._reading() as db:
+            row = db.execute("SELECT entered FROM blobs WHERE name=?", (entry.pack(),)).fetchone()
+            return None if row is None else float(row[0])
+
+    def recount(self, entry: Entry, generation: int, count: Callable[[list[int]], int], now: float = 0.0) -> None:
+        """Book what is really there: `count(without)` gives the bytes of the blob's complete chunks without those
+        that are still booked as promises. Its file exists; a blob that is not in the index is entered."""
+        with self._transaction() as db:
+            self._add(db, entry, generation, 0, now)
+            promised = [
+                chunk
+                for promise in self._promises(db, "WHERE name=? AND generation=?", (entry.pack(), _signed(generation)))
+                for chunk in promise.chunks
+            ]
+            db.execute("UPDATE blobs SET bytes=? WHERE name=?", (count(promised), entry.pack()))
+
+    def entries(self, after: Entry | None = None, limit: int = 1000) -> list[tuple[Entry, int]]:
+        """Blobs and their booked bytes in the order of their names, from after `after` on."""
+        with self._reading() as db:
+            start = b"" if after is None else after.pack()
+            rows = db.execute("SELECT name, bytes FROM blobs WHERE name > ? ORDER BY name LIMIT ?", (start, limit))
+            return [(Entry.unpack(name), size) for name, size in rows]
+
+    # --- promises -----------------------------------------------------------------------------------------------
+
+    def reserve(self, wanted: Promise, limits: Limits, room: Room) -> int | Evict | Full:
+        """Book the promise (its `id` is ignored) and return its id, or say what is in the way."""
+        with self._transaction() as db:
+            decision = decide(self._totals(db).books, limits, room, wanted.size)
+            if not isinstance(decision, Granted):
+                return decision
+            row = (wanted.worker, wanted.entry.pack(), _signed(wanted.generation), wanted.first)
+            cursor = db.execute(
+                "INSERT INTO reservations(worker, name, generation, first, mask, bytes) VALUES (?,?,?,?,?,?)",
+                (*row, _signed(wanted.mask), wanted.size),
+            )
+            assert cursor.lastrowid is not None, "an insert has a row id"
+            return cursor.lastrowid
+
+    def settle(self, promise: int, gained: int) -> None:
+        """End a promise; `gained` bytes of it were written and now count as stored."""
+        with self._transaction() as db:
+            row = db.execute("DELETE FROM reservations WHERE id=? RETURNING name, generation", (promise,)).fetchone()
+            if row is not None and gained:
+                db.execute("UPDATE blobs SET bytes = bytes + ? WHERE name=? AND generation=?", (gained, *row))
+
+    def publish(self, promise: int, entry: Entry, size: int, now: float) -> None:
+        """End a promise for a small blob that is published now."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM reservations WHERE id=?", (promise,))
+            self._add(db, entry, 0, size, now)
+
+    def promises(self) -> list[Promise]:
+        with self._reading() as db:
+            return self._promises(db, "", ())
+
+    def _promises(self, db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Promise]:
+        rows = db.execute(f"SELECT id, worker, name, generation, first, mask, bytes FROM reservations {where}", values)
+        return [
+            Promise(id, worker, Entry.unpack(name), _unsigned(generation), first, _unsigned(mask), size)
+            for id, worker, name, generation, first, mask, size in rows
+        ]
+
+    # --- totals -------------------------------------------------------------------------------------------------
+
+    def totals(self) -> Totals:
+        with self._reading() as db:
+            return self._totals(db)
+
+    def _totals(self, db: sqlite3.Connection) -> Totals:
+        stored, reserved, small, objects, rebuilt = db.execute(
+            "SELECT stored, reserved, small, objects, rebuilt FROM totals"
+        ).fetchone()
+        return Totals(Books(stored, reserved), small, objects, bool(rebuilt))
+
+    def mark_rebuilt(self) -> None:
+        """Everything on the disk is in the index now."""
+        with self._transaction() as db:
+            db.execute("UPDATE totals SET rebuilt = 1")
+
+    # --- eviction -----------------------------------------------------------------------------------------------
+
+    def heads(self) -> tuple[list[Row], list[Row]]:
+        """The heads of both queues, pinned blobs left out."""
+        with self._reading() as db:
+            return self._head(db, Queue.SMALL), self._head(db, Queue.MAIN)
+
+    def _head(self, db: sqlite3.Connection, queue: Queue) -> list[Row]:
+        rows = db.execute(
+            "SELECT name, bytes, freq FROM blobs WHERE queue=? AND substr(name, 2) NOT IN (SELECT name FROM pins) "
+            "ORDER BY seq LIMIT ?",
+            (queue, _BATCH),
+        )
+        return [Row(Entry.unpack(name), size, frequency) for name, size, frequency in rows]
+
+    def move(self, plan: Sweep) -> None:
+        """Carry out the moves of a sweep (the victims are the disk's own business)."""
+        with self._transaction() as db:
+            for row in plan.to_main:
+                self._requeue(db, row.entry, row.frequency)
+
+    def send_back(self, entries: Iterable[Entry]) -> None:
+        """Victims that were being read: to the tail of MAIN."""
+        with self._transaction() as db:
+            for entry in entries:
+                self._requeue(db, entry, 0)
+
+    def _requeue(self, db: sqlite3.Connection, entry: Entry, frequency: int) -> None:
+        db.execute("UPDATE totals SET seq = seq + 1")
+        db.execute(
+            "UPDATE blobs SET queue=?, freq=?, seq=(SELECT seq FROM totals) WHERE name=?",
+            (Queue.MAIN, frequency, entry.pack()),
+        )
+
+    def touch(self, entries: Iterable[Entry]) -> None:
+        """Count one reading of each."""
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE blobs SET freq = min(freq + 1, ?) WHERE name=?",
+                [(FREQUENCY_LIMIT, entry.pack()) for entry in entries],
+            )
+
+    # --- pins ---------------------------------------------------------------------------------------------------
+
+    def pin(self, key: BlobKey, *, pinned: bool) -> None:
+        """Keep whatever is under `key` from eviction, or no longer."""
+        statement = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE name=?"
+        with self._transaction() as db:
+            db.execute(statement, (bytes.fromhex(key.hex),))
+
+    def pinned_bytes(self) -> int:
+        with self._reading() as db:
+            names = " UNION ALL ".join(f"SELECT CAST('{tag}' || name AS BLOB) FROM pins" for tag in TAGS)
+            return int(db.execute(f"SELECT total(bytes) FROM blobs WHERE name IN ({names})").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of `script` (executescript would end our transaction)."""
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,220 @@
+"""A blob's share of one disk, open: its map, its bytes, and the lock that keeps it from eviction.
+
+The functions here block: they run in the disk's threads, inside `Shelf.named_lock` where they look at names.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import zlib
+from dataclasses import dataclass
+
+from proxy.core.blob import BlobRecord
+from proxy.core.sizes import CHUNK
+
+from . import rangelock
+from .chunkmap import (
+    BOOT_BYTE,
+    CHECKED_STATES,
+    DURABLE,
+    HEADER,
+    READERS_BYTE,
+    VERIFIED,
+    WRITTEN,
+    ChunkMap,
+    MapDamaged,
+    header,
+    map_size,
+)
+from .disk import Disk
+from .syscalls import Syscalls, read_all, write_all
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """The open files of a blob's share of `disk`. Close it once, when nobody reads or writes through it."""
+
+    disk: Disk
+    map: ChunkMap
+    map_fd: int
+    bytes_fd: int
+    writable: bool
+
+    def close(self) -> None:
+        """Close the files; the kernel frees the locks with them."""
+        self.map.close()
+        os.close(self.map_fd)
+        os.close(self.bytes_fd)
+
+    def is_at(self, calls: Syscalls, place: str) -> bool:
+        """Whether the part published at `place` is this one, not another generation."""
+        try:
+            there = calls.stat(f"{place}/map")
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(self.map_fd)
+        return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
+
+    # --- locks --------------------------------------------------------------------------------------------------
+
+    def try_lock_chunks(self, chunks: range) -> bool:
+        return rangelock.try_lock(self.map_fd, HEADER + chunks.start, len(chunks))
+
+    def unlock_chunks(self, chunks: range) -> None:
+        rangelock.unlock(self.map_fd, HEADER + chunks.start, len(chunks))
+
+    def others_fill(self) -> bool:
+        """Whether another worker holds a claim on any chunk, locked here."""
+        return rangelock.held_by_another(self.map_fd, HEADER, max(1, self.map.chunks))
+
+    # --- bytes --------------------------------------------------------------------------------------------------
+
+    def write(self, pieces: list[memoryview], offset: int) -> None:
+        write_all(self.disk.calls, self.bytes_fd, pieces, offset)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return read_all(self.disk.calls, self.bytes_fd, length, offset)
+
+    def make_durable(self, chunks: list[int]) -> None:
+        """fdatasync the bytes, then say so of those of `chunks` that were complete before.
+
+        When it fails the kernel has thrown the pages away and would call the next fdatasync a success, so the chunks
+        are lost and the call is never repeated (fsyncgate). Raises OSError."""
+        before = [chunk for chunk in chunks if self.map.state(chunk) == WRITTEN]
+        try:
+            self.disk.calls.fdatasync(self.bytes_fd)
+        except OSError:
+            for chunk in before:
+                self.map.lose(chunk)
+            raise
+        self.map.raise_to(before, DURABLE)
+
+    def seal(self, chunks: list[int]) -> None:
+        """Mark `chunks`, whose whole blob was found right, as verified; truthful after a power cut as well: bytes
+        first, then states, then the flag."""
+        self.make_durable(chunks)
+        self.map.raise_to(chunks, VERIFIED)
+        self.map.flush()
+        self.map.sealed = True
+        self.map.flush()
+
+    def is_right(self, chunk: int) -> bool:
+        """Whether a complete chunk still matches its CRC; a chunk the disk cannot read does not. Raises OSError."""
+        expected = self.map.crc(chunk)
+        try:
+            content = self.read(chunk * CHUNK, self.map.length(chunk))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False
+        return len(content) == self.map.length(chunk) and zlib.crc32(content) == expected
+
+    def lose_if_doubtful(self, chunk: int) -> bool:
+        """Lose a chunk found bad, unless somebody fills it or has filled it since; whether it was lost. No I/O.
+
+        The caller makes sure that no claim of this process covers it."""
+        # The state is looked at again under the range lock:
+        #   1. A and B find the chunk bad   2. A loses it   3. C fills it anew   4. B loses C's good chunk
+        # C fills under this lock, and leaves a state without doubt.
+        if not self.try_lock_chunks(range(chunk, chunk + 1)):
+            return False
+        try:
+            if self.map.state(chunk) in CHECKED_STATES:
+                return False
+            self.map.lose(chunk)
+        finally:
+            self.unlock_chunks(range(chunk, chunk + 1))
+        return True
+
+
+def create(calls: Syscalls, folder: str, record: BlobRecord, generation: int, boot: bytes) -> None:
+    """Make the two files of an empty part in the new folder `folder`. Raises OSError, ENOSPC when there is no room for
+    the map: it is allocated now, because a page of a mapping that finds no block later kills the process (SIGBUS)."""
+    calls.mkdir(folder)
+    fd = calls.open(f"{folder}/bytes", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        calls.truncate(fd, record.size)
+    finally:
+        os.close(fd)
+    fd = calls.open(f"{folder}/map", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        calls.allocate(fd, map_size(record.size))
+        write_all(calls, fd, [header(record, generation, boot)], 0)
+        calls.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def open_part(disk: Disk, place: str, boot: bytes) -> Part | None:
+    """The part published at `place`, locked against eviction, its states those of this boot; None when there is none.
+
+    Raises MapDamaged, OSError."""
+    try:
+        map_fd, writable = _open_map(disk.calls, f"{place}/map")
+    except FileNotFoundError:
+        return None
+    try:
+        rangelock.lock(map_fd, READERS_BYTE, shared=True)
+        chunk_map = _mapped(disk.calls, map_fd, writable)
+    except BaseException:
+        os.close(map_fd)
+        raise
+    try:
+        _enter_boot(chunk_map, map_fd, boot, writable)
+        bytes_fd = _open_bytes(disk.calls, f"{place}/bytes", chunk_map.record.size, writable)
+    except BaseException:
+        chunk_map.close()
+        os.close(map_fd)
+        raise
+    return Part(disk, chunk_map, map_fd, bytes_fd, writable)
+
+
+def _open_map(calls: Syscalls, path: str) -> tuple[int, bool]:
+    try:
+        return calls.open(path, os.O_RDWR), True
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+    return calls.open(path, os.O_RDONLY), False
+
+
+def _open_bytes(calls: Syscalls, path: str, size: int, writable: bool) -> int:
+    """The file of the bytes. The map would call its holes data, so one that is gone or cut is damage."""
+    try:
+        fd = calls.open(path, os.O_RDWR if writable else os.O_RDONLY)
+    except FileNotFoundError:
+        raise MapDamaged("its bytes are gone") from None
+    if calls.fstat(fd).st_size < size:
+        os.close(fd)
+        raise MapDamaged("its bytes were cut")
+    return fd
+
+
+def _mapped(calls: Syscalls, map_fd: int, writable: bool) -> ChunkMap:
+    size = calls.fstat(map_fd).st_size
+    if size < HEADER:
+        raise MapDamaged(f"its map has {size} bytes")
+    # On a disk that takes no writes the map is a private copy: nobody can change the file anyway.
+    mapping = mmap.mmap(map_fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_COPY)
+    try:
+        return ChunkMap(mapping)
+    except BaseException:
+        mapping.close()
+        raise
+
+
+def _enter_boot(chunk_map: ChunkMap, map_fd: int, boot: bytes, writable: bool) -> None:
+    if chunk_map.boot == boot:
+        return
+    if not writable:
+        chunk_map.enter_boot(boot)
+        return
+    rangelock.lock(map_fd, BOOT_BYTE)
+    try:
+        # Look again: another worker may have done it while we waited, and chunks have been written since.
+        if chunk_map.boot != boot:
+            chunk_map.enter_boot(boot)
+    finally:
+        rangelock.unlock(map_fd, BOOT_BYTE)

@@ -1,0 +1,221 @@
+"""Taking a disk for this node, and cleaning up after workers that died. Blocks: runs in the disk's threads.
+
+Nothing here walks the blobs before the disk serves: what dead workers left half-done is found by its name (in `tmp`,
+in `trash`, among the promises of the index). `rebuild` walks everything, later, and only when the index was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import orjson
+
+from proxy.core.clock import Clock
+from proxy.core.errors import StoreError
+
+from . import rangelock
+from .disk import Disk
+from .index import Index, IndexDamaged, Promise
+from .layout import FORMAT, Entry, Layout, entry_of_place, entry_of_trash, worker_of
+from .ledger import Limits
+from .shelf import Shelf
+from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
+
+
+class DiskRefused(StoreError):
+    """The folder is not ours to use; the message says which, why, and what to do."""
+
+
+class Tenancy:
+    """This worker's hold on a disk: the node's shared lock, the worker's own byte. The kernel ends it on kill -9."""
+
+    def __init__(self, layout: Layout, node: str, worker: int) -> None:
+        self._layout = layout
+        self._node = node
+        self._worker = worker
+        self._owner_fd = -1
+        self.workers_fd = -1
+
+    def take(self) -> None:
+        """Raises DiskRefused when another node, or another worker of this number, has the disk; OSError."""
+        self._owner_fd = os.open(self._layout.owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._take_for_node()
+        self.workers_fd = os.open(self._layout.workers, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not rangelock.try_lock(self.workers_fd, self._worker):
+            self.end()
+            raise DiskRefused(f"{self._layout.root}: worker {self._worker} of this node runs already")
+
+    def _take_for_node(self) -> None:
+        # Whoever finds the disk unused writes its name under the exclusive lock, and keeps a shared one:
+        #   1. A locks alone, writes "a", shares   2. B cannot lock alone, waits to share, reads "a"
+        # If A leaves between B's two steps, B reads a name nobody holds any more: it tries again.
+        for _ in range(100):
+            if rangelock.try_lock(self._owner_fd, 0):
+                os.ftruncate(self._owner_fd, 0)
+                os.pwrite(self._owner_fd, self._node.encode(), 0)
+                rangelock.lock(self._owner_fd, 0, shared=True)
+                return
+            rangelock.lock(self._owner_fd, 0, shared=True)
+            other = os.pread(self._owner_fd, 1024, 0).decode(errors="replace")
+            if other == self._node:
+                return
+            rangelock.unlock(self._owner_fd, 0)
+        self.end()
+        raise DiskRefused(f"{self._layout.root} is in use by another node ({other}); give each node its own folder")
+
+    def is_alive(self, worker: int) -> bool:
+        """Whether that worker has the disk open just now."""
+        return worker == self._worker or rangelock.held_by_another(self.workers_fd, worker)
+
+    def end(self) -> None:
+        for fd in (self._owner_fd, self.workers_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._owner_fd = self.workers_fd = -1
+
+
+class DiskAccount(Shelf):
+    """A shelf with its tenancy and its id."""
+
+    id: str
+    tenancy: Tenancy
+
+
+def identify(calls: Syscalls, layout: Layout) -> str:
+    """The disk's own id, given to it when it is first used. Raises DiskRefused for another format, OSError."""
+    try:
+        return _read_identity(calls, layout)
+    except FileNotFoundError:
+        pass
+    temporary = f"{layout.root}/.disk.json-{secrets.token_hex(8)}"
+    fd = calls.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        write_all(calls, fd, [orjson.dumps({"format": FORMAT, "id": secrets.token_hex(16)})], 0)
+        calls.fdatasync(fd)
+        with contextlib.suppress(FileExistsError):  # another worker was first: its id counts
+            os.link(temporary, layout.identity)
+    finally:
+        os.close(fd)
+        calls.unlink(temporary)
+    return _read_identity(calls, layout)
+
+
+def _read_identity(calls: Syscalls, layout: Layout) -> str:
+    fd = calls.open(layout.identity, os.O_RDONLY)
+    try:
+        text = read_all(calls, fd, 4096, 0)
+    finally:
+        os.close(fd)
+    try:
+        found = orjson.loads(text)
+        version, disk_id = found["format"], str(found["id"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise DiskRefused(f"{layout.identity} is not a disk of ours; remove the folder or choose another") from None
+    if version != FORMAT:
+        raise DiskRefused(f"{layout.root} has format {version}, this program reads {FORMAT}; choose an empty folder")
+    return disk_id
+
+
+def open_account(
+    disk: Disk, *, node: str, worker: int, boot: bytes, clock: Clock, limits: Callable[[int], Limits]
+) -> DiskAccount:
+    """Take the disk, clean up after the dead, and give back its shelf.
+
+    `limits` makes the limits of the bytes free for us now (stored and free). Raises DiskRefused, OSError."""
+    layout = Layout(disk.path)
+    os.makedirs(layout.root, exist_ok=True)
+    disk_id = identify(disk.calls, layout)
+    for folder in layout.folders:
+        make_folder(disk.calls, folder)
+    tenancy = Tenancy(layout, node, worker)
+    tenancy.take()
+    try:
+        lock_fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        index = _open_index(disk.calls, layout, lock_fd)
+        shelf = DiskAccount(disk, layout, index, worker=worker, boot=boot, clock=clock, lock_fd=lock_fd)
+        shelf.id, shelf.tenancy = disk_id, tenancy
+        reclaim(shelf, own=True)
+        shelf.limits = limits(shelf.room().free + index.totals().books.stored)
+    except BaseException:
+        tenancy.end()
+        raise
+    return shelf
+
+
+def close_account(shelf: DiskAccount) -> None:
+    shelf.index.close()
+    shelf.tenancy.end()
+    os.close(shelf.lock_fd)
+
+
+_INDEX_BYTE = 1 << 62
+"""Of the lock file: held while a damaged index is put aside."""
+
+
+def _open_index(calls: Syscalls, layout: Layout, lock_fd: int) -> Index:
+    index = Index(layout.index)
+    rangelock.lock(lock_fd, _INDEX_BYTE)
+    try:
+        try:
+            index.open()
+        except IndexDamaged:
+            index.close()
+            for suffix in ("", "-wal", "-shm"):
+                delete_tree(calls, layout.index + suffix)
+            index.open()
+    finally:
+        rangelock.unlock(lock_fd, _INDEX_BYTE)
+    return index
+
+
+def reclaim(shelf: DiskAccount, *, own: bool = False) -> None:
+    """Clean up after workers that died; `own`: this worker has just started, so what bears its number is a dead one's.
+
+    Idempotent; killed midway, the next worker goes on."""
+    alive = shelf.tenancy.is_alive
+    mine = shelf.worker if own else None
+    for folder in ("tmp", "trash"):
+        for name in shelf.calls.listdir(f"{shelf.layout.root}/{folder}"):
+            worker = worker_of(name)
+            if worker is None or worker == mine or not alive(worker):
+                _clear(shelf, folder, name)
+    for promise in shelf.index.promises():
+        if promise.worker == mine or not alive(promise.worker):
+            _give_back(shelf, promise)
+
+
+def _clear(shelf: DiskAccount, folder: str, name: str) -> None:
+    entry = entry_of_trash(name) if folder == "trash" else None
+    if entry is not None:
+        shelf.settle_entry(entry)
+    delete_tree(shelf.calls, f"{shelf.layout.root}/{folder}/{name}")
+
+
+def _give_back(shelf: DiskAccount, promise: Promise) -> None:
+    """The dead worker's promise ends, and what it wrote under it is counted."""
+    shelf.index.settle(promise.id, 0)
+    shelf.settle_entry(promise.entry)
+
+
+def published(shelf: DiskAccount) -> Iterator[Entry]:
+    """Every name on the disk; reads folders only."""
+    for folder in ("blobs", "small"):
+        for branch in sorted(shelf.calls.listdir(f"{shelf.layout.root}/{folder}")):
+            for name in shelf.calls.listdir(f"{shelf.layout.root}/{folder}/{branch}"):
+                entry = entry_of_place(folder, name)
+                if entry is not None:
+                    yield entry
+
+
+def rebuild(shelf: DiskAccount) -> int:
+    """Enter everything on the disk that the index does not know; how many that was. For a lost index."""
+    found = 0
+    for entry in published(shelf):
+        if shelf.index.booked(entry) is None:
+            shelf.settle_entry(entry)
+            found += 1
+    shelf.index.mark_rebuilt()
+    return found

@@ -1,0 +1,130 @@
+"""Verifying a whole blob while it arrives.
+
+The hash follows the complete chunks front to back, through the page cache. Only complete chunks: the bytes below a mark
+may be written again by another, whose bytes nobody hashed. One sealer per node, by a lock that dies with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, PenstockError
+from proxy.core.sizes import CHUNK
+from proxy.core.spans import Span
+
+from . import rangelock
+from .chunkmap import SEALER_BYTE
+
+if TYPE_CHECKING:
+    from .blobfile import Disks, OpenBlob
+
+STEP: Final = 4
+"""Chunks hashed in one go, at most."""
+POLL: Final = 0.02
+"""Seconds between looks at the map while another worker fills."""
+IDLE_POLLS: Final = 50
+"""Polls without a claim or a new chunk until the sealer gives up: about a second."""
+
+
+class Hasher(Protocol):
+    """What hashlib makes."""
+
+    def update(self, content: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class Sealing:
+    """The verification of one open blob; one at a time, shared by all tasks of the process that ask for it."""
+
+    def __init__(self, blob: OpenBlob, disks: Disks) -> None:
+        self._blob = blob
+        self._disks = disks
+        self._task: asyncio.Task[bool | PenstockError] | None = None
+
+    async def run(self) -> bool:
+        """As `OpenBlob.seal`. A caller that is cancelled leaves; the hashing goes on for the others."""
+        if self._task is None or self._task.done():
+            self._task = self._disks.tasks.start(self._attempt(), f"seal {self._blob.record.key}")
+        outcome = await asyncio.shield(self._task)
+        if isinstance(outcome, PenstockError):
+            raise outcome
+        return outcome
+
+    async def _attempt(self) -> bool | PenstockError:
+        """A refusal is an answer for all who wait, not the failure of a task."""
+        self._disks.hold(self._blob)
+        try:
+            return await self._locked()
+        except PenstockError as error:
+            return error
+        finally:
+            self._disks.release(self._blob)
+
+    async def _locked(self) -> bool:
+        part = self._blob.sealer_part()
+        if part is None or not rangelock.try_lock(part.map_fd, SEALER_BYTE):
+            return self._blob.sealed
+        try:
+            # Look again: whoever had the lock may have sealed it before leaving.
+            return self._blob.sealed or await self._verify()
+        finally:
+            rangelock.unlock(part.map_fd, SEALER_BYTE)
+
+    async def _verify(self) -> bool:
+        record = self._blob.record
+        hasher = record.digest.hasher(record.size) if record.digest else None
+        seen: list[int] = []
+        while len(seen) < self._blob.chunks:
+            if not await self._wait_for(len(seen)):
+                return False
+            await self._follow(seen, hasher)
+        if not self._as_seen(seen):
+            return False
+        if hasher is None or record.digest is None or hasher.hexdigest() == record.digest.hex:
+            await self._blob.seal_parts()
+            return True
+        found = hasher.hexdigest()
+        self._disks.observer.corrupted(self._blob.disk_names(), "seal")
+        await self._blob.drop("digest")
+        raise DigestMismatch(
+            f"{record.key} should have the {record.digest.kind.value} {record.digest.hex}, not {found}"
+        )
+
+    async def _wait_for(self, chunk: int) -> bool:
+        """Wait until `chunk` is there whole; False when for a second nobody fills and nothing comes."""
+        blob, idle = self._blob, 0
+        await blob.checked(Span(chunk * CHUNK, min((chunk + STEP) * CHUNK, blob.record.size)))
+        while blob.holder_of(chunk) is None:
+            if blob.dropped:
+                raise BlobDropped(f"{blob.record.key} was dropped")
+            if idle >= IDLE_POLLS:
+                return False
+            done, _ = await asyncio.wait([blob.progress()], timeout=POLL)
+            idle = 0 if done or blob.filling() else idle + 1
+        return True
+
+    async def _follow(self, seen: list[int], hasher: Hasher | None) -> None:
+        """Hash the complete chunks from the end of `seen` on that lie on one disk, at most STEP of them."""
+        first, blob = len(seen), self._blob
+        part = blob.holder_of(first)
+        if part is None:
+            return
+        stop = min(first + STEP, blob.chunks)
+        end = part.map.readable_to(first * CHUNK, min(stop * CHUNK, blob.record.size))
+        chunks = range(first, stop) if end == blob.record.size else range(first, end // CHUNK)
+        crcs = [part.map.crc(chunk) for chunk in chunks]
+        if hasher is not None and chunks:
+            length = min(chunks.stop * CHUNK, blob.record.size) - first * CHUNK
+            content = await part.disk.run(part.read, first * CHUNK, length)
+            if len(content) != length:
+                raise DiskFailed(f"disk {part.disk.name}: the file of {blob.record.key} was cut")
+            await self._disks.hash(hasher.update, content)
+        seen += crcs
+
+    def _as_seen(self, seen: list[int]) -> bool:
+        """Whether every chunk still is the one that was hashed: one that was lost meanwhile (a failed fdatasync) and
+        filled anew may be another."""
+        parts = [self._blob.holder_of(chunk) for chunk in range(self._blob.chunks)]
+        return all(part is not None and part.map.crc(chunk) == seen[chunk] for chunk, part in enumerate(parts))

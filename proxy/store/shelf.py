@@ -1,0 +1,388 @@
+"""One disk of the store with its names, its index and its locks: what is published there, and how it comes and goes.
+
+The methods block and run in the disk's threads. What is published appears by one rename and goes by one, both under
+the entry's *named lock* (held for moments, by any worker), so nobody meets half a blob:
+
+* create: the index row, then `tmp/…` -> `blobs/…`.       Killed between: a row of 0 bytes, struck out when it is met.
+* evict and drop: `blobs/…` -> `trash/…`, then the row.   Killed between: the next to open the disk empties the trash
+  of dead workers and recounts what was in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.blob import BlobKey, BlobRecord
+from proxy.core.clock import Clock
+
+from . import rangelock
+from .chunkmap import READERS_BYTE, MapDamaged
+from .disk import Disk
+from .eviction import sweep
+from .index import Index, Promise
+from .layout import Entry, Layout, entry_byte
+from .ledger import Evict, Full, Limits, Room
+from .part import Part, create, open_part
+from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
+
+_STRIPES: Final = 64
+_SWEEPS: Final = 64
+"""Rounds of eviction for one reservation; each looks at the heads of the queues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A blob that made room: bytes, and seconds since it came (wall clock)."""
+
+    size: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Room is booked under `promise`; these went for it."""
+
+    promise: int
+    evicted: tuple[Evicted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """The disk cannot take it, even after these went."""
+
+    evicted: tuple[Evicted, ...]
+
+
+class Shelf:
+    """See above. Made and opened by `recovery.open_shelf`, which takes the disk for this node and worker."""
+
+    def __init__(
+        self, disk: Disk, layout: Layout, index: Index, *, worker: int, boot: bytes, clock: Clock, lock_fd: int
+    ) -> None:
+        self.disk = disk
+        self.layout = layout
+        self.index = index
+        self.worker = worker
+        self.boot = boot
+        self.clock = clock
+        self.lock_fd = lock_fd
+        self.limits = Limits(0, 0, 0)
+        self._unsettled: list[tuple[int, Entry]] = []
+        self._stripes = tuple(threading.Lock() for _ in range(_STRIPES))
+
+    @property
+    def calls(self) -> Syscalls:
+        return self.disk.calls
+
+    @contextlib.contextmanager
+    def named_lock(self, entry: Entry) -> Iterator[None]:
+        """The right to look at and change what is published as `entry`; one holder on the node."""
+        byte = entry_byte(entry)
+        # Two threads of this process share the open file, so the kernel would let both in: hence the stripe.
+        with self._stripes[byte % _STRIPES]:
+            rangelock.lock(self.lock_fd, byte)
+            try:
+                yield
+            finally:
+                rangelock.unlock(self.lock_fd, byte)
+
+    def room(self) -> Room:
+        """What the file system says."""
+        found = self.calls.statvfs(self.layout.root)
+        return Room(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
+
+    def try_out(self) -> None:
+        """Write, sync, read and delete a file: whether the disk works. Raises OSError."""
+        path = self.layout.temporary(self.worker, secrets.token_hex(8))
+        try:
+            self._write_file(path, b"probe")
+            fd = self.calls.open(path, os.O_RDONLY)
+            try:
+                if read_all(self.calls, fd, 16, 0) != b"probe":
+                    raise OSError(errno.EIO, "it reads back what was not written")
+            finally:
+                os.close(fd)
+        finally:
+            delete_tree(self.calls, path)
+
+    # --- parts of large blobs -----------------------------------------------------------------------------------
+
+    def open(self, record: BlobRecord, *, make: bool) -> Part | None:
+        """The part of `record` on this disk; made when there is none and `make`, else None.
+
+        What lies there and is damaged, dropped, or of another generation is dropped first. Raises OSError."""
+        entry = Entry(record.key, small=False)
+        place = self.layout.place(entry)
+        with self.named_lock(entry):
+            part = self._open_ours(entry, place, record)
+            if part is not None or not make:
+                return part
+            self._create(entry, place, record)
+            part = open_part(self.disk, place, self.boot)
+        assert part is not None, "what was made under the lock is there"
+        return part
+
+    def _open_ours(self, entry: Entry, place: str, record: BlobRecord) -> Part | None:
+        try:
+            part = open_part(self.disk, place, self.boot)
+        except MapDamaged:
+            self._unpublish(entry, place)
+            return None
+        if part is None:
+            return None
+        there = part.map.record
+        same = (there.key, there.size, there.validator) == (record.key, record.size, record.validator)
+        if same and not part.map.dropped:
+            return part
+        part.map.drop()
+        part.close()
+        self._unpublish(entry, place)
+        return None
+
+    def _create(self, entry: Entry, place: str, record: BlobRecord) -> None:
+        generation = secrets.randbits(64)
+        temporary = self.layout.temporary(self.worker, secrets.token_hex(8))
+        self.index.add(entry, generation, now=self.clock.wall())
+        try:
+            create(self.calls, temporary, record, generation, self.boot)
+            make_folder(self.calls, os.path.dirname(place))
+            self.calls.rename(temporary, place)
+        except OSError:
+            with contextlib.suppress(OSError):
+                delete_tree(self.calls, temporary)
+            raise
+
+    def drop(self, part: Part) -> None:
+        """Forget the part: every worker that has it open sees it, nobody opens it again."""
+        entry = Entry(part.map.record.key, small=False)
+        place = self.layout.place(entry)
+        part.map.drop()
+        with self.named_lock(entry):
+            if part.is_at(self.calls, place):
+                self._unpublish(entry, place)
+
+    def recount(self, part: Part) -> None:
+        """Book the part's bytes anew, after chunks were lost."""
+        entry = Entry(part.map.record.key, small=False)
+        with self.named_lock(entry):
+            if part.is_at(self.calls, self.layout.place(entry)):
+                self.index.recount(entry, part.map.generation, part.map.bytes_kept, self.clock.wall())
+
+    # --- small blobs --------------------------------------------------------------------------------------------
+
+    def open_small(self, key: BlobKey) -> tuple[int, int] | None:
+        """Descriptor and length of the small blob `key`, locked against eviction; None when it is not here.
+
+        A file last found right before this boot is hashed again first; a wrong one goes. Raises OSError."""
+        entry = Entry(key, small=True)
+        place = self.layout.place(entry)
+        with self.named_lock(entry):
+            try:
+                fd = self.calls.open(place, os.O_RDONLY)
+            except FileNotFoundError:
+                return None
+            rangelock.lock(fd, READERS_BYTE, shared=True)
+        try:
+            return self._proven(entry, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _proven(self, entry: Entry, fd: int) -> tuple[int, int] | None:
+        found = self.calls.fstat(fd)
+        if found.st_mtime >= boot_time():
+            return fd, found.st_size
+        content = read_all(self.calls, fd, found.st_size, 0)
+        if hashlib.sha256(content).hexdigest() == entry.key.hex:
+            with contextlib.suppress(OSError):
+                self.calls.touch(fd)
+            return fd, found.st_size
+        os.close(fd)
+        with self.named_lock(entry):
+            self._unpublish(entry, self.layout.place(entry))
+        return None
+
+    def put_small(self, key: BlobKey, content: bytes) -> Reserved | NoRoom:
+        """Publish `content`, on the disk before it has its name. Raises OSError."""
+        entry = Entry(key, small=True)
+        answer = self.reserve(Promise(0, self.worker, entry, 0, 0, 0, len(content)))
+        if isinstance(answer, NoRoom):
+            return answer
+        temporary = self.layout.temporary(self.worker, secrets.token_hex(8))
+        try:
+            self._write_file(temporary, content)
+            with self.named_lock(entry):
+                self._publish_small(entry, temporary)
+                self.index.publish(answer.promise, entry, len(content), self.clock.wall())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                delete_tree(self.calls, temporary)
+            with contextlib.suppress(OSError):
+                self.index.settle(answer.promise, 0)
+            raise
+        return answer
+
+    def _write_file(self, path: str, content: bytes) -> None:
+        fd = self.calls.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            write_all(self.calls, fd, [content], 0)
+            self.calls.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def _publish_small(self, entry: Entry, temporary: str) -> None:
+        place = self.layout.place(entry)
+        try:
+            self.calls.stat(place)
+        except FileNotFoundError:
+            make_folder(self.calls, os.path.dirname(place))
+            self.calls.rename(temporary, place)
+        else:  # the same bytes are there already
+            self.calls.unlink(temporary)
+
+    # --- room ---------------------------------------------------------------------------------------------------
+
+    def reserve(self, wanted: Promise) -> Reserved | NoRoom:
+        """Book room, evicting if need be. Raises OSError."""
+        evicted: list[Evicted] = []
+        for _ in range(_SWEEPS):
+            answer = self.index.reserve(wanted, self.limits, self.room())
+            if isinstance(answer, int):
+                return Reserved(answer, tuple(evicted))
+            if isinstance(answer, Full):
+                break
+            assert isinstance(answer, Evict), "nothing else is left"
+            gone = self.evict(answer.size)
+            if gone is None:
+                break
+            evicted += gone
+        return NoRoom(tuple(evicted))
+
+    def settle_later(self, promise: int, entry: Entry) -> None:
+        """The disk failed before the promise was ended: keep it for when it is back. From the loop."""
+        self._unsettled.append((promise, entry))
+
+    def settle_late(self) -> None:
+        """End what `settle_later` kept, counting what is really there. Raises OSError."""
+        while self._unsettled:
+            promise, entry = self._unsettled[0]
+            self.index.settle(promise, 0)
+            self.settle_entry(entry)
+            del self._unsettled[0]
+
+    def settle_entry(self, entry: Entry) -> None:
+        """Make the books of one entry say what is on the disk. Raises OSError."""
+        place = self.layout.place(entry)
+        with self.named_lock(entry):
+            if entry.small:
+                self._settle_small(entry, place)
+            else:
+                self._settle_large(entry, place)
+
+    def _settle_small(self, entry: Entry, place: str) -> None:
+        try:
+            size = self.calls.stat(place).st_size
+        except FileNotFoundError:
+            self.index.remove(entry)
+            return
+        self.index.recount(entry, 0, lambda _without: size, self.clock.wall())
+
+    def _settle_large(self, entry: Entry, place: str) -> None:
+        try:
+            part = open_part(self.disk, place, self.boot)
+        except MapDamaged:
+            self._unpublish(entry, place)
+            return
+        if part is None:
+            self.index.remove(entry)
+            return
+        try:
+            if part.map.dropped:
+                self._unpublish(entry, place)
+            else:
+                self.index.recount(entry, part.map.generation, part.map.bytes_kept, self.clock.wall())
+        finally:
+            part.close()
+
+    def evict(self, wanted: int) -> list[Evicted] | None:
+        """One sweep towards `wanted` bytes; who went, or None when there was nobody to ask. Raises OSError."""
+        totals = self.index.totals()
+        small, main = self.index.heads()
+        plan = sweep(small, main, small_bytes=totals.small_bytes, stored=totals.books.stored, wanted=wanted)
+        if not plan.victims and not plan.to_main:
+            return None
+        self.index.move(plan)
+        gone = [(row.entry, self._evict_one(row.entry)) for row in plan.victims]
+        busy = [entry for entry, outcome in gone if outcome is None]
+        if busy:
+            self.index.send_back(busy)
+        if len(busy) == len(gone) and not plan.to_main:
+            return None
+        return [outcome for _, outcome in gone if outcome is not None]
+
+    def _evict_one(self, entry: Entry) -> Evicted | None:
+        """Unpublish and delete one blob; None when it is open in any worker."""
+        place = self.layout.place(entry)
+        guard = place if entry.small else f"{place}/map"
+        with self.named_lock(entry):
+            try:
+                fd = self.calls.open(guard, os.O_RDWR)
+            except FileNotFoundError:
+                return Evicted(self.index.remove(entry), 0.0)
+            try:
+                if not rangelock.try_lock(fd, READERS_BYTE):
+                    return None
+                entered = self.index.entered(entry)
+                size = self._unpublish(entry, place, ghost=True)
+            finally:
+                os.close(fd)
+        now = self.clock.wall()
+        return Evicted(size, max(0.0, now - (now if entered is None else entered)))
+
+    def _unpublish(self, entry: Entry, place: str, *, ghost: bool = False) -> int:
+        """Under the named lock: take what is at `place` away, delete it; the bytes it was booked with."""
+        trash = self.layout.trash(self.worker, entry, secrets.token_hex(8))
+        try:
+            self.calls.rename(place, trash)
+        except FileNotFoundError:
+            return self.index.remove(entry, ghost=ghost)
+        size = self.index.remove(entry, ghost=ghost)
+        delete_tree(self.calls, trash)
+        return size
+
+    def forget(self, key: BlobKey) -> None:
+        """Drop whatever is kept under `key`, open or not."""
+        for entry in _entries_of(key):
+            place = self.layout.place(entry)
+            with self.named_lock(entry):
+                if not entry.small:
+                    with contextlib.suppress(MapDamaged):
+                        self._flag_dropped(place)
+                self._unpublish(entry, place)
+
+    def _flag_dropped(self, place: str) -> None:
+        part = open_part(self.disk, place, self.boot)
+        if part is not None:
+            part.map.drop()
+            part.close()
+
+
+def _entries_of(key: BlobKey) -> list[Entry]:
+    large = Entry(key, small=False)
+    return [large] if key.scheme_name != "sha256" else [large, Entry(key, small=True)]
+
+
+@functools.cache
+def boot_time() -> float:
+    """When (wall clock, seconds) the machine came up, as the kernel reckons it at the first call."""
+    with open("/proc/stat", "rb") as stat:
+        return next(float(line.split()[1]) for line in stat if line.startswith(b"btime"))

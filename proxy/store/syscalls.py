@@ -1,0 +1,109 @@
+"""Every call that touches a disk of the store, in one place: so that a test can make the n-th one fail or hang."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+
+class Syscalls:
+    """The real ones. Each raises OSError as the kernel says."""
+
+    def open(self, path: str, flags: int, *, folder: int | None = None) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, 0o644, dir_fd=folder)
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        return os.pread(fd, length, offset)
+
+    def pwritev(self, fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
+        return os.pwritev(fd, pieces, offset)
+
+    def allocate(self, fd: int, size: int) -> None:
+        os.posix_fallocate(fd, 0, size)
+
+    def truncate(self, fd: int, size: int) -> None:
+        os.ftruncate(fd, size)
+
+    def fdatasync(self, fd: int) -> None:
+        os.fdatasync(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(old, new)
+
+    def unlink(self, path: str) -> None:
+        os.unlink(path)
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(path, 0o755)
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(path)
+
+    def listdir(self, path: str) -> list[str]:
+        return os.listdir(path)
+
+    def stat(self, path: str) -> os.stat_result:
+        return os.stat(path, follow_symlinks=False)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        return os.fstat(fd)
+
+    def touch(self, fd: int) -> None:
+        os.utime(fd)
+
+    def statvfs(self, path: str) -> os.statvfs_result:
+        return os.statvfs(path)
+
+
+def write_all(calls: Syscalls, fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> None:
+    """Write `pieces` one after another from `offset` on, however short the kernel's single writes are.
+
+    Raises OSError; a write that moves nothing counts as a full disk."""
+    rest: list[memoryview] = [memoryview(piece) for piece in pieces if len(piece)]
+    while rest:
+        written = calls.pwritev(fd, rest[:_VECTOR], offset)
+        if written <= 0:
+            raise OSError(errno.ENOSPC, "a write moved no byte")
+        offset += written
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if written:
+            rest[0] = rest[0][written:]
+
+
+_VECTOR = 512
+"""Pieces per pwritev; the kernel takes at most 1024 (IOV_MAX)."""
+
+
+def read_all(calls: Syscalls, fd: int, length: int, offset: int) -> bytes:
+    """`length` bytes from `offset` on; fewer only where the file ends. Raises OSError."""
+    pieces: list[bytes] = []
+    while length:
+        piece = calls.pread(fd, length, offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def delete_tree(calls: Syscalls, path: str) -> None:
+    """Delete a file, or a folder of files. What is gone already is as it should be."""
+    try:
+        calls.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        for name in calls.listdir(path):
+            delete_tree(calls, f"{path}/{name}")
+        calls.rmdir(path)
+
+
+def make_folder(calls: Syscalls, path: str) -> None:
+    """Make `path` unless it exists; its parent exists."""
+    try:
+        calls.mkdir(path)
+    except FileExistsError:
+        return
