@@ -19,7 +19,7 @@ from proxy.core.errors import MalformedTarget, OriginLied, RequestRefused
 from . import headers, links
 from .facts import FileFacts, Listing, OriginReply
 from .headers import Fields
-from .rawtarget import decode_segment
+from .rawtarget import check_segment
 
 MOST_PATHS: Final = 10_000
 """Paths in one paths-info request: ten pages of a tree."""
@@ -227,6 +227,7 @@ def _is_path(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        return all("/" not in decode_segment(part.replace("%", "%25")) for part in value.split("/"))
+        check_segment(value)
     except MalformedTarget:
         return False
+    return True

@@ -46,6 +46,12 @@ class RawTarget:
 def decode_segment(piece: str) -> str:
     """The text that one undecoded path segment spells. Raises MalformedTarget."""
     text = decode(piece)
+    check_segment(text)
+    return text
+
+
+def check_segment(text: str) -> None:
+    """Whether the decoded `text` can be a path segment (or several, at slashes). Raises MalformedTarget."""
     for part in text.split("/"):
         if not part:
             raise MalformedTarget("a path segment is empty; write one slash between two names and none at the end")
@@ -55,13 +61,12 @@ def decode_segment(piece: str) -> str:
             raise MalformedTarget(f"a path segment is longer than {SEGMENT_BYTES} bytes")
     if "\\" in text:
         raise MalformedTarget("a path segment holds a backslash, which some systems read as a slash")
-    return text
+    if _CONTROL.search(text):
+        raise MalformedTarget("a path segment holds a control character")
 
 
 def decode(piece: str) -> str:
     """Percent-decode `piece` once, as strict UTF-8 without control characters. Raises MalformedTarget."""
-    if piece.isascii() and "%" not in piece:
-        return piece
     try:
         text = unquote_to_bytes(_bytes(piece)).decode("utf-8")
     except UnicodeDecodeError:
