@@ -151,11 +151,10 @@ class Application:
         if (refused := refusal(head)) is not None:
             raise refused
         if head.raw_target.startswith("/-/"):
-            visit.route = "health"
             return answer_health(head.raw_target, head.method, self._ready)
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES
         target = _target(head)
-        visit.route = _label(target)
+        visit.target, visit.route = target, _label(target)
         visit.caller = caller_of(request.headers.get("Authorization"), self._key)
         return await self._route(target, visit)
 

@@ -19,8 +19,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, assert_never
 
 from aiohttp import web
@@ -45,19 +44,26 @@ _CLIENT_GONE: Final = frozenset(
 
 
 class Delivery:
-    """The sending of one body on one connection. `sent` counts body bytes the kernel took, by their source.
+    """The sending of one body on one connection; `book` is told of body bytes as the kernel takes them.
 
     Enter it after the decision what to send and before the head; it holds the duplicate descriptor.
     """
 
-    def __init__(self, connection: Connection, cold: ColdReader, send_timeout: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        cold: ColdReader,
+        send_timeout: float,
+        book: Callable[[ByteSource, int], None],
+    ) -> None:
         self._connection = connection
         self._cold = cold
         self._patience = send_timeout
         self._transport = connection.transport
         self._duplicate: int | None = None
         self._corked = False
-        self.sent: Counter[ByteSource] = Counter()
+        self._book = book
+        self.sent = 0
 
     def __enter__(self) -> Delivery:
         if self._transport.get_extra_info("sslcontext") is None:
@@ -98,7 +104,7 @@ class Delivery:
             await response.write(step)
             self._uncork()
             await self._connection.flushed(self._patience)
-            self.sent[source] += len(step)
+            self._took(source, len(step))
 
     async def _send_file(self, piece: FilePiece, out: int) -> None:
         await self._connection.flushed(self._patience)
@@ -109,7 +115,7 @@ class Delivery:
                 await self._cold.warm(piece.disk, piece.fd, offset, step)
             count = _sendfile(out, piece, offset, step)
             self._uncork()
-            self.sent[piece.source] += count
+            self._took(piece.source, count)
             offset += count
             if count == step:
                 await asyncio.sleep(0)  # the others' turn
@@ -143,6 +149,10 @@ class Delivery:
                     raise ClientStalled(f"the client took no byte for {self._patience:g} s") from None
             finally:
                 loop.remove_writer(out)
+
+    def _took(self, source: ByteSource, count: int) -> None:
+        self.sent += count
+        self._book(source, count)
 
     def _uncork(self) -> None:
         if self._corked:

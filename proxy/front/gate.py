@@ -102,11 +102,11 @@ class Gate:
             connection.abort()
 
     def refusal(self, client: str) -> str | None:
-        """Why one more connection from `client` is not taken: "total", "client", or None when it is."""
+        """Why one more connection from `client` is not taken: "limit", "client_limit", or None when it is."""
         if len(self._connections) >= self.limits.connections:
-            return "total"
+            return "limit"
         if self._per_client[client] >= self.limits.connections_per_client:
-            return "client"
+            return "client_limit"
         return None
 
     def entered(self, parser: web.RequestHandler, connection: Connection) -> None:
@@ -158,8 +158,10 @@ class Connection(asyncio.Protocol):
             return
         limits = self._gate.limits
         tcp.tune(transport, send_buffer=limits.send_buffer, user_timeout=limits.send_timeout)
-        # An empty buffer of the transport's is what sendfile waits for: with the mark at 0, "resume" means empty.
-        self._transport.set_write_buffer_limits(high=0)
+        # An empty buffer is what `flushed` waits for: with such marks "paused" means not empty, "resumed" means empty.
+        # A TLS transport pauses at its mark, a plain one above it.
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=1 if encrypted else 0, low=0)
         self._inner = self._gate.parser()
         self._gate.entered(self._inner, self)
         self._inner.connection_made(transport)

@@ -8,8 +8,8 @@ from typing import Protocol
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
-ROUTES = ("resolve", "raw", "api", "health", "refused", "other")
-"""The closed set of route labels; `refused` is what never reached a route (framing, a path that means nothing)."""
+ROUTES = ("resolve", "raw", "api", "other")
+"""The closed set of route labels; `other` is health checks and what never reached a route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,13 @@ class Exchange:
     failure: str | None
     """The class of the error behind a problem answer or a broken body."""
     user_agent: str | None
+    host: str
+    """The Host field, at most 255 characters; empty when there was none."""
+    repo: str | None = None
+    """`datasets/acme/corpus`, where the target named one."""
+    revision: str | None = None
+    path: str | None = None
+    """The file's decoded path in its repo."""
 
     @property
     def body_bytes(self) -> int:
@@ -56,10 +63,14 @@ class Observer(Protocol):
     def connection_closed(self) -> None: ...
 
     def connection_refused(self, reason: str) -> None:
-        """`reason` is one of "total", "client", "header_timeout", "header_size"."""
+        """`reason` is one of "limit", "client_limit", "header_timeout", "header_size"."""
         ...
 
     def request_began(self) -> None: ...
+
+    def bytes_sent(self, route: str, source: ByteSource, count: int) -> None:
+        """The kernel took `count` body bytes of an answer: called as they move, and again summed up in the account."""
+        ...
 
     def request_ended(self, exchange: Exchange) -> None: ...
 
@@ -77,6 +88,9 @@ class SilentObserver:
         pass
 
     def request_began(self) -> None:
+        pass
+
+    def bytes_sent(self, route: str, source: ByteSource, count: int) -> None:
         pass
 
     def request_ended(self, exchange: Exchange) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -71,8 +71,8 @@ class Sender:
         await self._hand_over(response, visit, len(answer.body))
         await response.write_eof()
         await visit.connection.flushed(self._gate.limits.send_timeout)
-        if visit.wants_body:
-            visit.sent[ByteSource.MEMORY] += len(answer.body)
+        if visit.wants_body and answer.body:
+            self._booking(visit)(ByteSource.MEMORY, len(answer.body))
         return response
 
     async def _send_span(
@@ -166,15 +166,15 @@ class Sender:
         visit.head_goes_out(response.status, length)
         await response.prepare(visit.request)
 
-    @contextlib.contextmanager
-    def _delivery(self, visit: Visit) -> Iterator[Delivery]:
-        """A delivery whose bytes are booked, however it ends."""
-        delivery = Delivery(visit.connection, self._cold, self._gate.limits.send_timeout)
-        try:
-            with delivery:
-                yield delivery
-        finally:
-            visit.sent.update(delivery.sent)
+    def _delivery(self, visit: Visit) -> Delivery:
+        return Delivery(visit.connection, self._cold, self._gate.limits.send_timeout, self._booking(visit))
+
+    def _booking(self, visit: Visit) -> Callable[[ByteSource, int], None]:
+        def book(source: ByteSource, count: int) -> None:
+            visit.sent[source] += count
+            self._gate.observer.bytes_sent(visit.route, source, count)
+
+        return book
 
 
 async def _one(content: bytes) -> AsyncIterator[Piece]:
@@ -200,5 +200,5 @@ def _type_of(headers: Headers) -> str:
 
 
 def _check(delivery: Delivery, promised: int) -> None:
-    if delivery.sent.total() != promised:
-        raise ShortBody(f"{delivery.sent.total()} bytes were sent where {promised} were promised")
+    if delivery.sent != promised:
+        raise ShortBody(f"{delivery.sent} bytes were sent where {promised} were promised")

@@ -14,6 +14,20 @@ from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
+from proxy.hub.names import RepoId
+from proxy.hub.targets import (
+    AuthCheck,
+    Commits,
+    OtherApi,
+    PathsInfo,
+    RawFile,
+    Refs,
+    RepoInfo,
+    ResolveFile,
+    Target,
+    Tree,
+    XetToken,
+)
 
 from .gate import Connection
 from .observer import Exchange
@@ -37,13 +51,14 @@ class Visit:
         self.connection = connection
         self.request_id = request_id(request.headers.get("X-Request-Id"))
         self.caller: Caller = ANONYMOUS
-        self.route = "refused"
+        self.route = "other"
         self.side = Side.ELSEWHERE
         self.cache = CacheOutcome.NONE
         self.code = 499
         self.size = 0
         self.aborted = False
         self.failure: str | None = None
+        self.target: Target | None = None
         self.sent: Counter[ByteSource] = Counter()
         self._clock = clock
         self._began = clock.monotonic()
@@ -98,6 +113,7 @@ class Visit:
         """The account of the request, at its end."""
         agent = self.request.headers.get("User-Agent")
         wanted = self.request.headers.get("Range")
+        repo, revision, path = _subject(self.target)
         return Exchange(
             request_id=self.request_id,
             client=self.connection.client,
@@ -114,4 +130,25 @@ class Visit:
             aborted=self.aborted,
             failure=self.failure,
             user_agent=None if agent is None else agent[:256],
+            host=self.request.headers.get("Host", "")[:255],
+            repo=repo,
+            revision=revision,
+            path=path,
         )
+
+
+def _subject(target: Target | None) -> tuple[str | None, str | None, str | None]:
+    """Repo, revision and path that `target` is about, as far as it names them."""
+    match target:
+        case ResolveFile(file) | RawFile(file):
+            return str(file.repo), file.revision.text, file.path
+        case Tree(repo, revision, directory, _):
+            return str(repo), revision.text, directory
+        case PathsInfo(repo, revision) | Commits(repo, revision, _) | XetToken(repo, revision):
+            return str(repo), revision.text, None
+        case RepoInfo(repo, revision, _):
+            return str(repo), None if revision is None else revision.text, None
+        case Refs(repo, _) | AuthCheck(repo) | OtherApi(_, RepoId() as repo):
+            return str(repo), None, None
+        case _:
+            return None, None, None

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from proxy.fetch.reading import ByteSource
 from proxy.front.application import listen, make_data_server
 from proxy.front.cold import ColdReader
 from proxy.front.gate import Gate
@@ -26,6 +28,7 @@ class Books(SilentObserver):
 
     exchanges: list[Exchange] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    sent: Counter[ByteSource] = field(default_factory=Counter)
     open: int = 0
     in_flight: int = 0
 
@@ -40,6 +43,9 @@ class Books(SilentObserver):
 
     def request_began(self) -> None:
         self.in_flight += 1
+
+    def bytes_sent(self, route: str, source: ByteSource, count: int) -> None:
+        self.sent[source] += count
 
     def request_ended(self, exchange: Exchange) -> None:
         self.in_flight -= 1
@@ -169,5 +175,5 @@ async def until(condition: object) -> None:
     """Wait until `condition()` is true; fails after `PATIENCE` seconds."""
     assert callable(condition)
     async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)  # between looks, not for a time to pass
+        while not condition():  # noqa: ASYNC110 - a look now and then, at anything
+            await asyncio.sleep(0.005)
