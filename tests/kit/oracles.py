@@ -1,0 +1,156 @@
+"""The eight oracles of RELIABILITY §5.1: pure functions from the evidence to what was broken.
+
+Tolerances are named and explained here, once; a scenario that needs more says so on the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from proxy.core.sizes import MIB
+
+from .evidence import Evidence, Run
+from .reader import Ending
+
+Oracle = Callable[[Evidence], Iterator[str]]
+
+ORIGIN_SLACK = 1.05
+LEAKED_FILES = 12
+"""Descriptors of the catalogue's and the index' databases (each with its log and shared memory) open on first use."""
+LEAKED_THREADS = 8
+"""Beyond the pools of the disks: the loop's own pool, which grows to cores + 4."""
+LEAKED_MEMORY = (20 + 28) * MIB
+"""20 MB, and 28 for what the allocator, the parser and the connection pools keep after their first use."""
+
+
+def o1_no_wrong_byte(evidence: Evidence) -> Iterator[str]:
+    """Content, status, Content-Length, Content-Range and ETag are those of the file asked for."""
+    for reading in evidence.readings:
+        yield from (f"{reading.asked.file.path}: {fault}" for fault in reading.faults if "clean end" not in fault)
+    for file in evidence.received:
+        if (file.sha256, file.size) != (file.right_sha256, file.right_size):
+            yield f"{file.path}: a client holds {file.size} bytes, sha256 {file.sha256}; right is {file.right_sha256}"
+
+
+def o2_complete_or_clean_error(evidence: Evidence) -> Iterator[str]:
+    """The whole, a refusal, or a cut that the client can see; never a short clean end."""
+    for reading in evidence.readings:
+        if reading.ending is None:
+            yield f"never ended: {reading}"
+        elif reading.ending is Ending.COMPLETE:
+            start, stop = reading.asked.wanted
+            if reading.received != stop - start:
+                yield f"a short clean end: {reading}"
+
+
+def o3_origin_asked_once(evidence: Evidence) -> Iterator[str]:
+    """Origin bytes ≤ 1.05 × the unique bytes wanted, plus a span for each fault and what was in flight at each kill."""
+    bounds, wanted = evidence.bounds, evidence.unique_wanted()
+    if bounds.extra_origin is None:
+        return
+    repeats = (evidence.hub.strikes + bounds.kills * bounds.parallel) * bounds.span + bounds.extra_origin
+    most = (wanted if bounds.exact_origin else int(wanted * ORIGIN_SLACK)) + repeats
+    sent = evidence.hub.file_bytes
+    if sent > most:
+        yield f"the origin sent {sent} bytes for {wanted} wanted (at most {most})"
+    if bounds.exact_origin and sent != wanted + repeats:
+        yield f"the origin sent {sent} bytes, not exactly {wanted + repeats}"
+
+
+def o4_no_leaks(evidence: Evidence) -> Iterator[str]:
+    """Once quiet, each process is back to what it was before the first request."""
+    for run in evidence.runs:
+        yield from run.leftovers
+        yield from leaks(run, evidence.bounds.threads)
+
+
+def leaks(run: Run, pool_threads: int) -> Iterator[str]:
+    """What a run's processes hold on to. A restarted worker is compared with the first."""
+    if not run.resting:
+        return
+    typical = next(iter(run.resting.values()))
+    for pid, now in run.quiet.items():
+        before = run.resting.get(pid, typical)
+        held, held_before = now.descriptors, before.descriptors
+        if held.clients:
+            yield f"{pid}: {held.clients} client connections are still open"
+        grown = len(held.files) + held.others - len(held_before.files) - held_before.others
+        if grown > LEAKED_FILES:
+            yield f"{pid}: {grown} descriptors more than before: {sorted(set(held.files) - set(held_before.files))}"
+        if now.threads > before.threads + pool_threads + LEAKED_THREADS:
+            yield f"{pid}: {now.threads} threads, {before.threads} before"
+        if now.children > before.children:
+            yield f"{pid}: {now.children} children, {before.children} before"
+        if now.anonymous > before.anonymous + LEAKED_MEMORY:
+            yield f"{pid}: {(now.anonymous - before.anonymous) / MIB:.0f} MiB more memory than before"
+
+
+def o5_store_consistent(evidence: Evidence) -> Iterator[str]:
+    """What lies on the disks agrees with itself, every verified chunk with its checksum."""
+    yield from evidence.fsck
+
+
+def o6_nothing_hangs(evidence: Evidence) -> Iterator[str]:
+    yield from (f"hung: {reading}" for reading in evidence.readings if reading.ending is Ending.HUNG)
+    yield from evidence.late
+
+
+def o7_no_token_leaks(evidence: Evidence) -> Iterator[str]:
+    yield from evidence.canaries
+
+
+def o8_counters_agree(evidence: Evidence) -> Iterator[str]:
+    """What the node counted, what it logged, what its clients received and what the origin sent are the same story."""
+    counted, logged = evidence.total("response_bytes_total"), sum(record["bytes"] for record in evidence.records())
+    requests, lines = evidence.total("http_requests_total"), len(list(evidence.records()))
+    received = sum(reading.body_bytes for reading in evidence.readings)
+    if not evidence.whole_account:
+        return
+    if requests != lines:
+        yield f"{requests} requests are counted, {lines} are in the access log"
+    if counted != logged:
+        yield f"{counted} bytes are counted, {logged} are in the access log"
+    if counted < received:
+        yield f"clients received {received} bytes, {counted} are counted"
+    if evidence.bounds.only_readers and not evidence.has_leavers:
+        asked = sum(reading.requests for reading in evidence.readings)
+        if counted != received:
+            yield f"clients received {received} bytes, {counted} are counted"
+        if requests != asked:
+            yield f"clients made {asked} requests, {requests} are counted"
+    yield from _upstream_disagreements(evidence)
+
+
+def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
+    hub = evidence.hub
+    upstream, filled = evidence.total("upstream_bytes_total"), evidence.total("fill_bytes_total")
+    asked, answered = evidence.total("upstream_requests_total"), sum(hub.requests.values())
+    sent = sum(hub.body_bytes.values())
+    if upstream > sent:
+        yield f"{upstream} bytes are counted from the origin, it sent {sent}"
+    if filled > upstream:
+        yield f"{filled} bytes are counted as filled, {upstream} as received"
+    if hub.strikes or hub.was_off or evidence.has_leavers:
+        return
+    if upstream != sent:
+        yield f"the origin sent {sent} bytes, {upstream} are counted"
+    if asked != answered:
+        yield f"the origin saw {answered} requests, {asked} are counted"
+
+
+ORACLES: dict[str, Oracle] = {
+    "O1 no wrong byte": o1_no_wrong_byte,
+    "O2 complete or clean error": o2_complete_or_clean_error,
+    "O3 origin asked once": o3_origin_asked_once,
+    "O4 no leaks": o4_no_leaks,
+    "O5 store consistent": o5_store_consistent,
+    "O6 nothing hangs": o6_nothing_hangs,
+    "O7 no token leaks": o7_no_token_leaks,
+    "O8 counters agree": o8_counters_agree,
+}
+
+
+def judged(evidence: Evidence) -> dict[str, list[str]]:
+    """What each oracle that is not content complains of."""
+    complaints = {name: list(oracle(evidence)) for name, oracle in ORACLES.items()}
+    return {name: found for name, found in complaints.items() if found}

@@ -1,0 +1,104 @@
+"""What the kernel says of a process: /proc, read as values."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """The open descriptors of a process, by what they lead to."""
+
+    files: tuple[str, ...]
+    clients: int
+    """Connections accepted on one of the ports given."""
+    upstream: int
+    """Connections to somebody else's port."""
+    others: int
+    """Listening and other sockets, pipes, epoll and event descriptors."""
+
+    def files_below(self, folders: Iterable[Path]) -> Counter[str]:
+        inside = tuple(f"{folder}/" for folder in folders)
+        return Counter(path for path in self.files if path.startswith(inside))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A process at one moment. `anonymous` is resident memory that is no file's (bytes)."""
+
+    pid: int
+    descriptors: Descriptors
+    threads: int
+    children: int
+    anonymous: int
+
+
+def snapshot(pid: int, ports: frozenset[int]) -> Snapshot:
+    """The process now; `ports` are those it serves on. Raises FileNotFoundError when it is gone."""
+    return Snapshot(pid, _descriptors(pid, ports), threads(pid), len(children(pid)), anonymous_bytes(pid))
+
+
+def children(pid: int) -> list[int]:
+    """Its living children."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(word) for word in (task / "children").read_text().split()]
+    return [child for child in found if is_running(child)]
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def anonymous_bytes(pid: int) -> int:
+    return _status_field(pid, "RssAnon") * 1024
+
+
+def _status_field(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise KeyError(f"/proc/{pid}/status has no {name}")
+
+
+def _descriptors(pid: int, ports: frozenset[int]) -> Descriptors:
+    connections = _connections(pid)
+    files: list[str] = []
+    tally: Counter[str] = Counter()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            continue
+        if target.startswith("/"):
+            files.append(target)
+        elif target.startswith("socket:["):
+            local = connections.get(target[8:-1])
+            tally["other" if local is None else "client" if local in ports else "upstream"] += 1
+        else:
+            tally["other"] += 1
+    return Descriptors(tuple(files), tally["client"], tally["upstream"], tally["other"])
+
+
+def _connections(pid: int) -> dict[str, int]:
+    """Local port of each TCP socket that is no listener, by inode."""
+    found: dict[str, int] = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] != "0A":
+                found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+    return found
