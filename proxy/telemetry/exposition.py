@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, values
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from .metrics import NODE_METRICS, WORKER_METRICS, Metrics
@@ -14,6 +14,10 @@ from .metrics import NODE_METRICS, WORKER_METRICS, Metrics
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Must be in a worker's environment before prometheus_client is imported there; never in a supervisor's."""
+
+
+# A `_created` series for each counter would double the page, and no dashboard reads it.
+disable_created_metrics()
 
 
 def metrics_of_process() -> Metrics:

@@ -39,7 +39,7 @@ class Metric:
 
 
 LABELS: Final = {
-    "route": "resolve, api, raw, other, admin",
+    "route": "resolve, raw, api, health, refused (never reached a route), other",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
@@ -101,7 +101,7 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_connections_refused_total",
         C,
-        "Connections closed at once; `reason`: limit, client_limit.",
+        "Connections closed by us; `reason`: total, client (limits), header_timeout, header_size.",
         ("reason",),
     ),
     Metric(

@@ -1,14 +1,13 @@
 """A node of one page, for tests of the processes around it.
 
-`/` names the process, `/slow` ends when `/finish` is asked, `/crash` kills the process, `/ref_ttl` shows what a reload
-brought, `/count` counts 5 bytes.
+`/` names the process, `/slow?until=FILE` ends when FILE exists, `/ref_ttl` shows what a reload brought, `/count` counts
+5 bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +30,6 @@ class ToyNode:
         self._retired = False
         self._under_way = 0
         self._none_left = asyncio.Event()
-        self._finish = asyncio.Event()
         self.site: web.SockSite | None = None
 
     def ready(self) -> list[str]:
@@ -55,12 +53,8 @@ class ToyNode:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         match request.path:
-            case "/crash":
-                os.kill(os.getpid(), signal.SIGKILL)
             case "/count":
                 self._telemetry.bytes_delivered("other", "memory", 5)
-            case "/finish":
-                self._finish.set()
             case "/ref_ttl":
                 return web.Response(text=str(self._config.freshness.ref_ttl))
             case "/slow":
@@ -73,7 +67,8 @@ class ToyNode:
             response = web.StreamResponse(headers={"Content-Length": "10"})
             await response.prepare(request)
             await response.write(b"first")
-            await self._finish.wait()
+            while not Path(request.query["until"]).exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
             await response.write(b"other")
             return response
         finally:

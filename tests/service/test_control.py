@@ -1,0 +1,66 @@
+"""What goes over the line comes out the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.load import load
+from proxy.config.schema import Address
+from proxy.service.control import (
+    Answer,
+    Ask,
+    Drain,
+    Failed,
+    Health,
+    Hurry,
+    Order,
+    Reload,
+    Report,
+    Start,
+    read_order,
+    read_report,
+    written,
+)
+
+CONFIG = load(environment={}, flags={"store.disks": ("--disk", ("/a b=1GiB", "/c"))}).config
+NUMBERS = st.integers(0, 2**53)
+
+
+@given(
+    st.one_of(
+        st.builds(
+            Start, st.just(CONFIG), st.builds(Address, host=st.just("::1"), port=st.integers(0, 65535)), st.binary()
+        ),
+        st.just(Reload(CONFIG)),
+        st.just(Drain()),
+        st.just(Hurry()),
+        st.builds(Ask, NUMBERS),
+    )
+)
+def test_orders_survive_the_line(order: Order) -> None:
+    line = written(order)
+    assert line.count(b"\n") == 1
+    assert read_order(line) == order
+
+
+@given(
+    st.one_of(
+        st.builds(Health, st.lists(st.text()).map(tuple)),
+        st.builds(Answer, NUMBERS, st.dictionaries(st.text(), st.integers(0, 9))),
+        st.builds(Failed, st.text()),
+    )
+)
+def test_reports_survive_the_line(report: Report) -> None:
+    line = written(report)
+    assert line.count(b"\n") == 1
+    assert read_report(line) == report
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[]", b'{"order":"dance"}', b'{"report":"health"}'])
+def test_what_is_no_message_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_order(line)
+    with pytest.raises(ValueError):
+        read_report(line)
