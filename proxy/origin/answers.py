@@ -17,8 +17,8 @@ from typing import Final
 from yarl import URL
 
 from proxy.core.blob import BlobKey
-from proxy.core.errors import MalformedTarget, OriginLied, OriginRefused, PenstockError, RequestRefused
-from proxy.hub import paths
+from proxy.core.errors import MalformedTarget, OriginLied, PenstockError, RequestRefused
+from proxy.hub import paths, problems
 from proxy.hub.facts import FileFacts, FoundFile, Moved
 from proxy.hub.names import FileTarget
 from proxy.hub.targets import ResolveFile
@@ -29,9 +29,6 @@ from .redirects import Abroad, Home, RedirectRules
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ETAG: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-_MESSAGE: Final = 500
-"""Characters of an origin's message that are passed on."""
-_KEPT: Final = frozenset({"www-authenticate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +57,11 @@ def read_file_head(
     return _elsewhere(where, target, _commit(head, target, commit, required=False))
 
 
-def refusal(head: Head) -> PenstockError:
+def refusal(head: Head, body: bytes = b"") -> PenstockError:
     """The error that a status other than the expected ones stands for (429 and 5xx are judged before)."""
     if not 400 <= head.status <= 499:
         return OriginLied(f"the origin answered with status {head.status}, which answers no question of ours")
-    text = head.first("x-error-message") or f"the origin refused with status {head.status}"
-    return OriginRefused(
-        head.status,
-        _shown(text),
-        code=head.first("x-error-code"),
-        commit=_commit_or_none(head.first("x-repo-commit")),
-        headers=tuple((name, value) for name, value in head.fields if name in _KEPT),
-    )
+    return problems.refusal_of(head.status, head.fields, body)
 
 
 def linked_facts_differ(head: Head, facts: FileFacts) -> bool:
@@ -124,13 +114,3 @@ def _elsewhere(where: Home, target: FileTarget, commit: str | None) -> Moved | L
     if named.file.repo != target.repo:
         return Moved(FileTarget(named.file.repo, target.revision, target.path))
     return LookAt(where.url, commit or (named.file.revision.text if named.file.revision.is_commit else None))
-
-
-def _commit_or_none(text: str | None) -> str | None:
-    return text if text is not None and _COMMIT.fullmatch(text) else None
-
-
-def _shown(text: str) -> str:
-    """An origin's words as one short line of clean text."""
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(character if character.isprintable() else " " for character in clean)[:_MESSAGE]

@@ -14,7 +14,7 @@ _LONGEST_LENGTH: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status (100 to 599) and fields; names are lower-case, values as they came."""
+    """Status (100 to 599) and fields; names are lower-case, values as they came but for what is no UTF-8."""
 
     status: int
     fields: tuple[tuple[str, str], ...]
@@ -25,7 +25,7 @@ class Head:
 
     @classmethod
     def of(cls, status: int, fields: Iterable[tuple[str, str]]) -> Head:
-        return cls(status, tuple((name.lower(), value) for name, value in fields))
+        return cls(status, tuple((name.lower(), _clean(value)) for name, value in fields))
 
     def first(self, name: str) -> str | None:
         """The first value of the field; for those that decide nothing."""
@@ -62,3 +62,8 @@ class Head:
     def is_encoded(self) -> bool:
         """Whether the body is not the bytes themselves: we ask for identity, so this is a fault."""
         return (self.one("content-encoding") or "identity").lower() != "identity"
+
+
+def _clean(value: str) -> str:
+    """`value` with every byte that was no text made visible as such; ordinary values are given back as they are."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

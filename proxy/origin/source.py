@@ -36,6 +36,7 @@ from .answers import REDIRECTS, linked_facts_differ, refusal
 from .budget import UNSAID, retry_after
 from .credentials import abroad_fields
 from .exactness import Body, guard, judge_transfer
+from .head import Head
 from .hubline import HubLine
 from .observer import HostClass
 from .patience import Patience
@@ -53,11 +54,12 @@ _EXPIRED: Final = frozenset({401, 403, 404, 410})
 
 
 class _Expired(Exception):
-    """A landing that does not work any more; `status` is what it answered."""
+    """A landing that does not work any more, and what it answered."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.head.status)
-        self.head = answer.head
+    def __init__(self, head: Head, body: bytes) -> None:
+        super().__init__(head.status)
+        self.head = head
+        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +144,10 @@ class HubSource:
         one_byte = (("Range", "bytes=0-0"),)  # the Hub redirects anyway; a mirror in its place must not send 50 GB
         line = self._ways.line
         async with line.ask("GET", self._url, self._caller, Plane.FILES, ranged=one_byte) as answer:
-            await answer.drain()
+            body = await answer.drain()
             head = answer.head
         if head.status not in (*REDIRECTS, 200, 206):
-            raise refusal(head)
+            raise refusal(head, body)
         if linked_facts_differ(head, self._facts):
             raise SourceChanged("the origin speaks of other bytes at this commit than before")
         if head.status in REDIRECTS:
@@ -189,8 +191,7 @@ class HubSource:
     async def _judged(self, answer: Answer, place: Landing, span: Span) -> Body:
         head = answer.head
         if head.status in _EXPIRED:
-            await answer.drain()
-            raise _Expired(answer)
+            raise _Expired(head, await answer.drain())
         if head.status == 429:
             wait = retry_after(head, self._ways.wall()) or UNSAID
             raise OriginBusy("the origin's file store asks us to slow down", wait)
@@ -231,5 +232,5 @@ async def _exactly(answer: Answer, body: Body, wanted: int) -> AsyncGenerator[by
 
 def _refused_twice(landing: Landing, expired: _Expired) -> Exception:
     if isinstance(landing, Home):
-        return refusal(expired.head)
+        return refusal(expired.head, expired.body)
     return OriginUnreachable(f"the origin's file store refuses the address it was just given ({expired.head.status})")

@@ -103,11 +103,12 @@ class Answer:
                 raise OriginLied(f"the origin's answer is longer than {limit} bytes")
         return bytes(taken)
 
-    async def drain(self) -> None:
-        """Read a small body to its end, for the sake of the connection; a large one costs the connection."""
+    async def drain(self) -> bytes:
+        """Read a small body to its end, for the sake of the connection; a large one costs it, and is given as b""."""
         if (self._response.content_length or DRAINED) < DRAINED:
             with contextlib.suppress(OriginUnreachable, OriginLied):
-                await self.whole(DRAINED)
+                return await self.whole(DRAINED)
+        return b""
 
 
 class Transport:
