@@ -29,14 +29,13 @@ class Code(Enum):
 INVALID_CREDENTIALS: Final = "Invalid credentials in Authorization header"
 """A bad token. Clients know it by these words and the absence of a code, and must not be told the repo is missing."""
 
-DISABLED: Final = "Access to this resource is disabled."
-"""A repo that was taken down; known by these words too."""
-
 _LONGEST_MESSAGE: Final = 1000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _CODE: Final = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 _PASSED_BACK: Final = frozenset({"www-authenticate", "content-range", "x-hf-warning"})
+# INVALID_CREDENTIALS, and "Access to this resource is disabled." of a repo that was taken down, must stay without a code:
+# no pattern may match them.
 _WORDS: Final = (
     (re.compile(r"^Invalid rev id|^Revision .*not found", re.IGNORECASE), Code.REVISION),
     (re.compile(r"^(Entry|File) (.* )?not found|does not exist on", re.IGNORECASE), Code.ENTRY),
@@ -62,7 +61,7 @@ def refusal_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> 
 def _code(status: int, said: str, message: str) -> str | None:
     if _CODE.fullmatch(said):
         return said
-    if status not in (401, 403, 404) or message in (INVALID_CREDENTIALS, DISABLED):
+    if status not in (401, 403, 404):
         return None
     return next((code.value for words, code in _WORDS if words.search(message)), None)
 

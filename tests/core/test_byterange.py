@@ -103,6 +103,14 @@ def test_ranges_as_far_as_a_part_head_are_not_joined() -> None:
     assert wanted(f"bytes=0-9,{10 + NEAR}-200", SIZE) == Multi((Span(0, 10), Span(10 + NEAR, 201)))
 
 
+def test_ranges_that_touch_are_joined() -> None:
+    assert wanted("bytes=0-9,10-19", SIZE) == Single(Span(0, 20))
+
+
+def test_a_field_of_endless_blanks_is_ignored() -> None:
+    assert wanted("bytes=0-9," + " " * 2000, SIZE) == Ignored()
+
+
 def test_ranges_outside_the_file_are_left_out_of_several() -> None:
     assert wanted(f"bytes=0-9,{SIZE}-", SIZE) == Single(Span(0, 10))
 

@@ -272,7 +272,7 @@ def test_any_other_question_is_refused(content_type: str, body: bytes) -> None:
         read_paths_asked(content_type, body)
 
 
-@given(st.sets(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), max_size=5), st.booleans())
+@given(st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=5), st.booleans())
 def test_a_question_survives_its_body(paths: set[str], expand: bool) -> None:
     asked = PathsAsked(tuple(sorted(paths)), expand)
     assert read_paths_asked(JSON, asked.body) == asked

@@ -25,8 +25,7 @@ from proxy.hub.targets import (
     WriteCall,
     XetToken,
 )
-
-from .strategies import files, repos, revisions, targets
+from tests.hub.strategies import files, repos, revisions, targets
 
 MAIN = Revision("main")
 SHA = "0123456789abcdef0123456789abcdef01234567"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.hub.problems import DISABLED, INVALID_CREDENTIALS, refusal_of
+from proxy.hub.problems import INVALID_CREDENTIALS, refusal_of
 
 SHA1 = "0123456789abcdef0123456789abcdef01234567"
 
@@ -34,7 +34,7 @@ def test_a_commit_that_is_none_is_not_believed() -> None:
         (401, "Access to model acme/x is restricted. You must have access to it.", "GatedRepo"),
         (403, "Access to model acme/x is restricted and you are not in the authorized list.", "GatedRepo"),
         (401, INVALID_CREDENTIALS, None),
-        (403, DISABLED, None),
+        (403, "Access to this resource is disabled.", None),
         (403, "Some other reason", None),
         (404, "Sorry, we can't find the page you are looking for.", None),
         (400, "Repository not found", None),
@@ -63,6 +63,10 @@ def test_the_message_of_the_field_counts_before_the_bodys() -> None:
 )
 def test_there_is_always_a_message(body: bytes, message: str) -> None:
     assert refusal_of(403, [], body).message == message
+
+
+def test_a_long_message_is_cut() -> None:
+    assert refusal_of(403, [("x-error-message", "x" * 5000)], b"").message == "x" * 1000
 
 
 def test_a_status_without_a_name_has_a_message() -> None:

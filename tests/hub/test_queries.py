@@ -8,8 +8,7 @@ from proxy.core.errors import MalformedTarget
 from proxy.hub import queries
 from proxy.hub.queries import COMMITS, INFO, REFS, TREE, normalise, render
 from proxy.hub.targets import Query
-
-from .strategies import query
+from tests.hub.strategies import query
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import MalformedTarget
 from proxy.hub.rawtarget import RawTarget
-
-from .strategies import segments
+from tests.hub.strategies import segments
 
 
 def read(raw: str) -> tuple[str, ...]:
