@@ -34,8 +34,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _CODE: Final = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 _PASSED_BACK: Final = frozenset({"www-authenticate", "content-range", "x-hf-warning"})
-# INVALID_CREDENTIALS, and "Access to this resource is disabled." of a repo that was taken down, must stay without a code:
-# no pattern may match them.
+# INVALID_CREDENTIALS, and "Access to this resource is disabled." of a repo that was taken down, must stay without a
+# code: no pattern may match them.
 _WORDS: Final = (
     (re.compile(r"^Invalid rev id|^Revision .*not found", re.IGNORECASE), Code.REVISION),
     (re.compile(r"^(Entry|File) (.* )?not found|does not exist on", re.IGNORECASE), Code.ENTRY),

@@ -66,7 +66,11 @@ def check_segment(text: str) -> None:
 
 
 def decode(piece: str) -> str:
-    """Percent-decode `piece` once, as strict UTF-8 without control characters. Raises MalformedTarget."""
+    """Percent-decode `piece`, a part of a checked raw target, once, as strict UTF-8 without control characters.
+
+    Raises MalformedTarget."""
+    if piece.isascii() and "%" not in piece:
+        return piece
     try:
         text = unquote_to_bytes(_bytes(piece)).decode("utf-8")
     except UnicodeDecodeError:
