@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from proxy.core.blob import BlobRecord, Extent
 from proxy.core.errors import BlobDropped, NoDisk, StoreError
@@ -27,7 +27,7 @@ from .observer import StoreObserver
 from .part import Part
 from .rangelock import held_by_another
 from .sealing import Sealing
-from .shelf import NoRoom, Shelf
+from .shelf import Shelf
 
 _CHUNKS_PER_SLICE: Final = SLICE // CHUNK
 
@@ -57,7 +57,13 @@ class Disks(Protocol):
 
     def release(self, blob: OpenBlob) -> None: ...
 
-    def note_evicted(self, shelf: Shelf, evicted: Iterable[Any], reason: str) -> None: ...
+    async def reserve(self, shelf: Shelf, promise: Promise) -> int | None:
+        """Book room, evicting if need be; None when there is none. Not to be cancelled. Raises StoreError."""
+        ...
+
+    async def settle(self, shelf: Shelf, promise: int, count: Callable[[], int]) -> None:
+        """End a promise; never raises for a disk that fails."""
+        ...
 
     async def hash(self, update: Callable[[bytes], None], content: bytes) -> None:
         """Run `update(content)` in a hash thread."""
@@ -171,7 +177,9 @@ class OpenBlob:
         """Whether all bytes are present and their digest has been found right."""
         if self._verified:
             # Nobody evicts an open blob, so what was complete stays so, but for a chunk found bad, or a disk lost.
-            return all(part.map.sealed and part.disk.state is not DiskState.OUT for part in self._verified)
+            if all(part.map.sealed and part.disk.state is not DiskState.OUT for part in self._verified):
+                return True
+            self._verified = ()
         holders = [part for part in self._healthy() if part.map.sealed]
         if not holders or 0 in union(part.map.verified() for part in holders):
             return False
@@ -243,25 +251,59 @@ class OpenBlob:
     async def checked(self, span: Span) -> None:
         """Compare the chunks of `span` that were written in another boot with their CRC; bad ones become missing.
 
-        Returns at once in the ordinary case. Those of a disk that fails meanwhile stay in doubt until it is out."""
+        Returns at once in the ordinary case. Those that the disk cannot read count as bad."""
         chunks = span.clip(whole(self.record.size)).units(CHUNK)
         for part in self._healthy():
             doubtful = part.map.doubtful(chunks.start, chunks.stop)
             if doubtful:
-                with suppress(StoreError):
-                    await self._check(part, doubtful)
+                await self._check(part, doubtful)
 
     async def _check(self, part: Part, chunks: list[int]) -> None:
-        lost = 0
+        bad: list[int] = []
         for chunk in chunks:
-            if await part.disk.run(part.is_right, chunk):
+            try:
+                right = await part.disk.run(part.is_right, chunk)
+            except StoreError:
+                right = False
+            if right:
                 part.map.trust(chunk)
-            elif chunk not in self._claimed and part.lose_if_doubtful(chunk):
-                lost += 1
-        if lost:
+            else:
+                bad.append(chunk)
+        # Only what is in doubt still:
+        #   1. A and B find the chunk bad   2. A loses it   3. C fills it anew   4. B loses C's good chunk
+        # C leaves a state without doubt, and fills under the lock that losing takes.
+        if await self._lose(part, bad, part.is_doubtful):
             self._disks.observer.corrupted(part.disk.name, "read")
-            await part.disk.run(self._shelf(part).recount, part)
-        self.step()
+
+    async def lose(self, span: Span, disk: str) -> None:
+        """The disk named `disk` could not read some of `span`: the chunks become missing there. The caller reports the
+        error with `BlobStore.disk_failed` as well."""
+        part = self._parts.get(disk)
+        if part is not None:
+            chunks = span.clip(whole(self.record.size)).units(CHUNK)
+            await self._lose(part, list(chunks), lambda chunk: bool(part.map.complete(chunk, chunk + 1)[0]))
+
+    async def _lose(self, part: Part, chunks: list[int], still: Callable[[int], bool]) -> bool:
+        """Make those of `chunks` missing that `still` are as they were found; whether there were any."""
+        lost = [chunk for chunk in chunks if self._lose_one(part, chunk, still)]
+        if lost:
+            with suppress(StoreError):
+                await part.disk.run(self._shelf(part).recount, part)
+            self.step()
+        return bool(lost)
+
+    def _lose_one(self, part: Part, chunk: int, still: Callable[[int], bool]) -> bool:
+        """No I/O. A chunk that somebody fills is left to him."""
+        lockable = self._anchor(chunk // _CHUNKS_PER_SLICE) or part
+        if chunk in self._claimed or not lockable.try_lock_chunks(range(chunk, chunk + 1)):
+            return False
+        try:
+            if not still(chunk):
+                return False
+            part.map.lose(chunk)
+        finally:
+            lockable.unlock_chunks(range(chunk, chunk + 1))
+        return True
 
     def _shelf(self, part: Part) -> Shelf:
         return self._disks.shelf_of(part.disk)
@@ -279,11 +321,10 @@ class OpenBlob:
         ranked = self._disks.ranked(self.record, span.start // SLICE)
         if not ranked:
             return NoClaim()
-        anchor = next((part for shelf in ranked if (part := self._writable_part(shelf))), None)
+        anchor = self._anchor(span.start // SLICE)
         if anchor is None:
             self._open_in_background(ranked[:1])
             return None
-        # All workers lock on the same part, the first in rank, wherever the bytes will go.
         if not anchor.try_lock_chunks(chunks):
             return None
         self._claimed.update(chunks)
@@ -304,6 +345,11 @@ class OpenBlob:
         if len(span.units(SLICE)) > 1:
             raise ValueError(f"a claim lies inside one slice, not {span}")
         return chunks
+
+    def _anchor(self, slice_index: int) -> Part | None:
+        """The part on which all workers lock the chunks of a slice, wherever their bytes go: the first in rank."""
+        ranked = self._disks.ranked(self.record, slice_index)
+        return next((part for shelf in ranked if (part := self._writable_part(shelf))), None)
 
     def _writable_part(self, shelf: Shelf) -> Part | None:
         part = self._parts.get(shelf.disk.name)
@@ -357,11 +403,8 @@ class OpenBlob:
         flags = self.complete(chunks.start, chunks.stop)
         absent = [chunk for chunk, flag in zip(chunks, flags, strict=True) if not flag]
         promise = self._promise(shelf, part, absent)
-        answer = await shelf.disk.run(shelf.reserve, promise)
-        self._disks.note_evicted(shelf, answer.evicted, "room")
-        if isinstance(answer, NoRoom):
-            return None
-        return Grant(part, answer.promise, frozenset(absent))
+        booked = await self._disks.reserve(shelf, promise)
+        return None if booked is None else Grant(part, booked, frozenset(absent))
 
     def _promise(self, shelf: Shelf, part: Part, chunks: list[int]) -> Promise:
         first = chunks[0] if chunks else 0
@@ -370,14 +413,9 @@ class OpenBlob:
         entry = Entry(self.record.key, small=False)
         return Promise(0, shelf.worker, entry, part.map.generation, first, mask, size)
 
-    async def _settle(self, grant: Grant, finished: list[int]) -> None:
-        gained = sum(grant.part.map.length(chunk) for chunk in finished)
-        self._unsynced.setdefault(grant.part.disk.name, set()).update(finished)
-        shelf = self._shelf(grant.part)
-        try:
-            await shelf.disk.run(shelf.index.settle, grant.promise, gained)
-        except StoreError:
-            shelf.settle_later(grant.promise, Entry(self.record.key, small=False))
+    async def _settle(self, grant: Grant) -> None:
+        self._unsynced.setdefault(grant.part.disk.name, set()).update(grant.finished())
+        await self._disks.settle(self._shelf(grant.part), grant.promise, grant.gained)
 
     def _wrote(self, part: Part, size: int, finished: list[int]) -> None:
         self._disks.observer.written(part.disk.name, size)
@@ -421,10 +459,8 @@ class OpenBlob:
     async def seal_parts(self) -> None:
         """Every byte was found right: say so on every disk."""
         for part in self._healthy():
-            here = part.map.complete(0, self.chunks)
-            chunks = [chunk for chunk in range(self.chunks) if here[chunk]]
-            if chunks and part.writable:
-                await part.disk.run(part.seal, chunks)
+            if 1 in part.map.complete(0, self.chunks):
+                await part.disk.run(part.seal)
                 self._unsynced.pop(part.disk.name, None)
         self._disks.observer.sealed(self.record.size)
         self.step()

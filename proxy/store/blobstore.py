@@ -19,19 +19,21 @@ from proxy.config.schema import Disk as DiskSpec
 from proxy.config.schema import StoreSection
 from proxy.core.blob import BlobKey, BlobRecord, Extent
 from proxy.core.clock import Clock
-from proxy.core.errors import DiskFailed, NoDisk, StoreError
+from proxy.core.errors import NoDisk, StoreError
 from proxy.core.sizes import CHUNK, SLICE
 from proxy.core.tasks import TaskSet
 
 from . import rangelock
 from .blobfile import OpenBlob
 from .disk import Disk, DiskState, Threads
+from .fsck import Finding, compare_books, inspect_files
+from .index import Promise
 from .layout import Entry, name_byte
-from .ledger import Limits, excess
+from .ledger import Full, Limits, excess
 from .observer import NoObserver, StoreObserver
 from .placement import Candidate, homes, rank
-from .recovery import DiskAccount, DiskRefused, close_account, open_account, rebuild, reclaim
-from .shelf import Evicted, Reserved, Shelf, boot_time
+from .recovery import DiskAccount, DiskRefused, branches, close_account, open_account, rebuild_branch, reclaim
+from .shelf import Evicted, Shelf, boot_time
 from .syscalls import Syscalls
 from .turnstile import Turnstile
 
@@ -43,6 +45,8 @@ TICK: Final = 1.0
 """Seconds between rounds of upkeep."""
 RECLAIM_EVERY: Final = 10
 """Rounds between looks for workers that died."""
+_SWEEPS: Final = 200
+"""Rounds of eviction for one reservation."""
 _ONCE_POLL: Final = (0.002, 0.05)
 """Shortest and longest pause between tries for a lock that another worker holds, seconds."""
 
@@ -226,16 +230,31 @@ class BlobStore:
         """Publish verified `content` (at most one chunk) under its sha256 key. False when no disk takes it."""
         if len(content) > CHUNK:
             raise ValueError(f"{len(content)} bytes are more than a small blob has")
+        # As a task of ours: a caller who leaves must not leave a promise behind.
+        return await asyncio.shield(self.tasks.start(self._put_small(key, content), f"put {key}"))
+
+    async def _put_small(self, key: BlobKey, content: bytes) -> bool:
         for shelf in self._by_rank(self._writable(), key, 0):
             try:
-                answer = await shelf.disk.run(shelf.put_small, key, content)
+                if await self._put_small_on(shelf, key, content):
+                    return True
             except StoreError:
                 continue
-            self.note_evicted(shelf, answer.evicted, "room")
-            if isinstance(answer, Reserved):
-                self.observer.written(shelf.disk.name, len(content))
-                return True
         return False
+
+    async def _put_small_on(self, shelf: Shelf, key: BlobKey, content: bytes) -> bool:
+        entry = Entry(key, small=True)
+        promise = await self.reserve(shelf, Promise(0, shelf.worker, entry, 0, 0, 0, len(content)))
+        if promise is None:
+            return False
+        try:
+            await shelf.disk.run(shelf.put_small, key, content, promise)
+        except StoreError:
+            await self.settle(shelf, promise, lambda: 0)
+            raise
+        shelf.live.discard(promise)
+        self.observer.written(shelf.disk.name, len(content))
+        return True
 
     async def drop(self, key: BlobKey, reason: str) -> None:
         """Forget whatever is kept under `key`, on every disk, open or not."""
@@ -277,7 +296,7 @@ class BlobStore:
             try:
                 yield
             finally:
-                if shelf is not None:
+                if shelf is not None and not self._closing:
                     rangelock.unlock(shelf.lock_fd, byte)
 
     # --- disks --------------------------------------------------------------------------------------------------
@@ -316,6 +335,29 @@ class BlobStore:
             if disk.name == disk_name:
                 disk.blame(error)
 
+    async def reserve(self, shelf: Shelf, promise: Promise) -> int | None:
+        """Book room, evicting if need be; the promise's id, or None when there is no room.
+
+        Run it in a task that is not cancelled: the promise may be booked already. Raises StoreError."""
+        for _ in range(_SWEEPS):
+            answer = await shelf.disk.run(shelf.reserve, promise)
+            if isinstance(answer, int):
+                shelf.live.add(answer)
+                return answer
+            if isinstance(answer, Full):
+                return None
+            gone = await shelf.disk.run(shelf.evict, answer.size)
+            if gone is None:
+                return None
+            self.note_evicted(shelf, gone, "room")
+        return None
+
+    async def settle(self, shelf: Shelf, promise: int, count: Callable[[], int]) -> None:
+        """End a promise. When the disk fails at it, the next look for the dead gives it back."""
+        shelf.live.discard(promise)
+        with contextlib.suppress(StoreError):
+            await shelf.disk.run(shelf.index.settle, promise, count)
+
     def shelf_of(self, disk: Disk) -> Shelf:
         """The shelf of a disk that has been opened, out or not."""
         return self._shelves[disk.name]
@@ -340,6 +382,14 @@ class BlobStore:
     async def snapshot(self) -> tuple[DiskStatus, ...]:
         """Every configured disk, usable or not."""
         return tuple([await self._status(disk) for disk in self._disks])
+
+    async def fsck(self, *, full: bool) -> list[Finding]:
+        """Books against files; `full` also reads every byte. Only while nothing fills. Raises DiskFailed."""
+        findings: list[Finding] = []
+        for shelf in self._accounts():
+            # In a thread of its own: it may take long without being hung.
+            findings += await asyncio.to_thread(_fsck, shelf, full)
+        return findings
 
     async def _status(self, disk: Disk) -> DiskStatus:
         shelf = self._shelves.get(disk.name)
@@ -398,8 +448,11 @@ class BlobStore:
             if (await shelf.disk.run(shelf.index.totals)).rebuilt:
                 return
             async with self.once(f"rebuild {shelf.id}"):
-                if not (await shelf.disk.run(shelf.index.totals)).rebuilt:
-                    await shelf.disk.run(rebuild, shelf)
+                if (await shelf.disk.run(shelf.index.totals)).rebuilt:
+                    return
+                for folder, branch in await shelf.disk.run(branches, shelf):
+                    await shelf.disk.run(rebuild_branch, shelf, folder, branch)
+                await shelf.disk.run(shelf.index.mark_rebuilt)
 
     def _disk_changed(self, disk: Disk) -> None:
         self.observer.disk_state(disk.name, disk.state, disk.reason)
@@ -445,9 +498,17 @@ class BlobStore:
         with contextlib.suppress(StoreError):
             if look_for_dead:
                 await shelf.disk.run(reclaim, shelf)
-            await shelf.disk.run(shelf.settle_late)
             if shelf.disk.state is DiskState.OK:
-                self.note_evicted(shelf, await shelf.disk.run(_trim, shelf), "trim")
+                await self._trim(shelf)
+
+    async def _trim(self, shelf: Shelf) -> None:
+        """Down to the soft limit, sweep by sweep, while anything goes."""
+        for _ in range(_SWEEPS):
+            over = await shelf.disk.run(_over, shelf)
+            gone = await shelf.disk.run(shelf.evict, over) if over else None
+            if not gone:
+                return
+            self.note_evicted(shelf, gone, "trim")
 
     async def _probe(self, disk: Disk, spec: DiskSpec) -> None:
         shelf = self._shelves.get(disk.name)
@@ -478,10 +539,14 @@ def _status_of(shelf: DiskAccount) -> DiskStatus:
     )
 
 
-def _trim(shelf: DiskAccount) -> list[Evicted]:
-    """Down to the soft limit, one sweep at a time."""
-    over = excess(shelf.index.totals().books, shelf.limits, shelf.room())
-    return shelf.evict(over) or [] if over else []
+def _fsck(shelf: DiskAccount, full: bool) -> list[Finding]:
+    inventory = inspect_files(shelf, full=full)
+    return inventory.findings + compare_books(shelf, inventory)
+
+
+def _over(shelf: Shelf) -> int:
+    """Bytes above the soft limit, or below the floor."""
+    return excess(shelf.index.totals().books, shelf.limits, shelf.room())
 
 
 def _resolve(done: asyncio.Future[None]) -> None:
@@ -496,4 +561,4 @@ async def _close_late(finished: asyncio.Future[None], result: asyncio.Future[tup
         os.close(found[0])
 
 
-__all__ = ["BlobStore", "DiskFailed", "DiskRefused", "DiskState", "DiskStatus", "StoreObserver"]
+__all__ = ["BlobStore", "DiskRefused", "DiskState", "DiskStatus", "Finding", "StoreObserver"]

@@ -32,17 +32,26 @@ class Grant:
     chunks: frozenset[int]
     """Complete ones inside the span are left out: what is there stays as it is."""
 
+    def finished(self) -> list[int]:
+        """Those that have been brought."""
+        flags = self.part.map.complete
+        return sorted(chunk for chunk in self.chunks if flags(chunk, chunk + 1)[0])
+
+    def gained(self) -> int:
+        """Their bytes."""
+        return sum(map(self.part.map.length, self.finished()))
+
 
 class SpanWriter:
     """Writes a claimed span front to back. Not for two tasks at once."""
 
     def __init__(self, span: Span, grant: Grant, wrote: Callable[[Part, int, list[int]], None]) -> None:
-        self.finished: list[int] = []
         self._span = span
         self._grant = grant
         self._wrote = wrote
         self._offset = span.start
         self._crc = 0
+        self._broken = False
         self._call: Call[list[int]] | None = None
 
     @property
@@ -61,21 +70,21 @@ class SpanWriter:
             raise BlobDropped(f"{self._grant.part.map.record.key} was dropped")
         if self._call is not None and not self._call.finished.done():
             raise RuntimeError("an earlier write was abandoned; leave the claim")
+        if self._broken:
+            raise RuntimeError("an earlier write failed; leave the claim")
         offset, self._offset = self._offset, self._offset + size
         self._call = self._grant.part.disk.submit(self._append, pieces, offset)
-        finished = await self._call.result
-        self.finished += finished
+        try:
+            finished = await self._call.result
+        except StoreError:
+            self._broken = True  # a chunk is torn: whatever came after would be booked under a wrong CRC
+            raise
         self._wrote(self._grant.part, size, finished)
 
     async def quiet(self) -> None:
         """Wait until no thread writes for this writer any more, however its caller left."""
         if self._call is not None:
             await self._call.finished
-            if not self._call.result.cancelled() and self._call.result.exception() is None:
-                return
-            self.finished = [
-                chunk for chunk in self._grant.chunks if self._grant.part.map.complete(chunk, chunk + 1)[0]
-            ]
 
     def _append(self, pieces: list[bytes], offset: int) -> list[int]:
         """In a disk thread: the chunks that became complete."""
@@ -127,7 +136,7 @@ class Claim:
         tasks: TaskSet,
         *,
         obtain: Callable[[Span], Awaitable[Grant]],
-        settle: Callable[[Grant, list[int]], Awaitable[None]],
+        settle: Callable[[Grant], Awaitable[None]],
         unlock: Callable[[], None],
         wrote: Callable[[Part, int, list[int]], None],
     ) -> None:
@@ -172,7 +181,7 @@ class Claim:
                 return
             if self._writer is not None:
                 await self._writer.quiet()
-            await self._settle(grant, self._writer.finished if self._writer else [])
+            await self._settle(grant)
         finally:
             self._unlock()
 

@@ -48,14 +48,17 @@ class Sweep:
         return sum(row.size for row in self.victims)
 
 
-def sweep(small: Iterable[Row], main: Iterable[Row], *, small_bytes: int, stored: int, wanted: int) -> Sweep:
-    """Walk the heads of the queues (oldest first) until victims of `wanted` bytes are found or both are at an end.
+def sweep(
+    small: Iterable[Row], main: Iterable[Row], *, small_bytes: int, stored: int, wanted: int, at_most: int
+) -> Sweep:
+    """Walk the heads of the queues (oldest first) until victims of `wanted` bytes are found, or `at_most` victims, or
+    both are at an end.
 
     `small_bytes` is what SMALL holds altogether, `stored` what the disk holds; `small` and `main` may be only the first
     of many. Empty blobs on the way go too."""
     plan = Sweep()
     newcomers, regulars = deque(small), deque(main)
-    while plan.freed < wanted and (newcomers or regulars):
+    while plan.freed < wanted and len(plan.victims) < at_most and (newcomers or regulars):
         if not newcomers and small_bytes > stored * SMALL_SHARE:
             break  # there are more newcomers than we were given: they go before any regular
         if newcomers and (not regulars or small_bytes > stored * SMALL_SHARE):

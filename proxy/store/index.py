@@ -256,11 +256,14 @@ class Index:
             assert cursor.lastrowid is not None, "an insert has a row id"
             return cursor.lastrowid
 
-    def settle(self, promise: int, gained: int) -> None:
-        """End a promise; `gained` bytes of it were written and now count as stored."""
+    def settle(self, promise: int, count: Callable[[], int]) -> None:
+        """End a promise; the `count()` bytes of it that were written count as stored from now on.
+
+        Counted inside the transaction: a chunk that is lost before is not counted, one lost after is recounted."""
         with self._transaction() as db:
             row = db.execute("DELETE FROM reservations WHERE id=? RETURNING name, generation", (promise,)).fetchone()
-            if row is not None and gained:
+            gained = count() if row is not None else 0
+            if gained:
                 db.execute("UPDATE blobs SET bytes = bytes + ? WHERE name=? AND generation=?", (gained, *row))
 
     def publish(self, promise: int, entry: Entry, size: int, now: float) -> None:

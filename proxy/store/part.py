@@ -91,9 +91,17 @@ class Part:
             raise
         self.map.raise_to(before, DURABLE)
 
-    def seal(self, chunks: list[int]) -> None:
-        """Mark `chunks`, whose whole blob was found right, as verified; truthful after a power cut as well: bytes
-        first, then states, then the flag."""
+    def seal(self) -> None:
+        """Mark what is here of a blob that was found right, whole, as verified.
+
+        Truthful after a power cut as well: bytes first, then states, then the flag. On a disk that takes no writes only
+        this process knows. Raises OSError."""
+        here = self.map.complete(0, self.map.chunks)
+        chunks = [chunk for chunk in range(self.map.chunks) if here[chunk]]
+        if not self.writable:
+            self.map.raise_to(chunks, VERIFIED)
+            self.map.sealed = True
+            return
         self.make_durable(chunks)
         self.map.raise_to(chunks, VERIFIED)
         self.map.flush()
@@ -101,32 +109,14 @@ class Part:
         self.map.flush()
 
     def is_right(self, chunk: int) -> bool:
-        """Whether a complete chunk still matches its CRC; a chunk the disk cannot read does not. Raises OSError."""
+        """Whether a complete chunk still matches its CRC. Raises OSError."""
         expected = self.map.crc(chunk)
-        try:
-            content = self.read(chunk * CHUNK, self.map.length(chunk))
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            return False
+        content = self.read(chunk * CHUNK, self.map.length(chunk))
         return len(content) == self.map.length(chunk) and zlib.crc32(content) == expected
 
-    def lose_if_doubtful(self, chunk: int) -> bool:
-        """Lose a chunk found bad, unless somebody fills it or has filled it since; whether it was lost. No I/O.
-
-        The caller makes sure that no claim of this process covers it."""
-        # The state is looked at again under the range lock:
-        #   1. A and B find the chunk bad   2. A loses it   3. C fills it anew   4. B loses C's good chunk
-        # C fills under this lock, and leaves a state without doubt.
-        if not self.try_lock_chunks(range(chunk, chunk + 1)):
-            return False
-        try:
-            if self.map.state(chunk) in CHECKED_STATES:
-                return False
-            self.map.lose(chunk)
-        finally:
-            self.unlock_chunks(range(chunk, chunk + 1))
-        return True
+    def is_doubtful(self, chunk: int) -> bool:
+        """Whether the chunk is complete, but from another boot and not compared with its CRC yet."""
+        return self.map.state(chunk) not in CHECKED_STATES
 
 
 def create(calls: Syscalls, folder: str, record: BlobRecord, generation: int, boot: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import orjson
 
@@ -82,6 +82,7 @@ class DiskAccount(Shelf):
 
     id: str
     tenancy: Tenancy
+    suspects: set[int]
 
 
 def identify(calls: Syscalls, layout: Layout) -> str:
@@ -132,14 +133,15 @@ def open_account(
         make_folder(disk.calls, folder)
     tenancy = Tenancy(layout, node, worker)
     tenancy.take()
+    lock_fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        lock_fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         index = _open_index(disk.calls, layout, lock_fd)
         shelf = DiskAccount(disk, layout, index, worker=worker, boot=boot, clock=clock, lock_fd=lock_fd)
-        shelf.id, shelf.tenancy = disk_id, tenancy
+        shelf.id, shelf.tenancy, shelf.suspects = disk_id, tenancy, set()
         reclaim(shelf, own=True)
         shelf.limits = limits(shelf.room().free + index.totals().books.stored)
     except BaseException:
+        os.close(lock_fd)
         tenancy.end()
         raise
     return shelf
@@ -182,9 +184,21 @@ def reclaim(shelf: DiskAccount, *, own: bool = False) -> None:
             worker = worker_of(name)
             if worker is None or worker == mine or not alive(worker):
                 _clear(shelf, folder, name)
-    for promise in shelf.index.promises():
-        if promise.worker == mine or not alive(promise.worker):
+    promises = shelf.index.promises()
+    forgotten = set() if own else _forgotten(shelf, promises)
+    for promise in promises:
+        if promise.worker == mine or promise.id in forgotten or not alive(promise.worker):
             _give_back(shelf, promise)
+
+
+def _forgotten(shelf: DiskAccount, promises: list[Promise]) -> set[int]:
+    """Promises of this very worker that nobody will settle: a call that hung was given up, and booked room later.
+
+    Those must have been unknown at the last look, too: at the first, the answer may still be on its way."""
+    unknown = {promise.id for promise in promises if promise.worker == shelf.worker} - shelf.live
+    forgotten = unknown & shelf.suspects
+    shelf.suspects = unknown - forgotten
+    return forgotten
 
 
 def _clear(shelf: DiskAccount, folder: str, name: str) -> None:
@@ -196,26 +210,28 @@ def _clear(shelf: DiskAccount, folder: str, name: str) -> None:
 
 def _give_back(shelf: DiskAccount, promise: Promise) -> None:
     """The dead worker's promise ends, and what it wrote under it is counted."""
-    shelf.index.settle(promise.id, 0)
+    shelf.index.settle(promise.id, lambda: 0)
     shelf.settle_entry(promise.entry)
 
 
-def published(shelf: DiskAccount) -> Iterator[Entry]:
-    """Every name on the disk; reads folders only."""
-    for folder in ("blobs", "small"):
-        for branch in sorted(shelf.calls.listdir(f"{shelf.layout.root}/{folder}")):
-            for name in shelf.calls.listdir(f"{shelf.layout.root}/{folder}/{branch}"):
-                entry = entry_of_place(folder, name)
-                if entry is not None:
-                    yield entry
+def branches(shelf: DiskAccount) -> list[tuple[str, str]]:
+    """The folders that hold what is published: (`blobs` or `small`, two hexadecimal digits)."""
+    root = shelf.layout.root
+    return [(folder, name) for folder in ("blobs", "small") for name in sorted(shelf.calls.listdir(f"{root}/{folder}"))]
 
 
-def rebuild(shelf: DiskAccount) -> int:
-    """Enter everything on the disk that the index does not know; how many that was. For a lost index."""
-    found = 0
-    for entry in published(shelf):
+def published(shelf: DiskAccount, folder: str, branch: str) -> list[Entry]:
+    """What is published in one branch; reads the folder only."""
+    try:
+        names = shelf.calls.listdir(f"{shelf.layout.root}/{folder}/{branch}")
+    except NotADirectoryError:
+        return []
+    return [entry for name in names if (entry := entry_of_place(folder, name)) is not None]
+
+
+def rebuild_branch(shelf: DiskAccount, folder: str, branch: str) -> None:
+    """Enter what a branch holds and the index does not know. For a lost index; branch by branch, so that each call is
+    short."""
+    for entry in published(shelf, folder, branch):
         if shelf.index.booked(entry) is None:
             shelf.settle_entry(entry)
-            found += 1
-    shelf.index.mark_rebuilt()
-    return found

@@ -18,6 +18,7 @@ from .chunkmap import SEALER_BYTE
 
 if TYPE_CHECKING:
     from .blobfile import Disks, OpenBlob
+    from .part import Part
 
 STEP: Final = 4
 """Chunks hashed in one go, at most."""
@@ -25,6 +26,8 @@ POLL: Final = 0.02
 """Seconds between looks at the map while another worker fills."""
 IDLE_POLLS: Final = 50
 """Polls without a claim or a new chunk until the sealer gives up: about a second."""
+_BREATH: Final = 1024
+"""Chunks looked at before other tasks have their turn."""
 
 
 class Hasher(Protocol):
@@ -80,7 +83,7 @@ class Sealing:
             if not await self._wait_for(len(seen)):
                 return False
             await self._follow(seen, hasher)
-        if not self._as_seen(seen):
+        if not await self._as_seen(seen):
             return False
         if hasher is None or record.digest is None or hasher.hexdigest() == record.digest.hex:
             await self._blob.seal_parts()
@@ -117,14 +120,28 @@ class Sealing:
         crcs = [part.map.crc(chunk) for chunk in chunks]
         if hasher is not None and chunks:
             length = min(chunks.stop * CHUNK, blob.record.size) - first * CHUNK
-            content = await part.disk.run(part.read, first * CHUNK, length)
-            if len(content) != length:
-                raise DiskFailed(f"disk {part.disk.name}: the file of {blob.record.key} was cut")
+            content = await self._read(part, Span(first * CHUNK, first * CHUNK + length))
             await self._disks.hash(hasher.update, content)
         seen += crcs
 
-    def _as_seen(self, seen: list[int]) -> bool:
+    async def _read(self, part: Part, span: Span) -> bytes:
+        """The bytes of complete chunks; those that cannot be read are missing from now on. Raises DiskFailed."""
+        try:
+            content = await part.disk.run(part.read, span.start, len(span))
+            if len(content) == len(span):
+                return content
+            raise DiskFailed(f"disk {part.disk.name}: the file of {self._blob.record.key} was cut")
+        except DiskFailed:
+            await self._blob.lose(span, part.disk.name)
+            raise
+
+    async def _as_seen(self, seen: list[int]) -> bool:
         """Whether every chunk still is the one that was hashed: one that was lost meanwhile (a failed fdatasync) and
         filled anew may be another."""
-        parts = [self._blob.holder_of(chunk) for chunk in range(self._blob.chunks)]
-        return all(part is not None and part.map.crc(chunk) == seen[chunk] for chunk, part in enumerate(parts))
+        for chunk, crc in enumerate(seen):
+            part = self._blob.holder_of(chunk)
+            if part is None or part.map.crc(chunk) != crc:
+                return False
+            if chunk % _BREATH == 0:
+                await asyncio.sleep(0)
+        return True

@@ -35,8 +35,8 @@ from .part import Part, create, open_part
 from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
 
 _STRIPES: Final = 64
-_SWEEPS: Final = 64
-"""Rounds of eviction for one reservation; each looks at the heads of the queues."""
+_VICTIMS: Final = 64
+"""Most blobs evicted in one call, so that it is never taken for a hung one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,6 @@ class Evicted:
 
     size: int
     age: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """Room is booked under `promise`; these went for it."""
-
-    promise: int
-    evicted: tuple[Evicted, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NoRoom:
-    """The disk cannot take it, even after these went."""
-
-    evicted: tuple[Evicted, ...]
 
 
 class Shelf:
@@ -76,7 +61,8 @@ class Shelf:
         self.clock = clock
         self.lock_fd = lock_fd
         self.limits = Limits(0, 0, 0)
-        self._unsettled: list[tuple[int, Entry]] = []
+        self.live: set[int] = set()
+        """Promises that somebody in this process will settle. Changed on the loop."""
         self._stripes = tuple(threading.Lock() for _ in range(_STRIPES))
 
     @property
@@ -211,25 +197,19 @@ class Shelf:
             self._unpublish(entry, self.layout.place(entry))
         return None
 
-    def put_small(self, key: BlobKey, content: bytes) -> Reserved | NoRoom:
-        """Publish `content`, on the disk before it has its name. Raises OSError."""
+    def put_small(self, key: BlobKey, content: bytes, promise: int) -> None:
+        """Publish `content`, for which `promise` was booked: on the disk before it has its name. Raises OSError."""
         entry = Entry(key, small=True)
-        answer = self.reserve(Promise(0, self.worker, entry, 0, 0, 0, len(content)))
-        if isinstance(answer, NoRoom):
-            return answer
         temporary = self.layout.temporary(self.worker, secrets.token_hex(8))
         try:
             self._write_file(temporary, content)
             with self.named_lock(entry):
                 self._publish_small(entry, temporary)
-                self.index.publish(answer.promise, entry, len(content), self.clock.wall())
+                self.index.publish(promise, entry, len(content), self.clock.wall())
         except BaseException:
             with contextlib.suppress(OSError):
                 delete_tree(self.calls, temporary)
-            with contextlib.suppress(OSError):
-                self.index.settle(answer.promise, 0)
             raise
-        return answer
 
     def _write_file(self, path: str, content: bytes) -> None:
         fd = self.calls.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -251,33 +231,9 @@ class Shelf:
 
     # --- room ---------------------------------------------------------------------------------------------------
 
-    def reserve(self, wanted: Promise) -> Reserved | NoRoom:
-        """Book room, evicting if need be. Raises OSError."""
-        evicted: list[Evicted] = []
-        for _ in range(_SWEEPS):
-            answer = self.index.reserve(wanted, self.limits, self.room())
-            if isinstance(answer, int):
-                return Reserved(answer, tuple(evicted))
-            if isinstance(answer, Full):
-                break
-            assert isinstance(answer, Evict), "nothing else is left"
-            gone = self.evict(answer.size)
-            if gone is None:
-                break
-            evicted += gone
-        return NoRoom(tuple(evicted))
-
-    def settle_later(self, promise: int, entry: Entry) -> None:
-        """The disk failed before the promise was ended: keep it for when it is back. From the loop."""
-        self._unsettled.append((promise, entry))
-
-    def settle_late(self) -> None:
-        """End what `settle_later` kept, counting what is really there. Raises OSError."""
-        while self._unsettled:
-            promise, entry = self._unsettled[0]
-            self.index.settle(promise, 0)
-            self.settle_entry(entry)
-            del self._unsettled[0]
+    def reserve(self, wanted: Promise) -> int | Evict | Full:
+        """Book room: the promise's id, or what is in the way. Raises OSError."""
+        return self.index.reserve(wanted, self.limits, self.room())
 
     def settle_entry(self, entry: Entry) -> None:
         """Make the books of one entry say what is on the disk. Raises OSError."""
@@ -314,20 +270,26 @@ class Shelf:
             part.close()
 
     def evict(self, wanted: int) -> list[Evicted] | None:
-        """One sweep towards `wanted` bytes; who went, or None when there was nobody to ask. Raises OSError."""
+        """One sweep towards `wanted` bytes, of few enough blobs not to take long; who went, or None when nothing can be
+        gained any more. Raises OSError."""
         totals = self.index.totals()
         small, main = self.index.heads()
-        plan = sweep(small, main, small_bytes=totals.small_bytes, stored=totals.books.stored, wanted=wanted)
+        plan = sweep(
+            small,
+            main,
+            small_bytes=totals.small_bytes,
+            stored=totals.books.stored,
+            wanted=wanted,
+            at_most=_VICTIMS,
+        )
         if not plan.victims and not plan.to_main:
             return None
         self.index.move(plan)
-        gone = [(row.entry, self._evict_one(row.entry)) for row in plan.victims]
-        busy = [entry for entry, outcome in gone if outcome is None]
+        outcomes = [(row.entry, self._evict_one(row.entry)) for row in plan.victims]
+        busy = [entry for entry, gone in outcomes if gone is None]
         if busy:
             self.index.send_back(busy)
-        if len(busy) == len(gone) and not plan.to_main:
-            return None
-        return [outcome for _, outcome in gone if outcome is not None]
+        return [gone for _, gone in outcomes if gone is not None]
 
     def _evict_one(self, entry: Entry) -> Evicted | None:
         """Unpublish and delete one blob; None when it is open in any worker."""

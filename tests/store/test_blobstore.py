@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
-import pytest
-
-from proxy.core.errors import BlobDropped, DigestMismatch, NoDisk
-from proxy.core.sizes import CHUNK, MIB
+from proxy.core.sizes import MIB
 from proxy.core.spans import Span
-from proxy.store.blobstore import BlobStore
 
 from .conftest import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section
 
