@@ -46,7 +46,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         hub = stack.enter_context(_started(_hub_command(given, folder), folder / "hub.json", folder / "hub.log"))
-        print(f"a synthetic Hub serves on {hub['hub']}, its bytes come from {hub['cdn']}")
+        print(f"a synthetic Hub serves on {hub['url']}, its bytes come from {hub['cdn_url']}")
         mirror = stack.enter_context(
             _started(_mirror_command(hub, folder), folder / "mirror.json", folder / "mirror.log")
         )
@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A synthetic Hub, the mirror, the real client: cold and warm.")
     parser.add_argument("--size", default="64MiB", help="one shard of the model (64MiB)")
     parser.add_argument("--bandwidth", default="100MB/s", help="what the synthetic Hub's uplink gives (100MB/s)")
-    parser.add_argument("--repo", default="demo/model", help="what to download")
+    parser.add_argument("--repo", default="acme/riverbed-7b", help="what to download")
     return parser.parse_args()
 
 
@@ -71,12 +71,8 @@ def _hub_command(given: argparse.Namespace, folder: Path) -> list[str]:
 
 def _mirror_command(hub: dict[str, Any], folder: Path) -> list[str]:
     command = [sys.executable, "-m", "proxy.cli.main", "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    command += ["--origin", _url(hub["hub"]), "--origin-redirect-host", "127.0.0.1", "--origin-allow-private"]
+    command += ["--origin", hub["url"], "--origin-redirect-host", "127.0.0.1", "--origin-allow-private"]
     return [*command, "--disk", f"{folder}/disk=8GiB", "--access-log", "", "--ready-file", str(folder / "mirror.json")]
-
-
-def _url(address: str) -> str:
-    return address if "://" in address else f"http://{address}"
 
 
 @contextlib.contextmanager
@@ -85,7 +81,7 @@ def _started(command: list[str], ready: Path, log: Path) -> Iterator[dict[str, A
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        yield _when_ready(process, ready, log)
+        yield _when_ready(process, command[2], ready, log)
     finally:
         process.terminate()
         try:
@@ -95,11 +91,11 @@ def _started(command: list[str], ready: Path, log: Path) -> Iterator[dict[str, A
             process.wait()
 
 
-def _when_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> dict[str, Any]:
+def _when_ready(process: subprocess.Popen[bytes], name: str, ready: Path, log: Path) -> dict[str, Any]:
     deadline = time.monotonic() + PATIENCE
     while not ready.exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"error: {' '.join(process.args[1:4])} did not start:\n{log.read_text()}")  # type: ignore[index]
+            raise SystemExit(f"error: {name} did not start:\n{log.read_text()}")
         time.sleep(0.02)
     return dict(json.loads(ready.read_bytes()))
 

@@ -101,4 +101,6 @@ def _table(found: Loaded) -> None:
         origin = found.origins[name]
         style = "dim" if origin == "default" else ""
         table.add_row(Text(name), Text(spelled(value_of(found.config, name))), Text(origin), style=style)
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False)
+    # Into a pipe go whole lines, as wide as they are: a cut path is of no use to grep.
+    (console if console.is_terminal else Console(highlight=False, width=1000)).print(table)

@@ -1,0 +1,87 @@
+"""What can be seen to be wrong before a start."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import trustme
+
+from proxy.config.load import load
+from proxy.config.schema import Config
+from proxy.service.preflight import hints, obstacles
+
+
+def config(**flags: object) -> Config:
+    return load(
+        environment={}, flags={name.replace("__", "."): (f"--{name}", value) for name, value in flags.items()}
+    ).config
+
+
+def test_a_folder_that_can_be_made_is_no_obstacle(tmp_path: Path) -> None:
+    assert obstacles(config(store__disks=(f"{tmp_path}/a/b/c",))) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_an_obstacle(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    (told,) = obstacles(config(store__disks=(f"{tmp_path}/disk",)))
+    assert "permission" in told
+
+
+def test_every_obstacle_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = obstacles(
+        config(
+            store__disks=(f"{tmp_path}/file", f"{tmp_path}/file/below"),
+            server__ready_file=f"{tmp_path}/none/ready.json",
+            log__access=f"{tmp_path}/none/access.jsonl",
+            server__tls_certificate=f"{tmp_path}/c.pem",
+            server__tls_key=f"{tmp_path}/k.pem",
+        )
+    )
+    assert len(told) == 5
+
+
+def test_a_certificate_with_its_key_is_no_obstacle(tmp_path: Path) -> None:
+    certificate, key = _pair(tmp_path, "one")
+    assert obstacles(_tls(tmp_path, certificate, key)) == []
+
+
+def test_a_key_of_another_certificate_is_an_obstacle(tmp_path: Path) -> None:
+    certificate, _ = _pair(tmp_path, "one")
+    _, key = _pair(tmp_path, "two")
+    (told,) = obstacles(_tls(tmp_path, certificate, key))
+    assert "no usable pair" in told
+
+
+def test_a_key_that_wants_a_password_does_not_ask_for_one(tmp_path: Path) -> None:
+    certificate, key = _pair(tmp_path, "one")
+    key.write_text(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIBvTBXBgkqhkiG9w0BBQ0wSjA=\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    )
+    assert len(obstacles(_tls(tmp_path, certificate, key))) == 1
+
+
+def test_an_open_admin_port_is_worth_a_hint(tmp_path: Path) -> None:
+    disks = (f"{tmp_path}/disk",)
+    assert any("admin port" in hint for hint in hints(config(store__disks=disks, server__admin="0.0.0.0:8081")))
+    assert hints(config(store__disks=disks)) == []
+
+
+def test_a_disk_larger_than_what_is_free_is_worth_a_hint(tmp_path: Path) -> None:
+    assert any("free" in hint for hint in hints(config(store__disks=(f"{tmp_path}/disk=900PiB",))))
+
+
+def _pair(folder: Path, name: str) -> tuple[Path, Path]:
+    issued = trustme.CA().issue_cert("localhost")
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    return certificate, key
+
+
+def _tls(folder: Path, certificate: Path, key: Path) -> Config:
+    return config(store__disks=(f"{folder}/disk",), server__tls_certificate=str(certificate), server__tls_key=str(key))
