@@ -47,7 +47,7 @@ def fetch_twice() -> None:
         async for piece in once(source, span):
             yield piece
 
-    HubSource.read = read  # type: ignore[method-assign]
+    HubSource.read = read  # type: ignore[method-assign,assignment]
 
 
 def leak_a_descriptor() -> None:

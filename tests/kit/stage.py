@@ -26,6 +26,7 @@ from proxy.core.sizes import parse_size
 from proxy.core.tasks import TaskSet
 
 from . import canaries
+from .asking import Answer, ask
 from .clients import Client, Outcome
 from .evidence import Bounds, Evidence, HubAccount, Received, Run, Wants
 from .files import Expected, expected
@@ -170,6 +171,28 @@ class Stage:
         home = self.folder / f"client-{len(list(self.folder.glob('client-*')))}"
         home.mkdir()
         return Client(version, node.url, home, token)
+
+    async def command(self, client: Client, *words: str) -> str:
+        """Run the `hf` command; all it said. Raises AssertionError when it failed."""
+        self.bounds = replace(self.bounds, only_readers=False)
+        code, said = await client.command(*words)
+        assert code == 0, f"hf {' '.join(words)} ended with {code}:\n{said}"
+        return said
+
+    async def ask(self, node: Node, target: str, *, method: str = "GET", token: str = "", **fields: str) -> Answer:
+        """One plain request, answered whole, redirects not followed; fields with `_` for the dash."""
+        self.bounds = replace(self.bounds, only_readers=False)
+        headers = {name.replace("_", "-"): text for name, text in fields.items()}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return await ask(node.url, method, target, headers)
+
+    def got_all(self, repo: Repo, outcome: Outcome, revision: str = "main") -> set[str]:
+        """The outcome is a snapshot: each file is compared; returns their paths."""
+        files = outcome.value["files"]
+        for path, found in files.items():
+            self.got(expected(repo, path, revision), replace(outcome, ok=found))
+        return set(files)
 
     def got(self, file: Expected, outcome: Outcome) -> Expected:
         """The outcome says that a client has `file`: the oracles compare. Raises AssertionError when it is an error."""
