@@ -16,7 +16,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import OriginBusy, OriginUnreachable
 from proxy.core.rights import Plane
 
-from .breaker import Breaker
+from .breaker import Breaker, BreakerState
 from .budget import UNSAID, Budget, retry_after
 from .credentials import Fields, home_fields
 from .observer import HostClass, OriginObserver
@@ -77,9 +77,10 @@ class HubLine:
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[None]:
         """Tell the breaker what became of one request."""
+        before = self._breaker.state
         if (wait := self._breaker.admit()) is not None:
             raise _not_now(wait)
-        before = self._breaker.state
+        before = self._told(before)
         try:
             yield
         except OriginUnreachable:
@@ -91,8 +92,13 @@ class HubLine:
         else:
             self._breaker.succeeded()
         finally:
-            if self._breaker.state is not before:
-                self._observer.breaker(self._breaker.state.value)
+            self._told(before)
+
+    def _told(self, before: BreakerState) -> BreakerState:
+        """Tell the observer when the breaker has moved since `before`; gives where it is now."""
+        if self._breaker.state is not before:
+            self._observer.breaker(self._breaker.state.value)
+        return self._breaker.state
 
     def _refuse_if_busy(self, caller: Caller, plane: Plane) -> None:
         if (wait := self._budget.refusal(caller.identity, plane)) is not None:

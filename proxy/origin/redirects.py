@@ -86,7 +86,10 @@ def _read(asked: URL, location: str | None) -> URL:
         raise OriginLied("the origin redirects to an address with characters that no address has")
     try:
         # encoded: a presigned query is right to the byte or not at all
-        url = asked.join(URL(location, encoded=True))
+        said = URL(location, encoded=True)
+        if said.scheme and not said.raw_host:
+            raise OriginLied("the origin redirects to an address without a host")
+        url = asked.join(said)
         user = url.raw_user is not None or url.raw_password is not None
     except ValueError:
         raise OriginLied("the origin redirects to an address that cannot be read") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -49,7 +50,7 @@ class TransferCut(OriginUnreachable):
 
 class _ForbiddenAddress(OSError):
     def __init__(self, address: str) -> None:
-        super().__init__(f"{address} is {_NOT_PUBLIC}")
+        super().__init__(errno.EPERM, f"{address} is {_NOT_PUBLIC}")
 
 
 class Lane(Enum):

@@ -1,0 +1,128 @@
+"""An outage costs its first few clients a wait, and nobody after them."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.clock import ManualClock
+from proxy.origin.breaker import FAILURES, LONGEST, WINDOW, Breaker, BreakerState
+
+
+def breaker() -> tuple[Breaker, ManualClock]:
+    clock = ManualClock()
+    return Breaker(clock, Random(1)), clock
+
+
+def fail(one: Breaker, times: int = FAILURES) -> None:
+    for _ in range(times):
+        assert one.admit() is None
+        one.failed()
+
+
+def reopen(one: Breaker, clock: ManualClock) -> float:
+    """Let the pause pass; gives how long it was."""
+    began = clock.now
+    while one.refusal() is not None:
+        clock.advance(0.25)
+    return clock.now - began
+
+
+def test_failures_in_a_row_open_it() -> None:
+    one, _ = breaker()
+    fail(one, FAILURES - 1)
+    assert one.refusal() is None
+    fail(one, 1)
+    assert one.state is BreakerState.OPEN
+    assert one.admit() == 1
+
+
+def test_an_answer_between_failures_ends_the_row() -> None:
+    one, _ = breaker()
+    fail(one, FAILURES - 1)
+    one.succeeded()
+    fail(one, FAILURES - 1)
+    assert one.state is BreakerState.CLOSED
+
+
+def test_failures_far_apart_are_no_row() -> None:
+    one, clock = breaker()
+    fail(one, FAILURES - 1)
+    clock.advance(WINDOW + 1)
+    fail(one, 1)
+    assert one.state is BreakerState.CLOSED
+
+
+def test_after_the_pause_one_trial_is_let_through() -> None:
+    one, clock = breaker()
+    fail(one)
+    reopen(one, clock)
+    assert one.admit() is None
+    assert one.state is BreakerState.HALF_OPEN
+    assert one.admit() == 1
+
+
+def test_a_successful_trial_closes_it() -> None:
+    one, clock = breaker()
+    fail(one)
+    reopen(one, clock)
+    one.admit()
+    one.succeeded()
+    assert one.state is BreakerState.CLOSED
+    assert one.admit() is None
+    assert one.admit() is None
+
+
+def test_a_trial_that_is_abandoned_lets_another_try() -> None:
+    one, clock = breaker()
+    fail(one)
+    reopen(one, clock)
+    one.admit()
+    one.abandoned()
+    assert one.admit() is None
+
+
+def test_failed_trials_double_the_pause_up_to_the_longest() -> None:
+    one, clock = breaker()
+    fail(one)
+    pauses = []
+    for _ in range(10):
+        pauses.append(reopen(one, clock))
+        fail(one, 1)
+    assert pauses[0] <= 1.25
+    assert pauses[-1] > 10
+    assert max(pauses) <= LONGEST + 0.25
+
+
+def test_a_straggler_does_not_close_what_others_opened() -> None:
+    one, _ = breaker()
+    one.admit()
+    fail(one)
+    one.succeeded()
+    assert one.state is BreakerState.OPEN
+
+
+@given(st.lists(st.sampled_from(["admit", "succeeded", "failed", "abandoned", "wait"]), max_size=200))
+def test_it_never_stays_shut_and_never_lets_two_trials_run(events: list[str]) -> None:
+    one, clock = breaker()
+    under_way = trials = 0
+    for event in events:
+        if event == "wait":
+            clock.advance(1.0)
+        elif event == "admit":
+            was_open = one.state is not BreakerState.CLOSED
+            if one.admit() is None:
+                under_way += 1
+                trials += was_open
+                assert trials <= 1 or not was_open
+        elif under_way:
+            under_way -= 1
+            getattr(one, event)()
+        if one.state is not BreakerState.HALF_OPEN:
+            trials = 0
+    for _ in range(under_way):
+        one.abandoned()
+    clock.advance(LONGEST + 1)
+    assert one.refusal() is None, "when nobody is under way and time has passed, somebody may ask"

@@ -1,0 +1,98 @@
+"""What the origin says about its limits is heard, and lies about it are bounded."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.clock import ManualClock
+from proxy.core.rights import Plane
+from proxy.origin.budget import ACCOUNTS, LONGEST, UNSAID, Allowance, Budget, allowance, retry_after
+from proxy.origin.head import Head
+
+NOW = 1_700_000_000.0
+
+
+def head(status: int = 200, **fields: str) -> Head:
+    return Head.of(status, [(name.replace("_", "-"), value) for name, value in fields.items()])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"api";r=12;t=180', Allowance(12, 180.0)),
+        ('"api"; r=0; t=5', Allowance(0, 5.0)),
+        ('"api";r=12;t=180, "resolvers";r=3;t=60', Allowance(3, 60.0)),
+        ('"api";t=180', Allowance(None, None)),
+        ('"api";r=x;t=y', Allowance(None, None)),
+        ("", Allowance(None, None)),
+    ],
+)
+def test_what_is_left_is_read(text: str, said: Allowance) -> None:
+    assert allowance(head(ratelimit=text)) == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"retry_after": "7"}, 7),
+        ({"retry_after": "0"}, 1),
+        ({"retry_after": "99999999999999"}, 600),
+        ({"retry_after": "Tue, 14 Nov 2023 22:13:30 GMT"}, 10),
+        ({"retry_after": "Tue, 14 Nov 2000 22:13:30 GMT"}, 1),
+        ({"retry_after": "soon"}, None),
+        ({"retry_after": "-5"}, None),
+        ({"retry_after": "soon", "ratelimit": '"api";r=0;t=9'}, 9),
+        ({"ratelimit": '"api";r=0;t=9'}, 9),
+        ({}, None),
+    ],
+)
+def test_how_long_to_wait_is_read(fields: dict[str, str], seconds: int | None) -> None:
+    assert retry_after(head(429, **fields), NOW) == seconds
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_text_makes_us_wait_for_ever(first: str, second: str) -> None:
+    wait = retry_after(head(429, retry_after=first, ratelimit=second), NOW)
+    assert wait is None or 1 <= wait <= LONGEST
+
+
+def test_a_429_closes_the_account_until_it_ends() -> None:
+    clock = ManualClock()
+    budget = Budget(clock)
+    budget.learn(b"ann", Plane.API, head(429, retry_after="7"))
+    assert budget.refusal(b"ann", Plane.API) == 7
+    clock.advance(6.5)
+    assert budget.refusal(b"ann", Plane.API) == 1
+    clock.advance(0.5)
+    assert budget.refusal(b"ann", Plane.API) is None
+
+
+def test_an_account_at_zero_is_closed_before_the_429_comes() -> None:
+    budget = Budget(ManualClock())
+    assert budget.learn(b"ann", Plane.API, head(ratelimit='"api";r=0;t=9')) == 0
+    assert budget.refusal(b"ann", Plane.API) == 9
+
+
+def test_accounts_and_planes_are_counted_apart() -> None:
+    budget = Budget(ManualClock())
+    budget.learn(b"ann", Plane.API, head(429))
+    assert budget.refusal(b"ann", Plane.API) == UNSAID
+    assert budget.refusal(b"ann", Plane.FILES) is None
+    assert budget.refusal(b"", Plane.API) is None
+
+
+def test_what_is_left_closes_nothing() -> None:
+    budget = Budget(ManualClock())
+    assert budget.learn(b"", Plane.API, head(ratelimit='"api";r=1;t=9')) == 1
+    assert budget.learn(b"", Plane.API, head()) is None
+    assert budget.refusal(b"", Plane.API) is None
+
+
+def test_memory_is_bounded() -> None:
+    budget = Budget(ManualClock())
+    for number in range(ACCOUNTS + 1):
+        budget.learn(str(number).encode(), Plane.API, head(429))
+    assert budget.refusal(b"0", Plane.API) is None
+    assert budget.refusal(b"1", Plane.API) == UNSAID
