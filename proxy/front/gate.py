@@ -53,7 +53,8 @@ class ClientStalled(ClientGone):
 class Gate:
     """All connections of one listener. `parser` makes aiohttp's protocol for each.
 
-    An instance is the protocol factory to give to `loop.create_server`.
+    An instance is the protocol factory to give to `loop.create_server`. `limits` may be replaced at any time: new
+    connections, heads and answers obey the new ones.
     """
 
     def __init__(self, limits: Limits, observer: Observer | None = None) -> None:

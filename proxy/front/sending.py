@@ -6,21 +6,25 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from aiohttp import web
 
 from proxy.core.byterange import Ignored, Multi, Single, content_range, multipart
+from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
-from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
+from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 
 from .answers import Answer, FileBody, FilePart, Headers, PointerText, Small
 from .cache_status import cache_status, combined
-from .cold import ColdReader
+from .cold import ColdReader, read_now
 from .delivery import Delivery
 from .gate import Gate
 from .visit import Visit
+
+AT_ONCE: Final = 32 * KIB
+"""Longest body that is copied into one write with its head; a reader that stalls on it holds that much memory."""
 
 
 class ShortBody(Exception):
@@ -29,8 +33,9 @@ class ShortBody(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A span ready to be sent: its first bytes can be had at once."""
+    """A span ready to be sent: `first` can be had at once, `pieces` are all of them, `first` included."""
 
+    first: Piece
     pieces: AsyncIterator[Piece]
     cache: CacheOutcome
     verified: bool
@@ -82,12 +87,27 @@ class Sender:
             return await self._send_head(status, body, len(span), headers, visit)
         async with self._open(body, span, visit) as opened:
             visit.cache = opened.cache
-            response = self._head(status, len(span), headers, visit, unverified=status == 206 and not opened.verified)
+            unverified = status == 206 and not opened.verified
+            if (content := _at_hand(opened.first, len(span))) is not None:
+                return await self._send_at_once(status, content, opened.first.source, headers, visit, unverified)
+            response = self._head(status, len(span), headers, visit, unverified=unverified)
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, len(span))
                 await delivery.send(opened.pieces, response)
                 _check(delivery, len(span))
         await response.write_eof()
+        return response
+
+    async def _send_at_once(
+        self, status: int, content: bytes, source: ByteSource, headers: Headers, visit: Visit, unverified: bool
+    ) -> web.StreamResponse:
+        """Head and body in one write: for a short body that is cheaper than a descriptor and three system calls."""
+        response = web.Response(status=status, body=content)
+        self._dress(response, headers, visit, unverified=unverified)
+        await self._hand_over(response, visit, len(content))
+        await response.write_eof()
+        await visit.connection.flushed(self._gate.limits.send_timeout)
+        self._booking(visit)(source, len(content))
         return response
 
     async def _send_parts(self, answer: FilePart, spans: tuple[Span, ...], visit: Visit) -> web.StreamResponse:
@@ -125,7 +145,8 @@ class Sender:
     async def _open(self, body: FileBody | PointerText, span: Span, visit: Visit) -> AsyncIterator[Opened]:
         match body:
             case PointerText(content):
-                yield Opened(_one(content[span.start : span.stop]), CacheOutcome.HIT, verified=True)
+                piece = MemoryPiece(content[span.start : span.stop], ByteSource.MEMORY)
+                yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True)
             case FileBody(located):
                 async with self._open_file(located, span, visit) as opened:
                     yield opened
@@ -139,7 +160,7 @@ class Sender:
                 if first is None:
                     raise ShortBody(f"there is no piece of {span}")
                 outcome = combined(located.cache, reading.cache)
-                yield Opened(_behind(first, pieces), outcome, reading.verified)
+                yield Opened(first, _behind(first, pieces), outcome, reading.verified)
             finally:
                 await _close(pieces)
 
@@ -177,8 +198,20 @@ class Sender:
         return book
 
 
-async def _one(content: bytes) -> AsyncIterator[Piece]:
-    yield MemoryPiece(content, ByteSource.MEMORY)
+def _at_hand(piece: Piece, length: int) -> bytes | None:
+    """The whole body, if `piece` is all of its `length` bytes, short, and in memory already."""
+    match piece:
+        case FilePiece(fd, offset, size) if size == length <= AT_ONCE:
+            return read_now(fd, offset, size)
+        case MemoryPiece(content) if len(content) == length <= AT_ONCE:
+            return content
+        case _:
+            return None
+
+
+async def _none() -> AsyncIterator[Piece]:
+    return
+    yield  # makes it a generator
 
 
 async def _behind(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[Piece]:

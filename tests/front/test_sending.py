@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
+from proxy.front.sending import AT_ONCE
 from tests.front.fakes import COMMIT, FakeCoordinator, at_commit
 from tests.front.node import serving
 
@@ -86,3 +89,22 @@ async def test_sane_request_id_is_kept_and_a_wild_one_replaced(coordinator: Fake
         replaced = await node.ask("/-/livez", "X-Request-Id: a b; drop")
     assert kept.headers["x-request-id"] == "abc-1"
     assert len(replaced.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE, AT_ONCE + 1])
+@pytest.mark.parametrize("in_memory", [False, True])
+async def test_short_and_long_bodies_have_the_same_fields(
+    coordinator: FakeCoordinator, size: int, in_memory: bool
+) -> None:
+    content = os.urandom(size)
+    coordinator.add("a.json", content)
+    coordinator.in_memory = in_memory
+    async with serving(coordinator) as node, node.client() as client:
+        await client.send(at_commit("a.json"), "X-Request-Id: same", method="HEAD")
+        head = await client.answer("HEAD")
+        await client.send(at_commit("a.json"), "X-Request-Id: same")
+        answer = await client.answer()
+        account = await node.books.settled()
+    assert answer.body == content
+    assert {**head.headers, "date": ""} == {**answer.headers, "date": ""}
+    assert dict(account.sent) == {ByteSource.DISK: size}
