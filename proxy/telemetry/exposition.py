@@ -17,7 +17,7 @@ FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 # A `_created` series for each counter would double the page, and no dashboard reads it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def metrics_of_process() -> Metrics:

@@ -46,12 +46,12 @@ LABELS: Final = {
     "source": "disk, fill, memory, relay",
     "state": "see the metric",
     "result": "see the metric",
-    "host": "hub (the origin itself), cdn (where it sends us for bytes)",
+    "host": "hub (the origin itself), cdn (where it sends us for bytes), all",
     "volume": "the disk's folder",
     "reason": "see the metric",
-    "found_by": "fill, read, seal",
+    "found_by": "read (CRC), seal (digest), scrub",
     "pool": "one per disk",
-    "log": "access, events",
+    "log": "access",
     "version": "of Penstock",
 }
 """What the labels may hold."""
