@@ -7,8 +7,7 @@ from pathlib import Path
 
 from proxy.core.sizes import MIB
 from proxy.core.spans import Span
-
-from .conftest import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section
+from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section
 
 
 async def test_what_was_filled_is_read_back_and_sealed(tmp_path: Path) -> None:
