@@ -30,6 +30,9 @@ from .voice import open_telemetry
 
 log: Final = logging.getLogger(__name__)
 
+_GRACE: Final = 10.0
+"""Seconds between the order to stop now and the end that asks nobody."""
+
 
 async def run_solo(run: Run, assemble: Assemble) -> None:
     """Serve until told to stop. Raises PenstockError or OSError when the node cannot start."""
@@ -67,6 +70,7 @@ class _Solo:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         # The admin listener comes first: a node that takes long to start can be watched.
         async with admin_listener(admin, self), TaskSet("solo") as tasks:
+            tasks.start(self._last_resort(), "last-resort")
             async with assemble(self._config, 0, data, self._telemetry) as node:
                 self._node = node
                 tasks.start(watch_readiness(node, lambda reasons: self._tell(reasons, standing, file)), "readiness")
@@ -89,6 +93,12 @@ class _Solo:
 
     async def metrics(self) -> bytes:
         return page_of(self._metrics)
+
+    async def _last_resort(self) -> None:
+        """Told to stop now, the process ends soon, even while it still starts, or when something does not let go."""
+        await self._order.hurried.wait()
+        await asyncio.sleep(_GRACE)
+        os._exit(1)
 
     def _tell(self, reasons: list[str], standing: Standing, file: ReadyFile) -> None:
         if self._order.begun.is_set():

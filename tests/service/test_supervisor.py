@@ -63,6 +63,16 @@ async def test_sigterm_lets_a_download_finish_and_refuses_new_ones(tmp_path: Pat
         assert "drain cut short" not in node.log
 
 
+async def test_an_order_to_stop_reaches_workers_that_are_just_being_born(tmp_path: Path) -> None:
+    async with started(tmp_path, *TWO) as node:
+        children = Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children")
+        await until(lambda: bool(children.read_text().split()), "the first worker")
+        pids = [int(pid) for pid in children.read_text().split()]
+        node.signal(signal.SIGTERM)
+        assert await node.ended() == 0
+        assert not any(alive(pid) for pid in pids)
+
+
 async def test_a_second_sigterm_ends_at_once_what_still_runs(tmp_path: Path) -> None:
     async with running(tmp_path, *TWO) as node, _slow(node, tmp_path) as response:
         await response.content.readexactly(5)
