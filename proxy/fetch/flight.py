@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.clock import Clock
-from proxy.core.errors import BlobDropped, OriginRefused, PenstockError, Stalled
+from proxy.core.errors import BlobDropped, DigestMismatch, OriginRefused, PenstockError, Stalled
 from proxy.core.spans import Span, total, whole
 from proxy.core.tasks import TaskSet
 
+from .mistrust import Mistrust
 from .node import Filler
 from .plan import Interest, next_spans
 from .ports import Blob, Source
@@ -67,12 +68,15 @@ class Follower:
 class Flight:
     """The downloads of one open blob in this process."""
 
-    def __init__(self, blob: Blob, filler: Filler, tasks: TaskSet, clock: Clock, limits: FlightLimits) -> None:
+    def __init__(
+        self, blob: Blob, filler: Filler, tasks: TaskSet, clock: Clock, limits: FlightLimits, mistrust: Mistrust
+    ) -> None:
         self.blob = blob
         self._filler = filler
         self._tasks = tasks
         self._clock = clock
         self._limits = limits
+        self._mistrust = mistrust
         self._followers: set[Follower] = set()
         self._running: dict[Span, asyncio.Task[None]] = {}
         self._sealing: asyncio.Task[None] | None = None
@@ -238,6 +242,8 @@ class Flight:
                     return
                 await asyncio.sleep(_SEAL_RETRY)
         except PenstockError as error:
+            if isinstance(error, DigestMismatch):
+                self._mistrust.mismatched(self.blob.record.key)
             log.error("seal failed", extra={"blob": str(self.blob.record.key), "why": str(error)})
             for follower in self._followers:
                 follower.error = follower.error or error

@@ -14,6 +14,7 @@ from proxy.core.spans import Span
 from proxy.core.tasks import TaskSet
 
 from .flight import Flight, FlightLimits, Follower
+from .mistrust import Mistrust
 from .node import Filler
 from .ports import BlobStore, Source
 
@@ -33,6 +34,7 @@ class Flights:
         self._tasks = tasks
         self._clock = clock
         self._limits = limits
+        self.mistrust = Mistrust(clock)
         self._entries: dict[BlobKey, _Entry] = {}
 
     def __len__(self) -> int:
@@ -83,7 +85,7 @@ class Flights:
         """The life of a flight, from opening its blob to the moment nobody needs it."""
         try:
             async with self._store.open_blob(record) as blob, TaskSet(f"flight {record.key}") as tasks:
-                flight = Flight(blob, self._filler, tasks, self._clock, self._limits)
+                flight = Flight(blob, self._filler, tasks, self._clock, self._limits, self.mistrust)
                 entry.ready.set_result(flight)
                 # Between the check for idleness and the removal nothing else runs: whoever boards later begins anew.
                 await flight.until_idle(lambda: entry.boarding > 0)

@@ -91,6 +91,7 @@ class Mirror:
     async def _large(self, located: Located, span: Span, source: Source) -> AsyncIterator[RelayedEnd]:
         record = located.facts.record(located.target.repo)
         wanted = span.aligned(CHUNK, record.size)
+        self.flights.mistrust.check(record.key)
         joined = self.flights.is_under_way(record.key)
 
         @asynccontextmanager
