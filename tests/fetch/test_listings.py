@@ -1,0 +1,114 @@
+"""Metadata: kept under the commit it is about, asked for once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+import pytest
+
+from proxy.core.caller import ANONYMOUS, bearer
+from proxy.core.errors import OriginRefused, OriginUnreachable
+from proxy.core.secret import Secret
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.hub.facts import OriginReply
+from proxy.hub.names import FileTarget, Revision
+from proxy.hub.targets import RepoInfo, Tree
+
+from .rig import COMMIT, REPO, Rig, content
+
+MEMBER = bearer(Secret("hf_member"), b"key")
+INFO_MAIN = RepoInfo(REPO, Revision("main"), ())
+INFO_COMMIT = RepoInfo(REPO, Revision(COMMIT), ())
+TREE_MAIN = Tree(REPO, Revision("main"), "", (("recursive", "true"),))
+TREE_COMMIT = Tree(REPO, Revision(COMMIT), "", (("recursive", "true"),))
+
+
+def json_reply(value: object, *headers: tuple[str, str]) -> OriginReply:
+    return OriginReply(200, (("content-type", "application/json"), *headers), orjson.dumps(value))
+
+
+@pytest.fixture(autouse=True)
+def hub(rig: Rig) -> None:
+    rig.origin.files["a.bin"] = content(2000)
+    facts = rig.origin.facts("a.bin")
+    lfs = {"oid": facts.etag, "size": facts.size, "pointerSize": 134}
+    info = {"id": "acme/tiny", "sha": COMMIT, "private": False, "gated": False, "disabled": False, "xetEnabled": True}
+    tree = [{"type": "file", "oid": "e" * 40, "size": 2000, "path": "a.bin", "lfs": lfs, "xetHash": "f" * 64}]
+    rig.origin.replies = {
+        "/api/models/acme/tiny/revision/main": json_reply(info),
+        f"/api/models/acme/tiny/revision/{COMMIT}": json_reply(info),
+        f"/api/models/acme/tiny/tree/{COMMIT}?recursive=true": json_reply(tree),
+    }
+
+
+def calls(rig: Rig) -> int:
+    return sum(count for name, count in rig.origin.asked.items() if name.startswith("GET"))
+
+
+async def test_a_snapshot_costs_one_info_and_one_tree_and_then_nothing(rig: Rig) -> None:
+    for _ in range(2):
+        info = await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+        assert orjson.loads(info.body)["sha"] == COMMIT
+        await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)
+        await rig.mirror.locate(ANONYMOUS, FileTarget(REPO, Revision(COMMIT), "a.bin"))
+    assert calls(rig) == 2
+    assert rig.origin.asked["head"] == 0, "a listed file needs no HEAD"
+
+
+async def test_a_listing_at_a_branch_and_at_its_commit_are_one(rig: Rig) -> None:
+    await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)
+    tree = await rig.mirror.metadata(ANONYMOUS, TREE_MAIN, None)
+    assert tree.cache is CacheOutcome.HIT
+    assert calls(rig) == 2
+
+
+async def test_xet_is_stripped_from_what_is_kept_and_given(rig: Rig) -> None:
+    for _ in range(2):
+        tree = await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)
+        info = await rig.mirror.metadata(ANONYMOUS, INFO_COMMIT, None)
+        assert b"xet" not in tree.body.lower() + info.body.lower()
+
+
+async def test_many_who_ask_at_once_are_one_question(rig: Rig) -> None:
+    await asyncio.gather(*(rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None) for _ in range(30)))
+    assert calls(rig) == 1
+
+
+async def test_listings_are_served_stale_while_the_origin_is_away(rig: Rig) -> None:
+    await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    rig.origin.away = OriginUnreachable("down")
+    rig.clock.advance(3600)
+    info = await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    assert (info.cache, info.age) == (CacheOutcome.STALE, 3600)
+
+
+async def test_a_listing_of_a_private_repo_is_for_those_who_proved_their_right(rig: Rig) -> None:
+    refusal = OriginRefused(401, "Repository not found", code="RepoNotFound")
+    info = {"sha": COMMIT, "private": True, "gated": False}
+    rig.origin.replies["/api/models/acme/tiny/revision/main"] = json_reply(info)
+    rig.origin.refuse = lambda caller: None if caller == MEMBER else refusal
+    await rig.mirror.metadata(MEMBER, INFO_MAIN, None)
+    with pytest.raises(OriginRefused):
+        await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+
+
+async def test_a_public_description_opens_the_files_to_everybody_a_private_one_does_not(rig: Rig) -> None:
+    await rig.mirror.metadata(MEMBER, INFO_MAIN, None)
+    await rig.mirror.metadata(MEMBER, TREE_COMMIT, None)
+    await rig.mirror.locate(ANONYMOUS, FileTarget(REPO, Revision(COMMIT), "a.bin"))
+    assert rig.origin.asked["head"] == 0
+
+
+async def test_a_gated_repo_shows_its_tree_and_asks_for_its_files(rig: Rig) -> None:
+    info = {"sha": COMMIT, "private": False, "gated": "manual", "disabled": False}
+    rig.origin.replies["/api/models/acme/tiny/revision/main"] = json_reply(info)
+    await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)
+    gated = OriginRefused(401, "gated", code="GatedRepo")
+    rig.origin.refuse = lambda caller: gated
+    with pytest.raises(OriginRefused) as caught:
+        await rig.mirror.locate(ANONYMOUS, FileTarget(REPO, Revision(COMMIT), "a.bin"))
+    assert caught.value is gated
+    assert (await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)).cache is CacheOutcome.HIT
