@@ -434,10 +434,13 @@ class OpenBlob:
     async def _make_durable(self, name: str) -> None:
         """Bring what this process wrote to the disk itself. When that fails the chunks are lost. Raises DiskFailed."""
         part, chunks = self._parts[name], self._unsynced.pop(name, set())
-        if not chunks or part.map.dropped:
-            return
+        if chunks and not part.map.dropped:
+            await self._durably(part, lambda: part.make_durable(sorted(chunks)))
+
+    async def _durably(self, part: Part, sync: Callable[[], None]) -> None:
+        """Run `sync` in the disk's threads; when it fails chunks were lost, and are booked so. Raises StoreError."""
         try:
-            await part.disk.run(part.make_durable, sorted(chunks))
+            await part.disk.run(sync)
         except StoreError:
             self.step()
             with suppress(StoreError):
@@ -460,7 +463,7 @@ class OpenBlob:
         """Every byte was found right: say so on every disk."""
         for part in self._healthy():
             if 1 in part.map.complete(0, self.chunks):
-                await part.disk.run(part.seal)
+                await self._durably(part, part.seal)
                 self._unsynced.pop(part.disk.name, None)
         self._disks.observer.sealed(self.record.size)
         self.step()

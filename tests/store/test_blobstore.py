@@ -2,34 +2,91 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from pathlib import Path
 
-from proxy.core.sizes import MIB
+import pytest
+
+from proxy.core.errors import NoDisk
+from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
-from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section
+from proxy.store.blobstore import BlobStore, DiskState
+from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
+
+CONTENT = content_of(THREE_CHUNKS)
+RECORD = record_of(CONTENT)
+
+
+async def stored(store: BlobStore) -> int:
+    return sum(disk.stored for disk in await store.snapshot())
+
+
+async def keep(store: BlobStore, seed: int, size: int = THREE_CHUNKS) -> bytes:
+    """Fill and seal a blob of its own content."""
+    content = content_of(size, seed)
+    async with store.open_blob(record_of(content)) as blob:
+        await fill(blob, content)
+        assert await blob.seal()
+    return content
+
+
+async def is_here(store: BlobStore, content: bytes) -> bool:
+    async with store.open_blob(record_of(content)) as blob:
+        return not blob.missing(Span(0, len(content)))
 
 
 async def test_what_was_filled_is_read_back_and_sealed(tmp_path: Path) -> None:
-    content = content_of(THREE_CHUNKS)
-    record = record_of(content)
-    async with open_store(section(tmp_path)) as store, store.open_blob(record) as blob:
-        assert blob.missing(Span(0, record.size)) == (Span(0, record.size),)
-        await fill(blob, content)
-        assert blob.missing(Span(0, record.size)) == ()
+    async with open_store(section(tmp_path)) as store, store.open_blob(RECORD) as blob:
+        assert blob.missing(Span(0, RECORD.size)) == (Span(0, RECORD.size),)
+        await fill(blob, CONTENT)
+        assert blob.missing(Span(0, RECORD.size)) == ()
         assert await blob.seal()
         assert blob.sealed
-        assert read(blob, record.size) == content
+        assert read(blob, RECORD.size) == CONTENT
 
 
-async def test_small_blobs_come_back(tmp_path: Path) -> None:
-    content = content_of(700)
+async def test_readers_of_one_process_share_the_open_blob(tmp_path: Path) -> None:
+    async with (
+        open_store(section(tmp_path)) as store,
+        store.open_blob(RECORD) as one,
+        store.open_blob(RECORD) as other,
+    ):
+        assert one is other
+
+
+@pytest.mark.parametrize("size", [0, 1, 700, CHUNK])
+async def test_small_blobs_come_back(tmp_path: Path, size: int) -> None:
+    content = content_of(size)
     key = record_of(content).key
     async with open_store(section(tmp_path)) as store:
         assert await store.put_small(key, content)
+        assert await store.put_small(key, content), "twice is as once"
         async with store.open_small(key) as extent:
             assert extent is not None
-            assert os.pread(extent.fd, extent.length, 0) == content
+            assert os.pread(extent.fd, size + 1, 0) == content
+        assert await stored(store) == size
+    async with open_store(section(tmp_path)) as store, store.open_small(key) as extent:
+        assert extent is not None
+
+
+async def test_a_small_blob_that_is_not_here_is_none(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store, store.open_small(RECORD.key) as extent:
+        assert extent is None
+
+
+async def test_a_small_blob_that_rotted_before_this_boot_is_dropped_when_it_is_read(tmp_path: Path) -> None:
+    content = content_of(700)
+    key = record_of(content).key
+    async with open_store(section(tmp_path)) as store:
+        await store.put_small(key, content)
+        (path,) = tmp_path.glob("small/*/*")
+        path.write_bytes(bytes(700))
+        os.utime(path, (0, 0))
+        async with store.open_small(key) as extent:
+            assert extent is None
+        assert await stored(store) == 0
 
 
 async def test_blob_of_several_slices_lies_on_several_disks(folders: list[Path]) -> None:
@@ -43,3 +100,156 @@ async def test_blob_of_several_slices_lies_on_several_disks(folders: list[Path])
         assert sum(disk.stored for disk in status) == record.size
         assert sum(disk.reserved for disk in status) == 0
         assert sum(disk.stored > 0 for disk in status) > 1
+        assert await store.fsck(full=False) == []
+
+
+async def test_blobs_stay_where_they_are_when_a_folder_is_mounted_elsewhere(folders: list[Path]) -> None:
+    async with open_store(section(*folders)) as store:
+        contents = [await keep(store, seed) for seed in range(4)]
+    moved = [folder.rename(folder.with_name(f"moved-{number}")) for number, folder in enumerate(folders)]
+    async with open_store(section(*reversed(moved))) as store:
+        for content in contents:
+            assert await is_here(store, content)
+
+
+async def test_eviction_makes_room_and_never_takes_what_is_open(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path, size=5 * MIB)) as store:
+        first = await keep(store, 1)
+        second = await keep(store, 2)
+        async with store.open_blob(record_of(first)) as reading:
+            await keep(store, 3)
+            assert read(reading, len(first)) == first
+            assert not await is_here(store, second)
+        assert await stored(store) <= 5 * MIB
+        assert await store.fsck(full=True) == []
+
+
+async def test_a_disk_full_of_open_blobs_takes_no_more(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path, size=3 * MIB)) as store:
+        first = await keep(store, 2)
+        async with store.open_blob(record_of(first)), store.open_blob(RECORD) as blob:
+            with pytest.raises(NoDisk):
+                await fill(blob, CONTENT)
+            assert not blob.filling()
+
+
+async def test_pinned_blobs_are_not_evicted(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path, size=7 * MIB)) as store:
+        first = await keep(store, 1)
+        await store.pin(record_of(first).key)
+        for seed in range(2, 6):
+            await keep(store, seed)
+        assert await is_here(store, first)
+        (disk,) = await store.snapshot()
+        assert disk.pinned == THREE_CHUNKS
+        await store.unpin(record_of(first).key)
+        for seed in range(6, 9):
+            await keep(store, seed)
+        assert not await is_here(store, first)
+
+
+async def test_small_blobs_are_evicted_as_well(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path, size=10_000)) as store:
+        for seed in range(20):
+            content = content_of(1000, seed)
+            assert await store.put_small(record_of(content).key, content)
+        assert await stored(store) <= 10_000
+        assert await store.fsck(full=True) == []
+
+
+async def test_a_full_disk_sends_the_slice_to_the_next(folders: list[Path]) -> None:
+    config = section(*folders[:2], size=4 * MIB)
+    async with open_store(config) as store:
+        contents = [content_of(THREE_CHUNKS, seed) for seed in (1, 2)]
+        blobs = [store.open_blob(record_of(content)) for content in contents]
+        async with blobs[0] as one, blobs[1] as other:
+            await fill(one, contents[0])
+            await fill(other, contents[1])
+            assert read(other, THREE_CHUNKS) == contents[1]
+        assert [disk.objects > 0 for disk in await store.snapshot()] == [True, True]
+
+
+async def test_quiet_upkeep_brings_the_disk_under_its_soft_limit(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path, size=10 * MIB, soft_limit=0.5)) as store:
+        for seed in range(3):
+            await keep(store, seed)
+        await until(lambda: store._shelves["disk0"].index.totals().books.stored <= 5 * MIB)
+
+
+async def test_once_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    inside = most = 0
+
+    async def visit(store: BlobStore) -> None:
+        nonlocal inside, most
+        async with store.once("a repo"):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    async with open_store(section(tmp_path)) as one, open_store(section(tmp_path), worker=1) as other:
+        await asyncio.gather(*(visit(store) for store in (one, other) * 5))
+    assert most == 1
+
+
+async def test_locks_of_other_names_do_not_wait(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store, store.once("a"), store.once("b"):
+        pass
+
+
+async def test_a_second_node_is_refused_the_disk(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path), node="one"):
+        with pytest.raises(NoDisk, match="another node"):
+            async with open_store(section(tmp_path), node="two", worker=1):
+                pass
+    async with open_store(section(tmp_path), node="two"):
+        pass
+
+
+async def test_a_second_worker_of_the_same_number_is_refused(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)):
+        with pytest.raises(NoDisk, match="runs already"):
+            async with open_store(section(tmp_path)):
+                pass
+
+
+async def test_another_format_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "disk.json").write_text('{"format": 99, "id": "x"}')
+    with pytest.raises(NoDisk, match=f"{tmp_path} has format 99, this program reads 1"):
+        async with open_store(section(tmp_path)):
+            pass
+
+
+async def test_a_disk_that_cannot_be_opened_is_left_out(folders: list[Path]) -> None:
+    folders[0].write_text("a file, not a folder")
+    async with open_store(section(*folders[:2])) as store:
+        assert [disk.state for disk in await store.snapshot()] == [DiskState.OUT, DiskState.OK]
+        assert await is_here(store, await keep(store, 1))
+
+
+@pytest.mark.parametrize("loss", ["gone", "garbage"])
+async def test_a_lost_index_is_rebuilt_from_the_files(tmp_path: Path, loss: str) -> None:
+    async with open_store(section(tmp_path)) as store:
+        large = await keep(store, 1)
+        small = content_of(500)
+        await store.put_small(record_of(small).key, small)
+    for path in tmp_path.glob("index.sqlite*"):
+        path.unlink()
+    if loss == "garbage":
+        (tmp_path / "index.sqlite").write_bytes(b"x" * 8192)
+    async with open_store(section(tmp_path)) as store:
+        assert await is_here(store, large), "at once, from the files"
+        await until(lambda: len(store.tasks) == 1)
+        assert await store.fsck(full=True) == []
+        assert await stored(store) == THREE_CHUNKS + 500
+
+
+async def test_a_folder_deleted_behind_our_back_is_filled_again(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store:
+        content = await keep(store, 1)
+        await until(lambda: not store._blobs)
+        (folder,) = tmp_path.glob("blobs/*/*")
+        shutil.rmtree(folder)
+        assert not await is_here(store, content)
+        await keep(store, 1)
+        assert await store.fsck(full=True) == []

@@ -1,0 +1,204 @@
+"""Disks that fail: what is served stays right, the disk leaves, the rest goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.core.clock import ManualClock
+from proxy.core.errors import DiskFailed, NoDisk
+from proxy.core.sizes import CHUNK
+from proxy.core.spans import Span
+from proxy.store.blobstore import BlobStore, DiskState
+from proxy.store.disk import HANG_LIMIT, PROBE_AFTER
+from proxy.store.syscalls import Syscalls
+from tests.store.faulty import EIO, ENOSPC, EROFS, FaultySyscalls
+from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
+
+CONTENT = content_of(THREE_CHUNKS)
+RECORD = record_of(CONTENT)
+WHOLE = Span(0, THREE_CHUNKS)
+
+
+@pytest.fixture
+def faulty() -> FaultySyscalls:
+    return FaultySyscalls()
+
+
+async def states(store: BlobStore) -> list[DiskState]:
+    return [disk.state for disk in await store.snapshot()]
+
+
+async def test_short_writes_are_carried_on(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        faulty.shorten_writes(77_777)
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+async def test_a_full_disk_takes_no_more_and_serves_what_it_has(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        faulty.fail("pwritev", ENOSPC, after=1)
+        with pytest.raises(NoDisk):
+            await fill(blob, CONTENT, step=CHUNK)
+        assert await states(store) == [DiskState.READ_ONLY]
+        assert blob.missing(WHOLE) == (Span(CHUNK, WHOLE.stop),)
+        assert read(blob, CHUNK) == CONTENT[:CHUNK]
+        claim = blob.try_claim(Span(CHUNK, WHOLE.stop))
+        assert claim is not None
+        with pytest.raises(NoDisk):
+            async with claim:
+                pass
+        await until(lambda: not blob.filling())
+        faulty.heal()
+        assert await store.fsck(full=True) == []
+
+
+async def test_a_slice_goes_to_the_next_disk_when_its_own_is_full(folders: list[Path]) -> None:
+    calls = {str(folder): FaultySyscalls() for folder in folders[:2]}
+    async with (
+        open_store(section(*folders[:2]), syscalls=calls.__getitem__) as store,
+        store.open_blob(RECORD) as blob,
+    ):
+        home = next(iter(store.ranked(RECORD, 0))).disk
+        calls[home.path].fail("pwritev", ENOSPC, after=1)
+        with pytest.raises(NoDisk):
+            await fill(blob, CONTENT, step=CHUNK)
+        assert blob.missing(WHOLE) == (Span(CHUNK, WHOLE.stop),)
+        rest = Span(CHUNK, WHOLE.stop)
+        while (claim := blob.try_claim(rest)) is None:
+            await blob.progress()  # a part is being opened on the other disk
+        async with claim as writer:
+            await writer.write([CONTENT[CHUNK:]])
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+async def test_a_write_that_fails_ends_the_writer(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        claim = blob.try_claim(WHOLE)
+        assert claim is not None
+        async with claim as writer:
+            await writer.write([CONTENT[:100]])
+            faulty.fail("pwritev", EIO, times=1)
+            with pytest.raises(DiskFailed):
+                await writer.write([CONTENT[100:200]])
+            with pytest.raises(RuntimeError):
+                await writer.write([CONTENT[200:300]])
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+
+
+async def test_fsync_that_fails_costs_the_chunks_and_is_not_repeated(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        faulty.fail("fdatasync", EIO, times=1, match="/bytes")
+        with pytest.raises(DiskFailed):
+            await blob.seal()
+        assert not blob.sealed
+        assert blob.missing(WHOLE) == (WHOLE,)
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        assert await store.fsck(full=True) == []
+
+
+async def test_chunks_that_cannot_be_read_become_missing(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        faulty.fail("pread", EIO, times=1)
+        with pytest.raises(DiskFailed):
+            await blob.seal()
+        assert blob.missing(WHOLE) != ()
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+
+
+async def test_a_reader_reports_what_it_could_not_read(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        await blob.lose(Span(CHUNK + 5, CHUNK + 6), "disk0")
+        assert blob.missing(WHOLE) == (Span(CHUNK, 2 * CHUNK),)
+        assert not blob.sealed
+        for _ in range(3):
+            store.disk_failed("disk0", OSError(EIO, "Input/output error"))
+        assert await states(store) == [DiskState.OUT]
+
+
+async def test_a_disk_that_is_out_counts_as_empty_and_the_others_go_on(folders: list[Path]) -> None:
+    async with open_store(section(*folders[:2])) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        (home,) = [disk.name for disk in await store.snapshot() if disk.stored]
+        for _ in range(3):
+            store.disk_failed(home, OSError(EIO, "Input/output error"))
+        assert not blob.sealed
+        assert blob.missing(WHOLE) == (WHOLE,)
+        while (claim := blob.try_claim(WHOLE)) is None:
+            await blob.progress()
+        async with claim as writer:
+            await writer.write([CONTENT])
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+async def test_a_disk_that_hangs_is_out_and_comes_back(folders: list[Path]) -> None:
+    calls: dict[str, Syscalls] = {str(folder): FaultySyscalls() for folder in folders[:2]}
+    clock = ManualClock()
+    async with (
+        open_store(section(*folders[:2]), syscalls=calls.__getitem__, clock=clock) as store,
+        store.open_blob(RECORD) as blob,
+    ):
+        home = store.ranked(RECORD, 0)[0].disk
+        faulty = calls[home.path]
+        assert isinstance(faulty, FaultySyscalls)
+        claim = blob.try_claim(WHOLE)
+        assert claim is not None
+        async with claim as writer:
+            faulty.hang("pwritev")
+            writing = store.tasks.start(writer.write([CONTENT]), "write")
+            await until(faulty.entered.is_set)
+            clock.advance(HANG_LIMIT + 1)
+            with pytest.raises(DiskFailed):
+                await writing
+            faulty.heal()
+        await until(lambda: not blob.filling())
+        assert home.state is DiskState.OUT
+        clock.advance(PROBE_AFTER + 1)
+        await until(lambda: home.state is DiskState.OK)
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+
+
+async def test_a_read_only_disk_serves_its_hits(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store:
+        async with store.open_blob(RECORD) as blob:
+            await fill(blob, CONTENT)
+            assert await blob.seal()
+        await until(lambda: not store._blobs)
+        for call in ("open for writing", "pwritev", "rename", "allocate"):
+            faulty.fail(call, EROFS)
+        other = content_of(THREE_CHUNKS, 2)
+        with pytest.raises(NoDisk):
+            async with store.open_blob(record_of(other)):
+                pass
+        assert await states(store) == [DiskState.READ_ONLY]
+        async with store.open_blob(RECORD) as blob:
+            assert blob.sealed
+            assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+async def test_small_blobs_go_to_the_next_disk(folders: list[Path]) -> None:
+    calls = {str(folder): FaultySyscalls() for folder in folders[:2]}
+    content = content_of(900)
+    key = record_of(content).key
+    async with open_store(section(*folders[:2]), syscalls=calls.__getitem__) as store:
+        for first in calls.values():
+            first.fail("fdatasync", EIO, times=1, match="/tmp/")
+            assert await store.put_small(key, content)
+            first.heal()
+        async with store.open_small(key) as extent:
+            assert extent is not None
+        assert await store.fsck(full=True) == []
