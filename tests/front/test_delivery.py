@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
 import ssl
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from proxy.core.errors import BlobDropped, DiskFailed
 from proxy.core.sizes import KIB, MIB
 from proxy.fetch.coordinator import CacheOutcome
-from proxy.fetch.reading import ByteSource
+from proxy.fetch.reading import ByteSource, FilePiece
 from proxy.front import cold, delivery
 from proxy.front.limits import Limits
 from tests.front.fakes import FakeCoordinator, at_commit
@@ -228,3 +232,80 @@ async def test_unverified_part_says_so(coordinator: FakeCoordinator) -> None:
         whole = await node.ask(at_commit("a.bin"))
     assert part.headers["cache-status"] == "penstock; fwd=miss; collapsed; detail=unverified"
     assert whole.headers["cache-status"] == "penstock; fwd=miss; collapsed"
+
+
+async def _read_slowly(client: Client, length: int) -> bytes:
+    """In small steps, so that the node's buffers are full all the while."""
+    body = bytearray()
+    async with asyncio.timeout(PATIENCE):
+        while len(body) < length:
+            body += await client.reader.read(min(length - len(body), 3000))
+            await asyncio.sleep(0)
+    return bytes(body)
+
+
+async def test_heads_and_bodies_keep_their_order_when_the_buffers_are_full(coordinator: FakeCoordinator) -> None:
+    """A head that waits in the transport's buffer must not be overtaken by the file behind it."""
+    sizes = [30_000, 40_000] * 12
+    for index, size in enumerate(sizes):
+        coordinator.add(f"{index}.bin", os.urandom(8) * (size // 8))
+    ask = "".join(f"GET {at_commit(f'{n}.bin')} HTTP/1.1\r\nHost: m\r\n\r\n" for n in range(len(sizes)))
+    limits = Limits(send_buffer=4 * KIB)
+    async with serving(coordinator, limits) as node, node.client(receive_buffer=4 * KIB) as client:
+        await client.write(ask.encode())
+        for index, size in enumerate(sizes):
+            head = await client.head()
+            body = await _read_slowly(client, int(head.headers["content-length"]))
+            assert len(body) == size
+            assert f'"{sha256(body).hexdigest()}"' == head.headers["etag"], f"body {index} is not what was stored"
+
+
+async def test_descriptor_of_an_ended_body_is_watched_no_more(coordinator: FakeCoordinator) -> None:
+    """Its number is the next connection's."""
+    content = os.urandom(2 * MIB)
+    coordinator.add("a.bin", content)
+    async with serving(coordinator, Limits(send_buffer=16 * KIB)) as node, contextlib.AsyncExitStack() as stack:
+        for _ in range(4):
+            client = await stack.enter_async_context(node.client(receive_buffer=8 * KIB))
+            await client.send(at_commit("a.bin"))
+            await client.head()
+            assert await _hash_body(client, len(content)) == sha256(content).hexdigest()
+
+
+class _FullBuffer:
+    """A connection whose transport holds bytes until `empty` is set."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.empty = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def flushed(self, patience: float) -> None:
+        self.asked.set()
+        await self.empty.wait()
+
+
+async def test_no_byte_of_a_file_leaves_before_the_transport_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 1000)
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    connection = _FullBuffer(transport)
+    booked: list[tuple[ByteSource, int]] = []
+    reader = cold.ColdReader(threads=1, patience=PATIENCE)
+    with (
+        (tmp_path / "f").open("rb") as file,
+        delivery.Delivery(connection, reader, PATIENCE, lambda *entry: booked.append(entry)) as body,  # type: ignore[arg-type]
+    ):
+        piece = FilePiece(file.fileno(), 0, 1000, "a", ByteSource.DISK)
+        sending = asyncio.create_task(body.send_piece(piece, web.StreamResponse()))
+        await asyncio.wait_for(connection.asked.wait(), PATIENCE)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        connection.empty.set()
+        await asyncio.wait_for(sending, PATIENCE)
+    assert theirs.recv(2000) == b"x" * 1000
+    assert booked == [(ByteSource.DISK, 1000)]
+    transport.close()
+    theirs.close()
+    reader.close()
