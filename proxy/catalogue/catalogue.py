@@ -10,7 +10,6 @@ batch is counted, and writing is tried again with the next change.
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import contextlib
 import functools
 import logging
@@ -31,6 +30,8 @@ from .memory import Recent
 from .writer import Writer
 
 HOUR: Final = 3600
+MANY: Final = 1000
+"""Resolutions written in one go, so that a listing of 100,000 files holds up nobody else's write."""
 log = logging.getLogger(__name__)
 
 
@@ -132,9 +133,17 @@ class Catalogue:
         self._remember_resolution(target, facts, self._hour())
 
     async def keep_resolutions(self, repo: RepoId, commit: str, files: Iterable[tuple[str, FileFacts]]) -> None:
-        """Many files of one commit, as (path, facts): what a listing says of them."""
+        """Many files of one commit, as (path, facts): what a listing says of them. Written by the thousand."""
         at = Revision(commit)
-        await asyncio.gather(*(self.keep_resolution(FileTarget(repo, at, path), facts) for path, facts in files))
+        assert at.is_commit, "only what is at a commit never changes"
+        named = [(FileTarget(repo, at, path), facts) for path, facts in files]
+        for start in range(0, len(named), MANY):
+            some, hour = named[start : start + MANY], self._hour()
+            written = await self._written(changes.put_resolutions(some, hour))
+            for target, facts in some:
+                if not written:
+                    self._unwritten.put(("resolution", target), facts)
+                self._remember_resolution(target, facts, hour)
 
     def _remember_resolution(self, target: FileTarget, facts: FileFacts | Absent, hour: int) -> None:
         # Without its key the row is not final: another worker may learn the key, and we have to see it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 from proxy.core.rights import Plane
@@ -47,6 +48,17 @@ def put_resolution(target: FileTarget, facts: FileFacts | Absent, hour: int) -> 
             "ELSE excluded.blob_key END, etag = excluded.etag, size = excluded.size",
             (commit_row, target.path, etag, size, key),
         )
+
+    return change
+
+
+def put_resolutions(files: Sequence[tuple[FileTarget, FileFacts]], hour: int) -> Change:
+    """Several at once: one wait, one transaction."""
+    each = [put_resolution(target, facts, hour) for target, facts in files]
+
+    def change(connection: sqlite3.Connection) -> None:
+        for one in each:
+            one(connection)
 
     return change
 

@@ -155,6 +155,13 @@ async def test_many_writes_at_once_share_commits_and_all_arrive(tmp_path: Path) 
         assert all(two.resolution(target) == LARGE for target in targets)
 
 
+async def test_what_a_listing_says_of_its_files_is_kept_at_once(tmp_path: Path) -> None:
+    files = [(f"part-{number}", LARGE) for number in range(2500)]
+    async with two_workers(tmp_path) as (one, two):
+        await one.keep_resolutions(REPO, COMMIT, files)
+        assert all(two.resolution(FileTarget(REPO, Revision(COMMIT), path)) == LARGE for path, _ in files)
+
+
 async def test_a_caller_that_leaves_takes_no_write_back(tmp_path: Path) -> None:
     async with Catalogue.open(tmp_path, clock=ManualClock()) as one:
         with pytest.raises(TimeoutError):

@@ -44,10 +44,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """Bytes to send; then close the connection, keep it, or stay silent until the other side leaves."""
+    """Bytes to send, once `when` is set; then keep the connection, close it, or be silent until the other leaves."""
 
     content: bytes
     then: str = "keep"
+    when: asyncio.Event | None = None
 
 
 Script = Callable[[Asked], Said]
@@ -103,6 +104,8 @@ class Liar:
         asked = Asked(method, target, headers, body)
         self.asked.append(asked)
         said = self.script(asked)
+        if said.when is not None:
+            await said.when.wait()
         writer.write(said.content)
         await writer.drain()
         if said.then == "silence":

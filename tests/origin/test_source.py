@@ -257,6 +257,32 @@ async def test_an_address_refused_again_and_again_ends_in_an_error(status: str) 
         assert len(on.store.asked) <= 6
 
 
+async def test_an_address_found_anew_is_not_thrown_away_by_a_late_refusal_of_the_old_one() -> None:
+    late = asyncio.Event()
+
+    def script(asked: Asked) -> Said:
+        if asked.target != on.store.asked[0].target:
+            return honest_store(asked)
+        refused = answer("403 Forbidden")
+        return Said(refused.content, when=late) if asked.span == WANTED else refused
+
+    async with stage(script) as on:
+        source = on.source()
+        async with asyncio.TaskGroup() as readers:
+            slow = readers.create_task(taken(source, WANTED))
+            await until(lambda: len(on.store.asked) == 1)
+            assert await taken(source, Span(0, 10)) == CONTENT[:10]
+            late.set()
+        assert slow.result() == BYTES
+        assert len(on.hub.asked) == 2
+
+
+async def test_an_expiry_after_progress_is_no_failure() -> None:
+    expired = lambda _: answer("403 Forbidden")  # noqa: E731
+    async with stage(faltering(*[cut(100), expired] * 10), retries=1) as on:
+        assert await taken(on.source(), WANTED) == BYTES
+
+
 async def test_reads_of_one_source_share_one_address() -> None:
     async with stage() as on:
         source = on.source()
@@ -343,6 +369,16 @@ async def test_a_range_far_into_a_file_of_a_store_without_ranges_is_refused() ->
         on.hub.script = lambda _: redirect(f"{on.store.url}/x", fields=linked)
         with pytest.raises(RangeMangled):
             await taken(on.source(facts), Span(size - 10, size))
+
+
+async def test_a_whole_in_many_pieces_is_read_over_up_to_the_span() -> None:
+    large = CONTENT * 300
+    facts = FileFacts(SHA256, len(large), True, FACTS.key)
+    linked = (("X-Linked-Etag", f'"{SHA256}"'), ("X-Linked-Size", str(len(large))))
+    async with stage(lambda _: answer("200 OK", (), large)) as on:
+        on.hub.script = lambda _: redirect(f"{on.store.url}/x", fields=linked)
+        span = Span(2_000_003, 2_900_001)
+        assert await taken(on.source(facts), span) == large[span.start : span.stop]
 
 
 async def test_a_store_that_is_busy_says_so_at_once() -> None:
