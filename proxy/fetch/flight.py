@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.clock import Clock
-from proxy.core.errors import BlobDropped, DigestMismatch, OriginRefused, PenstockError, Stalled
+from proxy.core.errors import BlobDropped, DigestMismatch, OriginBusy, OriginRefused, PenstockError, Stalled
 from proxy.core.spans import Span, total, whole
 from proxy.core.tasks import TaskSet
 
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 _POLL_FIRST: Final = 0.001
 _POLL_LAST: Final = 0.02
 _SEAL_RETRY: Final = 0.05
+_RESTED_AT_MOST: Final = 30
+"""Seconds: an origin that asks for a longer rest is as good as away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,11 @@ class Follower:
     awaits_seal: bool = False
     """Whether what it waits for is the seal, not a byte."""
     error: PenstockError | None = None
+    under_way: bool = False
+    """Whether it has had bytes: too late for an answer that says "come back later"."""
 
     def moved(self, position: int) -> None:
+        self.under_way = self.under_way or position > self.wanted.start
         self.wanted = Span(min(position, self.wanted.stop), self.wanted.stop)
 
 
@@ -186,6 +191,8 @@ class Flight:
                 self._finishing, self._ahead = False, Span(0, 0)
             else:
                 await self._filler.fill(self.blob, span, source)
+        except OriginBusy as busy:
+            await self._rest(span, source, busy)
         except PenstockError as error:
             self._fail(span, source, error)
         finally:
@@ -198,6 +205,17 @@ class Flight:
         healthy = [f for f in self._followers if f.error is None]
         wanting = [f for f in healthy if f.wanted.overlaps(span)]
         return next((f.source for f in wanting or healthy), self._last_source)
+
+    async def _rest(self, span: Span, source: Source | None, busy: OriginBusy) -> None:
+        """The origin asks for a rest: who has no byte yet is told so, for those under way we take it and try again."""
+        if busy.retry_after > _RESTED_AT_MOST:
+            self._fail(span, source, busy)
+            return
+        for follower in self._followers:
+            if not follower.under_way and follower.error is None and follower.wanted.overlaps(span):
+                follower.error = busy
+        self._wake()
+        await asyncio.sleep(busy.retry_after)
 
     def _fail(self, span: Span, source: Source | None, error: PenstockError) -> None:
         """Hand `error` to those it concerns."""

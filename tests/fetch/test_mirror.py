@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.core.caller import bearer
-from proxy.core.errors import DigestMismatch, OriginRefused, OriginUnreachable, PenstockError
+from proxy.core.errors import DigestMismatch, OriginBusy, OriginRefused, OriginUnreachable, PenstockError
 from proxy.core.secret import Secret
 from proxy.core.sizes import CHUNK, KIB, MIB
 from proxy.core.spans import Span
@@ -160,6 +160,16 @@ async def test_an_error_of_the_origin_is_shared_by_all_who_wait(rig: Rig, big: b
     outcomes = await asyncio.gather(*(rig.read("model.safetensors") for _ in range(30)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {OriginUnreachable}
     assert rig.origin.asked["body"] <= 10, "a try per span under way, and for those who came later; not one per reader"
+
+
+async def test_who_has_bytes_already_waits_while_the_origin_rests(rig: Rig, big: bytes) -> None:
+    rig.origin.fail_at = (6 * MIB, OriginBusy("slow down", 1))
+    reader = rig.tasks.start(rig.read("model.safetensors"), "reader")
+    await until(lambda: rig.counts.results["upstream_error"] > 0, "the origin asks for a rest")
+    with pytest.raises(OriginBusy):
+        await rig.read("model.safetensors", Span(7 * MIB, 8 * MIB))
+    rig.origin.fail_at = None
+    assert (await reader).body == big
 
 
 async def test_a_refusal_of_one_readers_token_does_not_end_the_others(rig: Rig, big: bytes) -> None:
