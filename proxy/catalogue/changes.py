@@ -64,9 +64,9 @@ def put_resolutions(files: Sequence[tuple[FileTarget, FileFacts]], hour: int) ->
 
 
 def put_listing(key: ListingKey, listing: Listing, hour: int) -> Change:
-    row = (repo_text(key.repo), key.text, *listing_row(listing), hour)
-
     def change(connection: sqlite3.Connection) -> None:
+        # Packed here, in the writer's thread: tens of megabytes would hold up the loop.
+        row = (repo_text(key.repo), key.text, *listing_row(listing), hour)
         connection.execute(
             "INSERT INTO listings (repo, text, status, headers, body, packed, stored_at, immutable, used) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (repo, text) DO UPDATE SET status = excluded.status, "
