@@ -24,7 +24,7 @@ from proxy.front.cold import ColdReader
 from proxy.front.gate import Gate
 from proxy.front.limits import Limits
 from proxy.origin.client import OriginClient
-from proxy.store.blobstore import BlobStore
+from proxy.store.blobstore import BlobStore, DiskStatus
 from proxy.store.disk import DiskState
 from proxy.telemetry.telemetry import Telemetry
 
@@ -65,7 +65,7 @@ async def assemble(
         )
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        running = RunningNode(store, mirror, telemetry)
+        running = RunningNode(store, mirror, telemetry, await store.snapshot())
         gate = make_data_server(
             mirror,
             limits,
@@ -91,18 +91,18 @@ class RunningNode:
     gate: Gate
     server: asyncio.Server
 
-    def __init__(self, store: BlobStore, mirror: Mirror, telemetry: Telemetry) -> None:
+    def __init__(self, store: BlobStore, mirror: Mirror, telemetry: Telemetry, disks: tuple[DiskStatus, ...]) -> None:
         self._store = store
         self._mirror = mirror
         self._telemetry = telemetry
+        self._disks = disks
         self._retired = False
 
     def ready(self) -> list[str]:
         if self._retired:
             return ["draining"]
-        disks = self._store.snapshot()
-        if all(disk.state is DiskState.OUT for disk in disks):
-            return [f"disk {disk.path} is out: {disk.reason}" for disk in disks]
+        if all(disk.state is DiskState.OUT for disk in self._disks):
+            return [f"disk {disk.path} is out: {disk.reason}" for disk in self._disks]
         return []
 
     def retire(self) -> None:
@@ -123,7 +123,7 @@ class RunningNode:
             "disks": [
                 {
                     "name": disk.name,
-                    "path": str(disk.path),
+                    "path": disk.path,
                     "state": disk.state.value,
                     "reason": disk.reason,
                     "size": disk.limit,
@@ -133,7 +133,7 @@ class RunningNode:
                     "objects": disk.objects,
                     "free": disk.free,
                 }
-                for disk in self._store.snapshot()
+                for disk in self._disks
             ],
             "flights": len(self._mirror.flights),
             "followers": self._mirror.flights.readers,
@@ -141,9 +141,10 @@ class RunningNode:
         }
 
     async def keep_gauges(self) -> None:
-        """Tell telemetry how full the disks are, every few seconds."""
+        """Look at the disks every few seconds: for readiness, the status page and the gauges."""
         while True:
-            for disk in self._store.snapshot():
+            self._disks = await self._store.snapshot()
+            for disk in self._disks:
                 self._telemetry.disk(
                     disk.name,
                     cache_bytes=disk.stored,
