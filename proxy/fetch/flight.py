@@ -66,7 +66,6 @@ class Follower:
     """Whether it has had bytes: too late for an answer that says "come back later"."""
 
     def moved(self, position: int) -> None:
-        self.under_way = self.under_way or position > self.wanted.start
         self.wanted = Span(min(position, self.wanted.stop), self.wanted.stop)
 
 

@@ -123,6 +123,7 @@ class BlobReading:
             raise BlobDropped("the file was dropped from the cache while it was being read; ask again")
         place = await self._boarded()
         place.follower.moved(position)
+        place.follower.under_way = position > self._span.start
         place.follower.awaits_seal = position >= self._held_back()
         deadline = self._clock.monotonic() + self._patience
         while not self._can_read(position):
