@@ -1,0 +1,118 @@
+"""What a dead worker left half-done, state by state, and who cleans it up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from proxy.core.blob import BlobKey
+from proxy.core.sizes import CHUNK
+from proxy.core.spans import Span
+from proxy.store.blobstore import BlobStore
+from proxy.store.index import Promise
+from proxy.store.layout import Entry, Layout
+from proxy.store.recovery import reclaim
+from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, record_of, section, until
+
+CONTENT = content_of(THREE_CHUNKS)
+RECORD = record_of(CONTENT)
+ENTRY = Entry(RECORD.key, small=False)
+DEAD = 7
+
+
+async def filled(folder: Path) -> None:
+    async with open_store(section(folder)) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+
+
+async def books(store: BlobStore) -> tuple[int, int, int]:
+    (disk,) = await store.snapshot()
+    return disk.stored, disk.reserved, disk.objects
+
+
+async def test_killed_between_trash_and_index(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    layout = Layout(str(tmp_path))
+    Path(layout.place(ENTRY)).rename(layout.trash(DEAD, ENTRY, "token"))
+    async with open_store(section(tmp_path)) as store:
+        assert await books(store) == (0, 0, 0)
+        assert await store.fsck(full=True) == []
+
+
+async def test_killed_between_trash_and_index_while_another_has_filled_it_anew(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    layout = Layout(str(tmp_path))
+    Path(layout.place(ENTRY)).rename(layout.trash(DEAD, ENTRY, "token"))
+    async with open_store(section(tmp_path)) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT, Span(0, CHUNK))
+        assert await books(store) == (CHUNK, 0, 1)
+        assert await store.fsck(full=True) == []
+
+
+async def test_killed_before_a_part_was_published(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store:
+        store._shelves["disk0"].index.add(ENTRY, 5)
+        half_made = tmp_path / "tmp" / f"{DEAD}-token"
+        half_made.mkdir()
+        (half_made / "bytes").write_bytes(b"")
+    async with open_store(section(tmp_path)) as store:
+        assert await store.fsck(full=True) == []
+        async with store.open_blob(RECORD) as blob:
+            await fill(blob, CONTENT)
+        assert await books(store) == (THREE_CHUNKS, 0, 1)
+
+
+async def test_killed_after_a_small_blob_was_published_but_not_booked(tmp_path: Path) -> None:
+    content = content_of(500)
+    entry = Entry(record_of(content).key, small=True)
+    async with open_store(section(tmp_path)) as store:
+        shelf = store._shelves["disk0"]
+        assert isinstance(shelf.reserve(Promise(0, DEAD, entry, 0, 0, 0, 500)), int)
+        place = Path(shelf.layout.place(entry))
+        place.parent.mkdir()
+        place.write_bytes(content)
+        assert await books(store) == (0, 500, 0)
+    async with open_store(section(tmp_path)) as store:
+        assert await books(store) == (500, 0, 1)
+        assert await store.fsck(full=True) == []
+
+
+async def test_killed_between_flagging_and_unpublishing_a_drop(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    async with open_store(section(tmp_path)) as store:
+        async with store.open_blob(RECORD) as blob:
+            next(iter(blob._parts.values())).map.drop()
+        async with store.open_blob(RECORD) as blob:
+            assert blob.missing(Span(0, THREE_CHUNKS)) == (Span(0, THREE_CHUNKS),)
+        assert await books(store) == (0, 0, 1)
+        assert await store.fsck(full=True) == []
+
+
+async def test_a_promise_that_nobody_settles_is_given_back_at_the_second_look(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store:
+        shelf = store._shelves["disk0"]
+        shelf.reserve(Promise(0, 0, Entry(BlobKey.sha256("ab" * 32), small=True), 0, 0, 0, 500))
+        await asyncio.to_thread(reclaim, shelf)
+        assert (await books(store))[1] == 500, "its answer may still be on the way"
+        await asyncio.to_thread(reclaim, shelf)
+        assert (await books(store))[1] == 0
+
+
+async def test_what_a_live_worker_has_half_done_is_left_alone(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)), open_store(section(tmp_path), worker=DEAD) as other:
+        shelf = other._shelves["disk0"]
+        shelf.reserve(Promise(0, DEAD, ENTRY, 0, 0, 0, 500))
+        half_made = tmp_path / "tmp" / f"{DEAD}-token"
+        half_made.mkdir()
+        async with open_store(section(tmp_path), worker=1) as third:
+            assert half_made.exists()
+            assert (await books(third))[1] == 500
+
+
+async def test_a_reader_in_the_middle_of_a_deletion_behind_our_back_still_closes(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store:
+        async with store.open_blob(RECORD) as blob:
+            await fill(blob, CONTENT)
+            await store.drop(RECORD.key, "purged")
+        await until(lambda: not store._blobs)
+        assert await books(store) == (0, 0, 0)
