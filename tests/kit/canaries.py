@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from bench.hub.counters import RequestRecord
 from bench.hub.messages import Plane
 
 CANARY = "hf_CANARY"
+_STEP = 4 << 20
 
 
 def token(name: str) -> str:
@@ -39,9 +40,20 @@ def in_requests(log: Iterable[RequestRecord]) -> Iterator[str]:
 def _holds(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                return False
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return content.find(CANARY.encode()) >= 0
+            return any(CANARY.encode() in os.pread(file.fileno(), length, at) for at, length in _written(file.fileno()))
     except FileNotFoundError:
         return False
+
+
+def _written(fd: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that are no holes, a few MiB at a time; neighbours overlap by the length of a token."""
+    at, end = 0, os.fstat(fd).st_size
+    while at < end:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:
+            return
+        stop = os.lseek(fd, at, os.SEEK_HOLE)
+        for start in range(at, stop, _STEP):
+            yield start, min(_STEP + len(CANARY), stop - start)
+        at = stop

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from proxy.core.sizes import MIB
+from proxy.core.sizes import CHUNK, MIB
 
 from .evidence import Evidence, Run
 from .reader import Ending
@@ -19,8 +19,9 @@ LEAKED_FILES = 12
 """Descriptors of the catalogue's and the index' databases (each with its log and shared memory) open on first use."""
 LEAKED_THREADS = 8
 """Beyond the pools of the disks: the loop's own pool, which grows to cores + 4."""
-LEAKED_MEMORY = (20 + 28) * MIB
-"""20 MB, and 28 for what the allocator, the parser and the connection pools keep after their first use."""
+LEAKED_MEMORY = (20 + 110) * MIB
+"""20 MB, and 110 for what the allocator keeps after the first fills: measured over 14 fills of 48 MiB, the anonymous
+memory of a worker rises from 40 MiB to between 85 and 145, and falls again; it does not grow with their number."""
 
 
 def o1_no_wrong_byte(evidence: Evidence) -> Iterator[str]:
@@ -44,17 +45,20 @@ def o2_complete_or_clean_error(evidence: Evidence) -> Iterator[str]:
 
 
 def o3_origin_asked_once(evidence: Evidence) -> Iterator[str]:
-    """Origin bytes ≤ 1.05 × the unique bytes wanted, plus a span for each fault and what was in flight at each kill."""
-    bounds, wanted = evidence.bounds, evidence.unique_wanted()
+    """Origin bytes ≤ 1.05 × the unique bytes wanted, plus what was in flight at each fault and kill, and the
+    chunks begun when a reader left."""
+    bounds, wanted, sent = evidence.bounds, evidence.unique_wanted(), evidence.hub.file_bytes
     if bounds.extra_origin is None:
         return
-    repeats = (evidence.hub.strikes + bounds.kills * bounds.parallel) * bounds.span + bounds.extra_origin
-    most = (wanted if bounds.exact_origin else int(wanted * ORIGIN_SLACK)) + repeats
-    sent = evidence.hub.file_bytes
+    if bounds.exact_origin:
+        if sent != wanted + bounds.extra_origin:
+            yield f"the origin sent {sent} bytes, not exactly {wanted + bounds.extra_origin}"
+        return
+    cut_off = sum(reading.ending in (Ending.LEFT, Ending.BROKEN) for reading in evidence.readings)
+    lost = (evidence.hub.strikes + bounds.kills) * bounds.parallel * bounds.span + cut_off * bounds.parallel * CHUNK
+    most = int(wanted * ORIGIN_SLACK) + lost + bounds.extra_origin
     if sent > most:
         yield f"the origin sent {sent} bytes for {wanted} wanted (at most {most})"
-    if bounds.exact_origin and sent != wanted + repeats:
-        yield f"the origin sent {sent} bytes, not exactly {wanted + repeats}"
 
 
 def o4_no_leaks(evidence: Evidence) -> Iterator[str]:

@@ -34,11 +34,13 @@ from .fsck import complaints_of
 from .node import STOP_WITHIN, Node, NodePlan
 from .oracles import judged, leaks
 from .procfs import Snapshot, is_running, snapshot
-from .reader import Asked, Reader, Reading
+from .reader import Asked, Ending, Reader, Reading
 from .tally import TalliedFaults
 from .waiting import NotInTime, until
 
 QUIET_WITHIN = 15.0
+BOOT_OFFSET = 2048
+"""Where a map keeps the id of the boot that wrote it; see docs/disk-format.md."""
 _COLD_THREADS = 16
 
 
@@ -231,6 +233,31 @@ class Stage:
             return not page.total("requests_in_flight") and not page.total("fills_in_progress")
 
         await until(nothing_under_way, "nothing is under way", QUIET_WITHIN)
+
+    def forgive(self, reading: Reading) -> None:
+        """Wrong bytes in an answer that did not end cleanly: a client throws such an answer away."""
+        assert reading.ending is Ending.BROKEN, f"only a broken answer may be forgiven: {reading}"
+        reading.faults.clear()
+
+    def flip_on_disk(self, node: Node, file: Expected, *, at: int) -> None:
+        """Turn one bit of a stored file."""
+        assert not node.running, "the node is stopped"
+        for disk in node.plan.disk_folders:
+            for path in disk.glob(f"blobs/*/sha256-{file.sha256}/bytes"):
+                with path.open("r+b") as stored:
+                    stored.seek(at)
+                    byte = stored.read(1)
+                    stored.seek(at)
+                    stored.write(bytes([byte[0] ^ 1]))
+
+    def pretend_another_boot(self, node: Node) -> None:
+        """Let every map say that it was last open before the machine was started anew."""
+        assert not node.running, "the node is stopped"
+        for disk in node.plan.disk_folders:
+            for path in disk.glob("blobs/*/*/map"):
+                with path.open("r+b") as chunk_map:
+                    chunk_map.seek(BOOT_OFFSET)
+                    chunk_map.write(bytes(16))
 
     # -- judging --------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ async def test_every_kind_of_revision_leads_to_its_commit(stage: Stage, version:
     node = await stage.node()
     head = repo.head()
     revisions = ("v1.0", "refs/pr/1", head, head[:7])
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"op": "download", "repo_id": repo.id, "filename": "config.json", "revision": revision}
         for revision in (*revisions, "no-such-branch")
     ]
@@ -130,7 +131,7 @@ async def test_xet_is_nowhere_to_be_seen(stage: Stage, version: str) -> None:
     """HUB-PROTOCOL §7.5: Xet is enabled in the client, and the Hub offers it."""
     repo = furnished(stage)
     node = await stage.node()
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"op": "snapshot", "repo_id": repo.id},
         {"op": "api", "method": "model_info", "args": [repo.id], "files_metadata": True},
         {"op": "api", "method": "get_paths_info", "args": [repo.id, ["model.safetensors"]]},
