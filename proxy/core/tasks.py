@@ -25,6 +25,11 @@ class TaskSet:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the owner is ending: nothing can be started any more."""
+        return self._closing
+
     async def __aenter__(self) -> Self:
         return self
 

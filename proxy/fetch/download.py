@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 from proxy.core.errors import PenstockError
@@ -26,9 +27,10 @@ async def download(source: Source, span: Span, writer: ChunkWriter, arrived: Cal
 
     async def receive() -> PenstockError | None:
         try:
-            async for piece in source.read(span):
-                arrived(len(piece))
-                await pieces.put(piece)
+            async with aclosing(source.read(span)) as arriving:
+                async for piece in arriving:
+                    arrived(len(piece))
+                    await pieces.put(piece)
         except PenstockError as error:
             return error
         finally:

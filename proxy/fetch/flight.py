@@ -19,10 +19,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from proxy.core.clock import Clock
-from proxy.core.errors import BlobDropped, DigestMismatch, OriginBusy, OriginRefused, PenstockError, Stalled
+from proxy.core.errors import BlobDropped, DigestMismatch, OriginBusy, OriginRefused, PenstockError, Stalled, StoreError
 from proxy.core.spans import Span, total, whole
 from proxy.core.tasks import TaskSet
 
@@ -164,7 +165,7 @@ class Flight:
 
     def _pump(self) -> None:
         """Start what should be under way now."""
-        if self.blob.dropped:
+        if self.blob.dropped or self._tasks.is_closing:
             return
         interests = [Interest(f.wanted, f.waiting) for f in self._followers if f.error is None and f.wanted]
         if self._ahead:
@@ -179,7 +180,10 @@ class Flight:
             parallel=self._limits.parallel,
         )
         for span in spans:
-            self._running[span] = self._tasks.start(self._fill(span), f"fill {span}")
+            task = self._tasks.start(self._fill(span), f"fill {span}")
+            self._running[span] = task
+            # Not in a `finally` of the task: one that is cancelled before its first step never gets to it.
+            task.add_done_callback(partial(self._landed, span))
         if self._should_seal():
             self._sealing = self._tasks.start(self._seal(), "seal")
 
@@ -194,10 +198,14 @@ class Flight:
             await self._rest(span, source, busy)
         except PenstockError as error:
             self._fail(span, source, error)
-        finally:
-            self._running.pop(span, None)
-            self._wake()
-        self._pump()
+
+    def _landed(self, span: Span, task: asyncio.Task[None]) -> None:
+        del self._running[span]
+        if not task.cancelled():
+            if task.exception() is not None:  # a fault of ours, logged by the task set: no reader is left waiting
+                self._fail(span, None, StoreError("the download failed inside the mirror; its log says why"))
+            self._pump()
+        self._wake()
 
     def _source_for(self, span: Span) -> Source | None:
         """The token of a reader who wants `span`; of any reader; or, when finishing alone, of the last one."""

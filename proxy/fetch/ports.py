@@ -7,7 +7,7 @@ The store's door gives blobs, the catalogue's facts, the gatekeeper's rights, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -196,8 +196,9 @@ class Gatekeeper(Protocol):
 class Source(Protocol):
     """Where the bytes of one record come from."""
 
-    def read(self, span: Span) -> AsyncIterator[bytes]:
-        """The bytes of `span`, exactly, in order; cuts are healed inside, expired URLs renewed.
+    def read(self, span: Span) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span`, exactly, in order; cuts are healed inside, expired URLs renewed. Who leaves early closes
+        it (`contextlib.aclosing`), which closes the connection.
 
         Raises OriginRefused, OriginAway, OriginLied (SourceChanged, RangeMangled)."""
         ...

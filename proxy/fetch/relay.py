@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from proxy.core.blob import BlobRecord
 from proxy.core.errors import DigestMismatch, NoDisk, OriginUnreachable
@@ -82,12 +82,7 @@ class RelayedEnd:
 @asynccontextmanager
 async def relay(record: BlobRecord, span: Span, source: Source) -> AsyncIterator[RelayReading]:
     """Read `span` from the origin, storing nothing. Entering waits for the first bytes."""
-    stream = source.read(span)
-    reading = RelayReading(record, span, stream)
-    try:
+    async with aclosing(source.read(span)) as stream:
+        reading = RelayReading(record, span, stream)
         await reading.begin()
         yield reading
-    finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from proxy.core.blob import BlobKey, Extent
@@ -108,9 +108,10 @@ class SmallFiles:
 
     async def _received(self, facts: FileFacts, source: Source) -> bytes:
         content = bytearray()
-        async for piece in source.read(whole(facts.size)):
-            content += piece
-            self._observer.fill_bytes(len(piece))
+        async with aclosing(source.read(whole(facts.size))) as pieces:
+            async for piece in pieces:
+                content += piece
+                self._observer.fill_bytes(len(piece))
         if not facts.digest.matches(content):
             raise DigestMismatch("the bytes that the origin sent are not those it announced")
         return bytes(content)

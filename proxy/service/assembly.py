@@ -14,7 +14,7 @@ from typing import Any, Final
 from proxy.access.gatekeeper import Gatekeeper
 from proxy.catalogue.catalogue import Catalogue
 from proxy.config.schema import Config
-from proxy.core.clock import Clock, SystemClock
+from proxy.core.clock import SystemClock
 from proxy.core.tasks import TaskSet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.locate import Freshness

@@ -7,7 +7,7 @@ import hashlib
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,7 @@ class SteeredSource:
         self._path = path
         self._caller = caller
 
-    async def read(self, span: Span) -> AsyncIterator[bytes]:
+    async def read(self, span: Span) -> AsyncGenerator[bytes, None]:
         origin = self._origin
         origin._may(self._caller)
         origin.asked["body"] += 1
