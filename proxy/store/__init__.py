@@ -1,4 +1,7 @@
 """The bytes on the disks: placement, chunk maps, the ledger, locks that die with their holder, recovery.
 
-Enter by `blobstore`.
+Enter by `blobstore`. Below it, `blobfile` is an open blob, `claim` the right to fill a span of it, `sealing` its
+verification; `shelf` is one disk with what is published there, `recovery` how a worker takes a disk and cleans up after
+the dead, `part` a blob's files on one disk, `index` the disk's books, `disk` its threads and its state. `layout`,
+`placement`, `ledger`, `eviction` and the reading side of `chunkmap` decide and do nothing. `fsck` is the oracle.
 """

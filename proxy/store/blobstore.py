@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 HASH_THREADS: Final = 2
 TICK: Final = 1.0
 """Seconds between rounds of upkeep."""
+STOP_LIMIT: Final = 5.0
+"""Seconds for a blob to be made durable and closed at the end; one on a disk that hangs is left to the kernel."""
 RECLAIM_EVERY: Final = 10
 """Rounds between looks for workers that died."""
 _SWEEPS: Final = 200
@@ -197,7 +199,8 @@ class BlobStore:
             return
         if self._blobs.get(blob.record.key) is blob:
             del self._blobs[blob.record.key]
-        self.tasks.start(blob.close(), f"close {blob.record.key}")
+        if not blob.close_at_once():
+            self.tasks.start(blob.close(), f"close {blob.record.key}")
 
     @contextlib.asynccontextmanager
     async def open_small(self, key: BlobKey) -> AsyncIterator[Extent | None]:
@@ -463,7 +466,9 @@ class BlobStore:
         self._closing = True
         await self.tasks.aclose()
         for blob in list(self._blobs.values()):
-            await blob.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_LIMIT):
+                    await blob.close()
         with contextlib.suppress(StoreError):
             await self._flush_hits()
         for shelf in self._shelves.values():

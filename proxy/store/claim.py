@@ -153,12 +153,13 @@ class Claim:
         self._obtaining = self._tasks.start(self._granted(), f"reserve {self._span}")
         try:
             outcome = await asyncio.shield(self._obtaining)
-            if isinstance(outcome, StoreError):
-                raise outcome
         except BaseException:
-            # Cancelled, or refused. The room may be booked all the same, a moment from now: see to it in our own time.
+            # Cancelled. The room may be booked all the same, a moment from now: see to it in our own time.
             self._tasks.start(self._leave(), f"leave {self._span}")
             raise
+        if isinstance(outcome, StoreError):
+            self._unlock()
+            raise outcome
         self._writer = SpanWriter(self._span, outcome, self._wrote)
         return self._writer
 
