@@ -180,6 +180,15 @@ class Node:
         except aiohttp.ClientError:
             return False
 
+    async def accepts(self) -> bool:
+        """Whether the data port takes connections."""
+        try:
+            _, writer = await asyncio.open_connection(self.data.host, self.data.port)
+        except ConnectionRefusedError:
+            return False
+        writer.close()
+        return True
+
     def access_records(self) -> list[dict[str, Any]]:
         return access_records(self.access_log)
 

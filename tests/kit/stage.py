@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from bench.hub.messages import Plane
 from bench.hub.repo import Repo
 from bench.hub.server import SyntheticHub
@@ -135,6 +137,10 @@ class Stage:
         """This story makes `extra` bytes be fetched again (None: any number). Say why beside the call."""
         self.bounds = replace(self.bounds, extra_origin=extra)
 
+    def others_ask(self) -> None:
+        """Not only our readers ask the node: their sums need not be all there is."""
+        self.bounds = replace(self.bounds, only_readers=False)
+
     def expect_origin_exact(self) -> None:
         """Origin bytes are 1.00 × what was wanted, not a byte more."""
         self.bounds = replace(self.bounds, exact_origin=True)
@@ -164,7 +170,7 @@ class Stage:
         """Let the real huggingface_hub of that version make these calls; see `clients.Client`."""
         client = how.pop("client", None) or self.fresh_client(version, node, **how)
         outcomes = await client.run(calls)
-        self.bounds = replace(self.bounds, only_readers=False)
+        self.others_ask()
         self._kept_secret_from.append(client.transcript)
         return outcomes
 
@@ -176,14 +182,14 @@ class Stage:
 
     async def command(self, client: Client, *words: str) -> str:
         """Run the `hf` command; all it said. Raises AssertionError when it failed."""
-        self.bounds = replace(self.bounds, only_readers=False)
+        self.others_ask()
         code, said = await client.command(*words)
         assert code == 0, f"hf {' '.join(words)} ended with {code}:\n{said}"
         return said
 
     async def ask(self, node: Node, target: str, *, method: str = "GET", token: str = "", **fields: str) -> Answer:
         """One plain request, answered whole, redirects not followed; fields with `_` for the dash."""
-        self.bounds = replace(self.bounds, only_readers=False)
+        self.others_ask()
         headers = {name.replace("_", "-"): text for name, text in fields.items()}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -274,7 +280,7 @@ class Stage:
         if self._evidence is None:
             await self.tasks.aclose()
             for node in self.nodes:
-                if node.running:
+                if node in self._resting:
                     await self._close_run(node, kill=False)
             self._evidence = self._collected()
         return self._evidence
@@ -312,9 +318,11 @@ class Stage:
         page, quiet, code = None, {}, None
         if kill:
             await node.kill()
+        elif not node.running:
+            code = await self._stopped(node)
         else:
             quiet = await self._quiet_snapshots(node, resting)
-            with suppress(OSError, ValueError):
+            with suppress(OSError):
                 page = await node.metrics()
             code = await self._stopped(node)
         leftovers = () if kill else tuple(_leftovers(node.plan))
@@ -337,6 +345,9 @@ class Stage:
             await self.quiet(node)
         except NotInTime as error:
             self._late.append(str(error))
+        except aiohttp.ClientError:
+            await until(lambda: not node.running, "a node whose admin port is closed ends", STOP_WITHIN)
+            return {}
         with suppress(NotInTime):
             await until(as_at_rest, "back to rest", 5.0)
         return taken()
