@@ -186,8 +186,8 @@ def _mapped(calls: Syscalls, map_fd: int, writable: bool) -> ChunkMap:
     size = calls.fstat(map_fd).st_size
     if size < HEADER:
         raise MapDamaged(f"its map has {size} bytes")
-    # Populated here, in a thread: the loop reads it, and must not wait for a page from the disk. On a disk that takes no
-    # writes the map is a private copy: nobody can change the file anyway.
+    # Populated here, in a thread: the loop reads it, and must not wait for a page from the disk. On a disk that takes
+    # no writes the map is a private copy: nobody can change the file anyway.
     sharing = mmap.MAP_SHARED if writable else mmap.MAP_PRIVATE
     mapping = mmap.mmap(map_fd, size, flags=sharing | mmap.MAP_POPULATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     try:
