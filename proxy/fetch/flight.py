@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _POLL_FIRST: Final = 0.001
 _POLL_LAST: Final = 0.02
+_STEP_PER_READER: Final = 0.0001
 _SEAL_RETRY: Final = 0.05
 _RESTED_AT_MOST: Final = 30
 """Seconds: an origin that asks for a longer rest is as good as away."""
@@ -144,7 +145,8 @@ class Flight:
         """
         follower.waiting = True
         try:
-            self._pump()
+            if not any(follower.wanted.start in span for span in self._running):
+                self._pump()
             self._raise_for(follower)
             self._watch()
             async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
@@ -167,11 +169,12 @@ class Flight:
         """Start what should be under way now."""
         if self.blob.dropped or self._tasks.is_closing:
             return
-        interests = [Interest(f.wanted, f.waiting) for f in self._followers if f.error is None and f.wanted]
+        # A set: the readers of a herd want the same.
+        interests = {Interest(f.wanted, f.waiting) for f in self._followers if f.error is None and f.wanted}
         if self._ahead:
-            interests.append(Interest(self._ahead, waiting=False))
+            interests.add(Interest(self._ahead, waiting=False))
         if self._finishing:
-            interests.append(Interest(whole(self.blob.record.size), waiting=False))
+            interests.add(Interest(whole(self.blob.record.size), waiting=False))
         spans = next_spans(
             interests,
             self.blob.missing,
@@ -288,13 +291,16 @@ class Flight:
             self._watching = self._tasks.start(self._watch_while_waited_for(), "watch")
 
     async def _watch_while_waited_for(self) -> None:
-        """Wake the readers that can go on: at once for our own writes, by polling the map for other workers'."""
+        """Wake the readers that can go on: at once for our own writes, by polling the map for other workers'.
+
+        Waking costs work per reader, whatever little has come: the more there are, the longer the steps.
+        """
         pause = _POLL_FIRST
-        while any(f.waiting for f in self._followers):
-            if any(f.waiting and self._can_go_on(f) for f in self._followers):
+        while waiting := [f for f in self._followers if f.waiting]:
+            if any(self._can_go_on(f) for f in waiting):
                 pause = _POLL_FIRST
                 self._wake()
-                await asyncio.sleep(0)
+                await asyncio.sleep(_STEP_PER_READER * len(waiting))
                 continue
             await asyncio.wait([self.blob.progress()], timeout=pause)
             pause = min(2 * pause, _POLL_LAST)
