@@ -9,7 +9,7 @@ from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK
-from proxy.core.spans import Span
+from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.hub.names import FileTarget
 from proxy.hub.targets import RepoListing
@@ -74,11 +74,18 @@ class Mirror:
         source = self._origin.source(located.target, located.facts, caller)
         async with AsyncExitStack() as stack:
             try:
+                self._check_fits(located, span)
                 reading = await stack.enter_async_context(self._stored(caller, located, span, source))
             except NoDisk:
                 record = located.facts.record(located.target.repo)
                 reading = await stack.enter_async_context(relay(record, span, source))
             yield reading
+
+    def _check_fits(self, located: Located, span: Span) -> None:
+        """Raises NoDisk for a whole that all disks together cannot hold: it could not be proven from them at its end,
+        and would push out everything else before it broke off. Ranges of it are kept like any other."""
+        if span == whole(located.facts.size) and located.facts.size > self._store.capacity:
+            raise NoDisk("the file is larger than all disks together")
 
     def _stored(
         self, caller: Caller, located: Located, span: Span, source: Source

@@ -98,6 +98,11 @@ class Blob(Protocol):
 class BlobStore(Protocol):
     """The door of the store."""
 
+    @property
+    def capacity(self) -> int:
+        """Bytes that the usable disks together may hold."""
+        ...
+
     def open_blob(self, record: BlobRecord) -> AbstractAsyncContextManager[Blob]:
         """The blob of `record`, made if it does not exist; for blobs of more than one chunk. Raises NoDisk.
 

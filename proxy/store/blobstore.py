@@ -382,6 +382,11 @@ class BlobStore:
         self._hashers.submit(work)
         await done
 
+    @property
+    def capacity(self) -> int:
+        """Bytes that the usable disks together may hold."""
+        return sum(shelf.limits.hard for shelf in self._accounts())
+
     async def snapshot(self) -> tuple[DiskStatus, ...]:
         """Every configured disk, usable or not."""
         return tuple([await self._status(disk) for disk in self._disks])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from proxy.config.schema import Disk, StoreSection
 from proxy.core.caller import bearer
+from proxy.core.clock import SystemClock
 from proxy.core.errors import DigestMismatch, OriginBusy, OriginRefused, OriginUnreachable, PenstockError
 from proxy.core.secret import Secret
 from proxy.core.sizes import CHUNK, KIB, MIB
 from proxy.core.spans import Span
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
+from proxy.store.blobstore import BlobStore
 from tests.kit.waiting import until
 
 from .rig import REPO, Rig, content
@@ -232,3 +237,17 @@ async def test_every_await_of_a_read_may_be_its_last(rig: Rig, big: bytes) -> No
         await asyncio.wait([task])
     assert (await asyncio.wait_for(rig.read("model.safetensors"), 5)).body == big
     await idle(rig)
+
+
+async def test_a_whole_that_no_disk_can_hold_is_relayed_and_proven(tmp_path: Path, big: bytes) -> None:
+    section = StoreSection(disks=(Disk(path=tmp_path / "tiny", size=4 * MIB),), free_floor=0)
+    async with (
+        BlobStore.open(section, clock=SystemClock(), node="test", worker=9) as store,
+        Rig.open(store, tmp_path / "other-state") as small,
+    ):
+        small.origin.files["model.safetensors"] = big
+        got = await small.read("model.safetensors")
+        assert (got.body, got.sources) == (big, Counter({ByteSource.RELAY: SIZE}))
+        small.origin.spoil_at = SIZE - 1
+        with pytest.raises(DigestMismatch):
+            await small.read("model.safetensors")
