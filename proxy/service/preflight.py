@@ -13,7 +13,9 @@ from proxy.config.schema import Config
 
 def obstacles(config: Config) -> list[str]:
     """Why a node with `config` could not serve on this machine, each with what to do; empty when it could."""
-    found = [_folder(f"disk {disk.path}", disk.path) for disk in config.store.disks]
+    found: list[str | None] = []
+    if len(lost := _unusable_disks(config)) == len(config.store.disks):
+        found += lost
     if config.store.state is not None:
         found.append(_folder(f"state folder {config.store.state}", config.store.state))
     if config.server.ready_file is not None:
@@ -35,6 +37,9 @@ def hints(config: Config) -> list[str]:
         )
     if server.admin.host not in ("127.0.0.1", "::1", "localhost"):
         found.append(f"the admin port {server.admin} is open to the network and asks for no password")
+    if len(lost := _unusable_disks(config)) < len(config.store.disks):
+        # A node of many disks must come up with one of them dead.
+        found += [f"{obstacle} (the node goes on without it)" for obstacle in lost]
     for disk in config.store.disks:
         free = _free(disk.path)
         if disk.size is not None and free is not None and disk.size > free:
@@ -43,6 +48,11 @@ def hints(config: Config) -> list[str]:
                 "eviction starts at the free-space floor"
             )
     return found
+
+
+def _unusable_disks(config: Config) -> list[str]:
+    looked_at = (_folder(f"disk {disk.path}", disk.path) for disk in config.store.disks)
+    return [obstacle for obstacle in looked_at if obstacle is not None]
 
 
 def _folder(what: str, path: Path) -> str | None:

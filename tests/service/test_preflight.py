@@ -31,6 +31,13 @@ def test_a_folder_without_permission_is_an_obstacle(tmp_path: Path) -> None:
     assert "permission" in told
 
 
+def test_one_unusable_disk_of_two_is_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    both = config(store__disks=(f"{tmp_path}/file", f"{tmp_path}/good"))
+    assert obstacles(both) == []
+    assert any(f"disk {tmp_path}/file" in hint and "goes on without it" in hint for hint in hints(both))
+
+
 def test_every_obstacle_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     told = obstacles(
