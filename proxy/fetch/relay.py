@@ -12,7 +12,7 @@ from proxy.core.spans import Span, whole
 from .coordinator import CacheOutcome
 from .follow import BlobReading
 from .ports import Source
-from .reading import ByteSource, MemoryPiece, Piece
+from .reading import ByteSource, FilePiece, MemoryPiece, Piece
 
 
 class RelayReading:
@@ -34,6 +34,9 @@ class RelayReading:
         if self._first is None:
             raise OriginUnreachable("the origin sent no byte of the file")
 
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        raise AssertionError("a relay has no file to fail")
+
     async def pieces(self) -> AsyncIterator[Piece]:
         digest = self._record.digest if self._span == whole(self._record.size) else None
         hasher = digest.hasher(self._record.size) if digest else None
@@ -54,8 +57,9 @@ class RelayReading:
 class RelayedEnd:
     """A reading of a stored blob that goes on by relay when the disks give up in the middle.
 
-    A body that was to be proven before its end is broken off instead: its beginning can no longer be hashed along. The
-    client resumes with a range.
+    A whole is broken off instead: its end may not come before its digest is right, and its beginning can no longer be
+    hashed along. The client resumes with a range, which is relayed to its end as it is (and was announced as unproven,
+    even if it would have completed the blob).
     """
 
     def __init__(self, reading: BlobReading, record: BlobRecord, span: Span, source: Source) -> None:
@@ -66,13 +70,16 @@ class RelayedEnd:
         self.cache = reading.cache
         self.verified = reading.verified
 
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        await self._reading.recover(piece, sent, error)
+
     async def pieces(self) -> AsyncIterator[Piece]:
         try:
             async for piece in self._reading.pieces():
                 yield piece
             return
         except NoDisk:
-            if self._reading.proves:
+            if self._reading.proves and self._span == whole(self._record.size):
                 raise
         async with relay(self._record, Span(self._reading.position, self._span.stop), self._source) as rest:
             async for piece in rest.pieces():

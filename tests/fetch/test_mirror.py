@@ -239,6 +239,21 @@ async def test_every_await_of_a_read_may_be_its_last(rig: Rig, big: bytes) -> No
     await idle(rig)
 
 
+async def test_a_range_goes_on_by_relay_where_the_room_ends(tmp_path: Path, big: bytes) -> None:
+    """Also the range that would complete the blob: it is the resumption of a whole that broke off for lack of room."""
+    section = StoreSection(disks=(Disk(path=tmp_path / "tiny", size=5 * MIB),), free_floor=0)
+    async with (
+        BlobStore.open(section, clock=SystemClock(), node="test", worker=9) as store,
+        Rig.open(store, tmp_path / "other-state") as small,
+    ):
+        small.origin.files["model.safetensors"] = big
+        await small.read("model.safetensors", Span(0, 3 * MIB))
+        rest = await small.read("model.safetensors", Span(2 * MIB, SIZE))
+        assert rest.body == big[2 * MIB :]
+        assert rest.sources[ByteSource.DISK] == MIB
+        assert rest.sources[ByteSource.RELAY] >= 4 * MIB
+
+
 async def test_a_whole_that_no_disk_can_hold_is_relayed_and_proven(tmp_path: Path, big: bytes) -> None:
     section = StoreSection(disks=(Disk(path=tmp_path / "tiny", size=4 * MIB),), free_floor=0)
     async with (
