@@ -19,7 +19,7 @@ from proxy.hub.facts import FileFacts
 from proxy.hub.names import FileTarget
 from proxy.hub.targets import RepoListing
 
-from .reading import Piece
+from .reading import FilePiece, Piece
 
 
 class CacheOutcome(Enum):
@@ -75,6 +75,11 @@ class Reading(Protocol):
         """The span's bytes, in order, exactly; each piece readable when it is given.
 
         Raises any PenstockError. Before the first piece: answer with an error. After it: break the connection."""
+        ...
+
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        """The disk failed to give `piece` beyond its first `sent` bytes. What it could not give is forgotten and its
+        disk blamed; a new `pieces()` goes on from there, fetching anew. Raises DiskFailed when it cannot."""
         ...
 
 

@@ -31,6 +31,9 @@ _PIECE: Final = 8 * MIB
 Board = Callable[[bool], AbstractAsyncContextManager[tuple[Flight, Follower]]]
 """Boards the blob's flight; the argument says whether the reader needs the seal."""
 
+Blame = Callable[[str, OSError], None]
+"""Counts an I/O error against the disk of that name."""
+
 
 def needs_seal(blob: Blob, span: Span) -> bool:
     """Whether a body of `span` makes the blob whole, and so must not end before the digest is right.
@@ -54,10 +57,11 @@ class _Place:
 class BlobReading:
     """One reader of an open blob (see `coordinator.Reading`)."""
 
-    def __init__(self, blob: Blob, span: Span, board: Board, clock: Clock, patience: float) -> None:
+    def __init__(self, blob: Blob, span: Span, board: Board, blame: Blame, clock: Clock, patience: float) -> None:
         self._blob = blob
         self._span = span
         self._board = board
+        self._blame = blame
         self._clock = clock
         self._patience = patience
         self._seal = needs_seal(blob, span)
@@ -89,6 +93,13 @@ class BlobReading:
             self.position += extent.length
             if self._place is not None:
                 self._place.follower.moved(self.position)
+
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        """Forget the chunks that could not be read; they are missing now, and are fetched like any other."""
+        self.position = piece.offset + sent
+        self._blame(piece.disk, error)
+        await self._blob.lose(Span(self.position, self.position + 1), piece.disk)
+        self._absent = self._blob.missing(self._span)
 
     @property
     def proves(self) -> bool:
@@ -141,9 +152,11 @@ class BlobReading:
 
 
 @asynccontextmanager
-async def follow(blob: Blob, span: Span, board: Board, clock: Clock, patience: float) -> AsyncIterator[BlobReading]:
+async def follow(
+    blob: Blob, span: Span, board: Board, blame: Blame, clock: Clock, patience: float
+) -> AsyncIterator[BlobReading]:
     """Read `span` of an open blob. Entering waits for its first byte; `patience` is in seconds without progress."""
-    reading = BlobReading(blob, span, board, clock, patience)
+    reading = BlobReading(blob, span, board, blame, clock, patience)
     try:
         await reading.begin()
         yield reading

@@ -109,7 +109,7 @@ class Mirror:
 
         async with (
             self._store.open_blob(record) as blob,
-            follow(blob, span, board, self._clock, self._limits.progress_timeout) as reading,
+            follow(blob, span, board, self._store.disk_failed, self._clock, self._limits.progress_timeout) as reading,
         ):
             if joined and reading.cache is CacheOutcome.MISS:
                 reading.cache = CacheOutcome.COALESCED

@@ -86,6 +86,10 @@ class Blob(Protocol):
         Raises DigestMismatch, after which the blob is dropped."""
         ...
 
+    async def lose(self, span: Span, disk: str) -> None:
+        """The disk named `disk` could not read some of `span`: its chunks there become missing."""
+        ...
+
     async def drop(self, reason: str) -> None:
         """Forget all bytes; open readers keep what they have open and find `dropped` set."""
         ...
@@ -115,6 +119,14 @@ class BlobStore(Protocol):
 
     async def put_small(self, key: BlobKey, content: bytes) -> bool:
         """Publish verified `content` (at most one chunk) under its sha256 key. False when no disk takes it."""
+        ...
+
+    async def drop(self, key: BlobKey, reason: str) -> None:
+        """Forget the blob of `key`, small or large."""
+        ...
+
+    def disk_failed(self, disk_name: str, error: OSError) -> None:
+        """Count an I/O error that a reader of an extent met against its disk."""
         ...
 
     def once(self, name: str) -> AbstractAsyncContextManager[None]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from proxy.core.blob import BlobKey, Extent
 from proxy.core.caller import Caller
-from proxy.core.errors import DigestMismatch, SourceChanged
+from proxy.core.errors import DigestMismatch, DiskFailed, SourceChanged
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import FileFacts
@@ -37,10 +37,18 @@ class SmallReading:
 
     verified = True
 
-    def __init__(self, span: Span, held: _Stored | _Held, cache: CacheOutcome) -> None:
+    def __init__(
+        self, span: Span, held: _Stored | _Held, cache: CacheOutcome, failed: Callable[[str, OSError], Awaitable[None]]
+    ) -> None:
+        self._failed = failed
         self._span = span
         self._held = held
         self.cache = cache
+
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        """A small file is read in one go or not at all: it is forgotten, and the next request fetches it."""
+        await self._failed(piece.disk, error)
+        raise DiskFailed(f"disk {piece.disk} could not read the file; ask again") from error
 
     async def pieces(self) -> AsyncIterator[Piece]:
         match self._held:
@@ -65,23 +73,29 @@ class SmallFiles:
         self, caller: Caller, target: FileTarget, facts: FileFacts, span: Span, source: Source
     ) -> AsyncIterator[SmallReading]:
         """`span` of the file. Entering fetches it when it is not here; raises what fetching raises."""
+
+        async def failed(disk: str, error: OSError) -> None:
+            self._store.disk_failed(disk, error)
+            if (bad := self._key(target, facts)) is not None:
+                await self._store.drop(bad, "unreadable")
+
         async with AsyncExitStack() as stack:
             key = self._key(target, facts)
             extent = await self._open(stack, key)
             if extent is not None:
-                yield SmallReading(span, _Stored(extent), CacheOutcome.HIT)
+                yield SmallReading(span, _Stored(extent), CacheOutcome.HIT, failed)
                 return
             name = ("small", target.repo, facts.etag, facts.size, caller.identity)
             joined = self._calls.is_under_way(name)
             content = await self._calls.run(name, lambda: self._fetch(target, facts, source), f"fetch {target.path}")
             cache = CacheOutcome.COALESCED if joined else CacheOutcome.MISS
             if content is not None:
-                yield SmallReading(span, _Held(content), cache)
+                yield SmallReading(span, _Held(content), cache, failed)
                 return
             extent = await self._open(stack, self._key(target, facts))
             if extent is None:
                 raise SourceChanged("the file left the cache as soon as it had come; ask again")
-            yield SmallReading(span, _Stored(extent), cache)
+            yield SmallReading(span, _Stored(extent), cache, failed)
 
     def _key(self, target: FileTarget, facts: FileFacts) -> BlobKey | None:
         if facts.key is not None:

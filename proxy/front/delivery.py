@@ -43,6 +43,16 @@ _CLIENT_GONE: Final = frozenset(
 )
 
 
+class Unreadable(Exception):
+    """Between delivery and sender alone: the disk gave the first `sent` bytes of `piece`, and then said `error`."""
+
+    def __init__(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        super().__init__(f"reading from disk {piece.disk} failed: {error.strerror or error}")
+        self.piece = piece
+        self.sent = sent
+        self.error = error
+
+
 class Delivery:
     """The sending of one body on one connection; `book` is told of body bytes as the kernel takes them.
 
@@ -80,7 +90,7 @@ class Delivery:
             self._duplicate = None
 
     async def send(self, pieces: AsyncIterator[Piece], response: web.StreamResponse) -> None:
-        """Send all `pieces`. Raises whatever they raise, ClientGone, and DiskFailed when a file cannot be read."""
+        """Send all `pieces`. Raises whatever they raise, ClientGone, and Unreadable when a file cannot be read."""
         async for piece in pieces:
             await self.send_piece(piece, response)
 
@@ -111,9 +121,12 @@ class Delivery:
         offset, stop = piece.offset, piece.offset + piece.length
         while offset < stop:
             step = min(STEP, stop - offset)
-            if not resident(piece.fd, offset, step):
-                await self._cold.warm(piece.disk, piece.fd, offset, step)
-            count = _sendfile(out, piece, offset, step)
+            try:
+                if not resident(piece.fd, offset, step):
+                    await self._cold.warm(piece.disk, piece.fd, offset, step)
+                count = _sendfile(out, piece, offset, step)
+            except DiskFailed as failed:
+                raise _unreadable(piece, offset, failed) from failed
             self._uncork()
             self._took(piece.source, count)
             offset += count
@@ -126,9 +139,12 @@ class Delivery:
         offset, stop = piece.offset, piece.offset + piece.length
         while offset < stop:
             step = min(COPY, stop - offset)
-            content = read_now(piece.fd, offset, step)
-            if content is None:
-                content = await self._cold.read(piece.disk, piece.fd, offset, step)
+            try:
+                content = read_now(piece.fd, offset, step)
+                if content is None:
+                    content = await self._cold.read(piece.disk, piece.fd, offset, step)
+            except DiskFailed as failed:
+                raise _unreadable(piece, offset, failed) from failed
             await self.send_bytes(content, piece.source, response)
             offset += step
             await asyncio.sleep(0)
@@ -158,6 +174,13 @@ class Delivery:
         if self._corked:
             self._corked = False
             tcp.cork(self._transport, on=False)
+
+
+def _unreadable(piece: FilePiece, offset: int, failed: DiskFailed) -> Unreadable:
+    """`failed` with what the room that owns the file needs to go on. A file that ends too early has no errno: EIO."""
+    cause = failed.__cause__
+    error = cause if isinstance(cause, OSError) else OSError(errno.EIO, str(failed))
+    return Unreadable(piece, offset - piece.offset, error)
 
 
 def _sendfile(out: int, piece: FilePiece, offset: int, count: int) -> int:

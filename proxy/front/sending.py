@@ -11,20 +11,24 @@ from typing import Final, assert_never
 from aiohttp import web
 
 from proxy.core.byterange import Ignored, Multi, Single, content_range, multipart
+from proxy.core.errors import DiskFailed
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
-from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
+from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Reading
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 
 from .answers import Answer, FileBody, FilePart, Headers, PointerText, Small
 from .cache_status import cache_status, combined
 from .cold import ColdReader, read_now
-from .delivery import Delivery
+from .delivery import Delivery, Unreadable
 from .gate import Gate
 from .visit import Visit
 
 AT_ONCE: Final = 32 * KIB
 """Longest body that is copied into one write with its head; a reader that stalls on it holds that much memory."""
+
+RECOVERIES: Final = 16
+"""Disk errors that one body survives; each costs a chunk fetched anew."""
 
 
 class ShortBody(Exception):
@@ -39,6 +43,8 @@ class Opened:
     pieces: AsyncIterator[Piece]
     cache: CacheOutcome
     verified: bool
+    reading: Reading | None
+    """What can go on when a disk fails; None for what is in memory."""
 
 
 class Sender:
@@ -93,7 +99,7 @@ class Sender:
             response = self._head(status, len(span), headers, visit, unverified=unverified)
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, len(span))
-                await delivery.send(opened.pieces, response)
+                await _deliver(delivery, opened, response)
                 _check(delivery, len(span))
         await response.write_eof()
         return response
@@ -121,11 +127,11 @@ class Sender:
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, layout.length)
                 await delivery.send_bytes(layout.parts[0].head, ByteSource.MEMORY, response)
-                await delivery.send(first.pieces, response)
+                await _deliver(delivery, first, response)
                 for part in layout.parts[1:]:
                     await delivery.send_bytes(part.head, ByteSource.MEMORY, response)
                     async with self._open(answer.body, part.span, visit) as further:
-                        await delivery.send(further.pieces, response)
+                        await _deliver(delivery, further, response)
                 await delivery.send_bytes(layout.tail, ByteSource.MEMORY, response)
                 _check(delivery, layout.length)
         await response.write_eof()
@@ -146,7 +152,7 @@ class Sender:
         match body:
             case PointerText(content):
                 piece = MemoryPiece(content[span.start : span.stop], ByteSource.MEMORY)
-                yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True)
+                yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True, reading=None)
             case FileBody(located):
                 async with self._open_file(located, span, visit) as opened:
                     yield opened
@@ -160,7 +166,7 @@ class Sender:
                 if first is None:
                     raise ShortBody(f"there is no piece of {span}")
                 outcome = combined(located.cache, reading.cache)
-                yield Opened(first, _behind(first, pieces), outcome, reading.verified)
+                yield Opened(first, _behind(first, pieces), outcome, reading.verified, reading)
             finally:
                 await _close(pieces)
 
@@ -196,6 +202,22 @@ class Sender:
             self._gate.observer.bytes_sent(visit.route, source, count)
 
         return book
+
+
+async def _deliver(delivery: Delivery, opened: Opened, response: web.StreamResponse) -> None:
+    """Send all pieces. When a disk cannot give what it has, the reading forgets it, fetches it anew, and goes on."""
+    pieces = opened.pieces
+    for _ in range(RECOVERIES):
+        try:
+            await delivery.send(pieces, response)
+        except Unreadable as failed:
+            assert opened.reading is not None, "what is in memory is on no disk"
+            await _close(pieces)
+            await opened.reading.recover(failed.piece, failed.sent, failed.error)
+            pieces = opened.reading.pieces()
+        else:
+            return
+    raise DiskFailed(f"the disks failed {RECOVERIES} times under one body")
 
 
 def _at_hand(piece: Piece, length: int) -> bytes | None:

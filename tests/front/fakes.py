@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proxy.core.blob import BlobKey
 from proxy.core.caller import Caller
-from proxy.core.errors import OriginRefused
+from proxy.core.errors import DiskFailed, OriginRefused
 from proxy.core.sizes import MIB
 from proxy.core.spans import Span
 from proxy.fetch.coordinator import CacheOutcome, Elsewhere, Located, Metadata
@@ -42,6 +42,9 @@ class FakeReading:
 
     def pieces(self) -> AsyncIterator[Piece]:
         return self.make()
+
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        raise DiskFailed(f"disk {piece.disk} could not give its bytes") from error
 
 
 @dataclass

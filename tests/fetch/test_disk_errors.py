@@ -1,0 +1,62 @@
+"""A disk that cannot give what it has: the reader goes on from there, the bytes come anew."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from proxy.core.caller import ANONYMOUS
+from proxy.core.errors import DiskFailed
+from proxy.core.sizes import CHUNK, MIB
+from proxy.core.spans import Span
+from proxy.fetch.reading import FilePiece
+
+from .rig import Rig, content
+
+SIZE = 5 * MIB + 777
+EIO = OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+async def test_a_reading_goes_on_where_the_disk_failed(rig: Rig) -> None:
+    body = rig.origin.files["model.safetensors"] = content(SIZE)
+    await rig.read("model.safetensors")
+    sent = rig.origin.sent
+    async with rig.mirror.read(ANONYMOUS, rig.located("model.safetensors"), Span(0, SIZE)) as reading:
+        pieces = reading.pieces()
+        first = await anext(pieces)
+        assert isinstance(first, FilePiece)
+        got = os.pread(first.fd, 2 * CHUNK + 5, 0)
+        await pieces.aclose()
+        await reading.recover(first, len(got), EIO)
+        async for piece in reading.pieces():
+            assert isinstance(piece, FilePiece)
+            got += os.pread(piece.fd, piece.length, piece.offset)
+    assert got == body
+    assert rig.origin.sent - sent == CHUNK, "only the chunk that could not be read comes anew"
+
+
+async def test_a_small_file_that_cannot_be_read_is_forgotten_and_comes_anew(rig: Rig) -> None:
+    rig.origin.files["config.json"] = b'{"a": 1}'
+    await rig.read("config.json")
+    async with rig.mirror.read(ANONYMOUS, rig.located("config.json"), Span(0, 8)) as reading:
+        piece = await anext(reading.pieces())
+        assert isinstance(piece, FilePiece)
+        with pytest.raises(DiskFailed):
+            await reading.recover(piece, 0, EIO)
+    assert (await rig.read("config.json")).body == b'{"a": 1}'
+    assert rig.origin.asked["body"] == 2
+
+
+async def test_a_disk_that_fails_again_and_again_leaves_the_ranking(rig: Rig) -> None:
+    rig.origin.files["model.safetensors"] = content(SIZE)
+    await rig.read("model.safetensors")
+    for _ in range(3):
+        async with rig.mirror.read(ANONYMOUS, rig.located("model.safetensors"), Span(0, CHUNK)) as reading:
+            piece = await anext(reading.pieces())
+            assert isinstance(piece, FilePiece)
+            await reading.recover(piece, 0, EIO)
+    states = {disk.name: disk.state.value for disk in await rig.store.snapshot()}
+    assert states[piece.disk] == "out"
+    assert (await rig.read("model.safetensors")).body == rig.origin.files["model.safetensors"]
