@@ -94,7 +94,9 @@ class Evidence:
 
     @property
     def has_leavers(self) -> bool:
-        return any(reading.ending not in (Ending.COMPLETE, Ending.REFUSED) for reading in self.readings)
+        """Whether an answer ended early, so that what was under way for it may have been dropped."""
+        early = any(reading.ending not in (Ending.COMPLETE, Ending.REFUSED) for reading in self.readings)
+        return early or any("err" in record for record in self.records())
 
     def unique_wanted(self) -> int:
         """Bytes wanted at least once, in whole chunks, as that is what can be stored."""
