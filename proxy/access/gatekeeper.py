@@ -71,6 +71,12 @@ class Gatekeeper:
         until = self._clock.monotonic() + self._deny_ttl
         self._keep((caller.identity, repo, plane), _Refused(until, _afresh(refusal)))
 
+    def close(self, repo: RepoId, plane: Plane) -> None:
+        """The repo is not for everybody any more: what anonymous callers were allowed is void."""
+        key = (ANONYMOUS.identity, repo, plane)
+        if isinstance(self._rights.get(key), _Allowed):
+            del self._rights[key]
+
     def forget(self, repo: RepoId) -> None:
         """Drop every right to `repo`, so that everybody is judged anew."""
         for key in [key for key in self._rights if key[1] == repo]:

@@ -32,6 +32,8 @@ from .writer import Writer
 HOUR: Final = 3600
 MANY: Final = 1000
 """Resolutions written in one go, so that a listing of 100,000 files holds up nobody else's write."""
+_NOTHING: Final = False
+"""Stands, while the disk fails, for a row that was dropped."""
 log = logging.getLogger(__name__)
 
 
@@ -102,6 +104,10 @@ class Catalogue:
         """`revision` is at `commit` now."""
         entry = RefEntry(commit, self._clock.wall())
         await self._write(changes.put_ref(repo, revision, commit, entry.checked_at), ("ref", repo, revision), entry)
+
+    async def drop_ref(self, repo: RepoId, revision: Revision) -> None:
+        """`revision` is no more."""
+        await self._write(changes.drop_ref(repo, revision), ("ref", repo, revision), _NOTHING)
 
     # --- resolutions ----------------------------------------------------------------------------------------------
 
@@ -214,6 +220,11 @@ class Catalogue:
         """An anonymous caller was allowed now."""
         now = self._clock.wall()
         await self._write(changes.put_publicity(repo, plane, now), ("public", repo, plane), now)
+
+    async def drop_public(self, repo: RepoId, plane: Plane) -> None:
+        """An anonymous caller would be allowed no more."""
+        if not await self._written(changes.drop_publicity(repo, plane)):
+            await self.forget(repo)  # what stays on a failing disk must not open the repo again when it recovers
 
     async def forget(self, repo: RepoId) -> None:
         """Drop refs, listings and publicity of `repo` (resolutions at commits stay: they cannot change)."""

@@ -31,6 +31,15 @@ def put_ref(repo: RepoId, revision: Revision, commit: str, checked_at: float) ->
     return change
 
 
+def drop_ref(repo: RepoId, revision: Revision) -> Change:
+    row = (repo_text(repo), revision.text)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM refs WHERE repo = ? AND revision = ?", row)
+
+    return change
+
+
 def put_resolution(target: FileTarget, facts: FileFacts | Absent, hour: int) -> Change:
     repo, commit = repo_text(target.repo), target.revision.text
     etag, size, key = resolution_row(facts)
@@ -88,6 +97,15 @@ def put_publicity(repo: RepoId, plane: Plane, seen_at: float) -> Change:
             "seen_at = max(seen_at, excluded.seen_at)",
             row,
         )
+
+    return change
+
+
+def drop_publicity(repo: RepoId, plane: Plane) -> Change:
+    row = (repo_text(repo), plane.value)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM publicity WHERE repo = ? AND plane = ?", row)
 
     return change
 

@@ -12,12 +12,14 @@ from typing import assert_never
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway
+from proxy.core.errors import OriginAway, OriginLied, OriginRefused
 from proxy.core.rights import Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub import listings as dialect
 from proxy.hub import paths
 from proxy.hub.facts import Listing, ListingKey, OriginReply
+from proxy.hub.headers import Fields
+from proxy.hub.links import Link, format_links
 from proxy.hub.names import Revision
 from proxy.hub.problems import refusal_of
 from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, Tree
@@ -41,10 +43,11 @@ class _Question:
     age: float
     """Seconds since the origin confirmed that `revision` means the commit in `target`."""
 
-    @property
-    def key(self) -> ListingKey:
-        suffix = "" if self.body is None else f"\n{self.body.decode()}"
-        return ListingKey(self.target.repo, paths.render(self.target) + suffix)
+    def key(self, asker: bytes) -> ListingKey:
+        """Under which it is kept: for `asker` alone, or for everybody (b"") who may read it."""
+        body = "" if self.body is None else f"\n{self.body.decode()}"
+        own = f"\n{asker.hex()}" if asker else ""
+        return ListingKey(self.target.repo, paths.render(self.target) + body + own)
 
 
 class Listings:
@@ -98,7 +101,7 @@ class Listings:
         question = self._question(target, body, origin_away=origin_away)
         if question is None:
             return None
-        listing = self._catalogue.listing(question.key)
+        listing = self._catalogue.listing(question.key(self._asker(caller, target)))
         if listing is None or not self._is_fresh(question, listing, origin_away=origin_away):
             return None
         cache = CacheOutcome.STALE if origin_away else CacheOutcome.HIT
@@ -132,6 +135,15 @@ class Listings:
             limit = self._freshness.listing_ttl
         return self._age(listing.stored_at) < limit
 
+    def _asker(self, caller: Caller, target: RepoListing) -> bytes:
+        """Whose the answer is: b"" when it is everybody's.
+
+        A description may hold what is meant for one member of a private or gated repo (its place in the queue for
+        access, what else of theirs uses it); files, refs and histories are the same for all who may see them."""
+        if isinstance(target, RepoInfo) and self._catalogue.public_since(target.repo, Plane.FILES) is None:
+            return caller.identity
+        return b""
+
     def _age(self, since: float) -> float:
         return max(0.0, self._clock.wall() - since)
 
@@ -149,6 +161,19 @@ class Listings:
     async def _fetch(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         question = self._question(target, body, origin_away=False)
         asked = question.target if question else target
+        try:
+            return await self._call(caller, asked, body)
+        except OriginRefused as refusal:
+            revision = revision_of(target)
+            if refusal.code != "RevisionNotFound" or revision is None or revision.is_commit:
+                raise
+            await self._catalogue.drop_ref(target.repo, revision)
+            if asked == target:
+                raise
+        # The commit that the branch meant a moment ago is gone (a force push): ask for what it means now.
+        return await self._call(caller, target, body)
+
+    async def _call(self, caller: Caller, asked: RepoListing, body: bytes | None) -> Metadata:
         method = "GET" if body is None else "POST"
         headers = () if body is None else (("content-type", "application/json"),)
         reply = await self._origin.call(method, paths.render(asked), caller, headers=headers, body=body)
@@ -157,9 +182,9 @@ class Listings:
         if reply.status >= 400:
             refusal = refusal_of(reply.status, reply.headers, reply.body)
             if is_about_the_repo(refusal):
-                await self._rights.unlearn(caller, target.repo, Plane.API, refusal)
+                await self._rights.unlearn(caller, asked.repo, Plane.API, refusal)
             raise refusal
-        await self._rights.learn(caller, target.repo, Plane.API)
+        await self._rights.learn(caller, asked.repo, Plane.API)
         return await self._keep(caller, asked, body, reply)
 
     async def _keep(self, caller: Caller, asked: RepoListing, body: bytes | None, reply: OriginReply) -> Metadata:
@@ -170,30 +195,31 @@ class Listings:
         pinned = revision_of(asked)
         immutable = pinned is not None and pinned.is_commit and cannot_change(asked, body)
         listing = dialect.kept(reply, self._clock.wall(), immutable=immutable)
+        if commit is not None:
+            listing = replace(listing, headers=next_page_at(commit, asked, listing.headers))
         if pinned is None or pinned.is_commit:
-            await self._catalogue.keep_listing(_Question(asked, body, pinned, 0.0).key, listing)
+            key = _Question(asked, body, pinned, 0.0).key(self._asker(caller, asked))
+            await self._catalogue.keep_listing(key, listing)
         return _answer(listing, CacheOutcome.MISS, 0)
 
     async def _learn(self, asked: RepoListing, reply: OriginReply) -> str | None:
         """Keep what the answer says by the way: where the revision points, that the repo is public, what files are."""
         revision = revision_of(asked)
-        commit = revision.text if revision is not None and revision.is_commit else None
         match asked:
             case RepoInfo(repo):
                 info = dialect.read_info(reply.body)
-                commit = info.commit or commit
-                if commit is not None and not (revision is not None and revision.is_commit):
-                    await self._catalogue.keep_ref(repo, revision or Revision("main"), commit)
-                if info.is_public:
-                    await self._rights.learn_public(repo)
+                commit = commit_of(revision, info.commit)
+                await self._rights.learn_described(repo, info)
             case Tree(repo) | PathsInfo(repo):
-                commit = commit or reply.header("x-repo-commit")
+                commit = commit_of(revision, reply.header("x-repo-commit"))
                 if commit is not None:
                     await self._catalogue.keep_resolutions(repo, commit, dialect.read_files(reply.body))
             case Commits() | Refs():
-                pass
+                return revision.text if revision is not None and revision.is_commit else None
             case _:
                 assert_never(asked)
+        if commit is not None and (revision is None or not revision.is_commit):
+            await self._catalogue.keep_ref(asked.repo, revision or Revision("main"), commit)
         return commit
 
 
@@ -205,6 +231,28 @@ def revision_of(target: RepoListing) -> Revision | None:
 def at_commit(target: RepoListing, commit: str) -> RepoListing:
     """The same listing at `commit`."""
     return target if isinstance(target, Refs) else replace(target, revision=Revision(commit))
+
+
+def commit_of(revision: Revision | None, said: str | None) -> str | None:
+    """The commit an answer is about: the one asked for, else the one it names, if it names one. Raises OriginLied."""
+    named = Revision(said).text if said is not None and Revision(said).is_commit else None
+    if revision is None or not revision.is_commit:
+        return named
+    if named not in (None, revision.text):
+        raise OriginLied("the origin answered for another commit than the one asked for")
+    return revision.text
+
+
+def next_page_at(commit: str, asked: RepoListing, headers: Fields) -> Fields:
+    """`headers` with the next page at `commit`: the pages of a listing are of one commit, though the branch moves."""
+    following = dialect.next_target(headers)
+    if following is None:
+        return headers
+    target = paths.parse(following, "GET")
+    if not isinstance(target, Tree | Commits) or target.repo != asked.repo:
+        return headers
+    pinned = Link(paths.render(at_commit(target, commit)), ("next",))
+    return (*(field for field in headers if field[0] != "link"), ("link", format_links((pinned,))))
 
 
 def cannot_change(target: RepoListing, body: bytes | None) -> bool:

@@ -16,6 +16,7 @@ from proxy.core.errors import OriginAway, OriginRefused
 from proxy.core.rights import Denied, Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
+from proxy.hub.listings import InfoFacts
 from proxy.hub.names import FileTarget, RepoId, Revision
 
 from .coordinator import CacheOutcome, Elsewhere, Located
@@ -68,16 +69,34 @@ class Rights:
         if caller.is_anonymous:
             await self._catalogue.keep_public(repo, plane)
 
-    async def learn_public(self, repo: RepoId) -> None:
-        """The origin said that everybody may read the repo, files included."""
-        for plane in Plane:
-            await self._catalogue.keep_public(repo, plane)
+    async def learn_described(self, repo: RepoId, info: InfoFacts) -> None:
+        """The origin described the repo: to everybody, to some, or its files to some."""
+        if info.is_public:
+            for plane in Plane:
+                await self._catalogue.keep_public(repo, plane)
+        elif info.private or info.disabled:
+            await self._close(repo, tuple(Plane))
+        elif info.gated:
+            await self._close(repo, (Plane.FILES,))
 
     async def unlearn(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None:
         """The origin turned `caller` away from the repo (not from one file or revision of it)."""
         self._gatekeeper.deny(caller, repo, plane, refusal)
-        if caller.is_anonymous and not (plane is Plane.FILES and refusal.code == "GatedRepo"):
-            await self._catalogue.forget(repo)
+        if caller.is_anonymous or not is_about_the_token(refusal):
+            await self._close(repo, (plane,) if refusal.code == "GatedRepo" else tuple(Plane))
+
+    async def _close(self, repo: RepoId, planes: tuple[Plane, ...]) -> None:
+        """The repo is not for everybody. Rights of callers, refs and listings stay: a stranger must not be able to
+        make its members lose them."""
+        for plane in planes:
+            self._gatekeeper.close(repo, plane)
+            if self._catalogue.public_since(repo, plane) is not None:
+                await self._catalogue.drop_public(repo, plane)
+
+
+def is_about_the_token(refusal: OriginRefused) -> bool:
+    """Whether the origin refused the credentials themselves, and said nothing of the repo."""
+    return refusal.status == 401 and refusal.code is None
 
 
 def is_about_the_repo(refusal: OriginRefused) -> bool:
@@ -185,10 +204,21 @@ class Locator:
     async def _keep_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused) -> None:
         if is_about_the_repo(refusal):
             await self._rights.unlearn(caller, target.repo, Plane.FILES, refusal)
-        elif refusal.code == "EntryNotFound" and refusal.commit is not None and Revision(refusal.commit).is_commit:
-            await self._catalogue.keep_resolution(target.at(refusal.commit), Absent(refusal.commit))
+        elif refusal.code == "RevisionNotFound" and not target.revision.is_commit:
+            await self._catalogue.drop_ref(target.repo, target.revision)
+        elif (commit := absent_at(target, refusal)) is not None:
+            await self._catalogue.keep_resolution(target.at(commit), Absent(commit))
             if not target.revision.is_commit:
-                await self._catalogue.keep_ref(target.repo, target.revision, refusal.commit)
+                await self._catalogue.keep_ref(target.repo, target.revision, commit)
+
+
+def absent_at(target: FileTarget, refusal: OriginRefused) -> str | None:
+    """The commit that `target` is missing from, when the Hub said just that: clients take it as true for ever."""
+    if refusal.status != 404 or refusal.code != "EntryNotFound" or refusal.commit is None:
+        return None
+    if not Revision(refusal.commit).is_commit or (target.revision.is_commit and refusal.commit != target.revision.text):
+        return None
+    return refusal.commit
 
 
 def entry_not_found(target: FileTarget) -> OriginRefused:

@@ -144,6 +144,8 @@ class Catalogue(Protocol):
 
     async def keep_ref(self, repo: RepoId, revision: Revision, commit: str) -> None: ...
 
+    async def drop_ref(self, repo: RepoId, revision: Revision) -> None: ...
+
     def resolution(self, target: FileTarget) -> FileFacts | Absent | None:
         """What the file at the commit is, or that it is not there; None when unknown. `target` is at a commit."""
         ...
@@ -164,9 +166,7 @@ class Catalogue(Protocol):
 
     async def keep_public(self, repo: RepoId, plane: Plane) -> None: ...
 
-    async def forget(self, repo: RepoId) -> None:
-        """Drop refs, listings and publicity of `repo` (resolutions at commits stay: they cannot change)."""
-        ...
+    async def drop_public(self, repo: RepoId, plane: Plane) -> None: ...
 
 
 # --- telemetry --------------------------------------------------------------------------------------------------
@@ -204,7 +204,9 @@ class Gatekeeper(Protocol):
 
     def deny(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None: ...
 
-    def forget(self, repo: RepoId) -> None: ...
+    def close(self, repo: RepoId, plane: Plane) -> None:
+        """The repo is not for everybody any more: what anonymous callers were allowed is void."""
+        ...
 
 
 # --- origin -----------------------------------------------------------------------------------------------------

@@ -332,3 +332,31 @@ async def test_two_processes_killed_while_they_write_lose_nothing_they_were_told
             for number in range(last + 1):
                 target = FileTarget(REPO, Revision(COMMIT), f"{name}-{number}")
                 assert catalogue.resolution(target) == Absent(COMMIT)
+
+
+async def test_a_ref_and_a_publicity_that_are_dropped_are_gone_for_all_workers(tmp_path: Path) -> None:
+    async with two_workers(tmp_path) as (one, two):
+        await one.keep_ref(REPO, MAIN, COMMIT)
+        await one.keep_public(REPO, Plane.FILES)
+        await one.keep_public(REPO, Plane.API)
+        await one.drop_ref(REPO, MAIN)
+        await one.drop_public(REPO, Plane.FILES)
+        for worker in (one, two):
+            assert worker.ref(REPO, MAIN) is None
+            assert worker.public_since(REPO, Plane.FILES) is None
+            assert worker.public_since(REPO, Plane.API) is not None
+
+
+async def test_a_publicity_dropped_while_the_disk_fails_does_not_come_back_with_the_disk(tmp_path: Path) -> None:
+    async with Catalogue.open(tmp_path, clock=ManualClock()) as catalogue:
+        await catalogue.keep_public(REPO, Plane.FILES)
+        blocker = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+        blocker.execute(
+            "CREATE TRIGGER full BEFORE DELETE ON publicity BEGIN SELECT raise(ABORT, 'disk I/O error'); END"
+        )
+        await catalogue.drop_public(REPO, Plane.FILES)
+        assert catalogue.public_since(REPO, Plane.FILES) is None
+        blocker.execute("DROP TRIGGER full")
+        blocker.close()
+        await catalogue.keep_ref(NAMESAKE, MAIN, COMMIT)
+        assert catalogue.public_since(REPO, Plane.FILES) is None

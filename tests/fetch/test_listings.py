@@ -7,8 +7,8 @@ import asyncio
 import orjson
 import pytest
 
-from proxy.core.caller import ANONYMOUS, bearer
-from proxy.core.errors import OriginRefused, OriginUnreachable
+from proxy.core.caller import ANONYMOUS, Caller, bearer
+from proxy.core.errors import OriginBusy, OriginLied, OriginRefused, OriginUnreachable, PenstockError
 from proxy.core.secret import Secret
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.hub.facts import OriginReply
@@ -112,3 +112,82 @@ async def test_a_gated_repo_shows_its_tree_and_asks_for_its_files(rig: Rig) -> N
         await rig.mirror.locate(ANONYMOUS, FileTarget(REPO, Revision(COMMIT), "a.bin"))
     assert caught.value is gated
     assert (await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)).cache is CacheOutcome.HIT
+
+
+def tree_page(name: str, following: str | None, commit: str | None = None) -> OriginReply:
+    item = {"type": "directory", "oid": "e" * 40, "size": 0, "path": name}
+    link = () if following is None else (("link", f'<https://hub.example{following}>; rel="next"'),)
+    return json_reply([item], *link, *(() if commit is None else (("x-repo-commit", commit),)))
+
+
+async def test_the_pages_of_a_tree_are_of_one_commit_though_the_branch_moves(rig: Rig) -> None:
+    at = "/api/models/acme/tiny/tree"
+    rig.origin.replies |= {
+        f"{at}/main?recursive=true": tree_page("a", f"{at}/main?recursive=true&cursor=x", COMMIT),
+        f"{at}/{COMMIT}?cursor=x&recursive=true": tree_page("b", None, COMMIT),
+        f"{at}/main?cursor=x&recursive=true": tree_page("of another commit", None, "d" * 40),
+    }
+    for _ in range(2):
+        page = await rig.mirror.metadata(ANONYMOUS, TREE_MAIN, None)
+        assert page.next_target == f"{at}/{COMMIT}?cursor=x&recursive=true"
+    assert page.cache is CacheOutcome.HIT, "the tree has told what the branch means"
+
+
+@pytest.mark.parametrize("target", [INFO_COMMIT, TREE_COMMIT])
+async def test_an_answer_about_another_commit_is_not_taken(rig: Rig, target: RepoInfo | Tree) -> None:
+    rig.origin.replies |= {
+        f"/api/models/acme/tiny/revision/{COMMIT}": json_reply({"sha": "d" * 40}),
+        f"/api/models/acme/tiny/tree/{COMMIT}?recursive=true": tree_page("a", None, "d" * 40),
+    }
+    for _ in range(2):
+        with pytest.raises(OriginLied):
+            await rig.mirror.metadata(ANONYMOUS, target, None)
+    assert calls(rig) == 2
+
+
+async def test_a_commit_in_a_header_that_is_none_is_not_kept(rig: Rig) -> None:
+    rig.origin.replies["/api/models/acme/tiny/tree/main?recursive=true"] = tree_page("a", None, "main")
+    assert (await rig.mirror.metadata(ANONYMOUS, TREE_MAIN, None)).cache is CacheOutcome.MISS
+
+
+async def test_a_branch_whose_commit_was_forgotten_is_asked_for_what_it_means_now(rig: Rig) -> None:
+    await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    rig.clock.advance(10)
+    gone = OriginReply(404, (("x-error-code", "RevisionNotFound"),), b"{}")
+    later = {"sha": "d" * 40, "private": False, "gated": False, "disabled": False}
+    rig.origin.replies |= {
+        f"/api/models/acme/tiny/tree/{COMMIT}?recursive=true": gone,
+        "/api/models/acme/tiny/tree/main?recursive=true": tree_page("a", None, "d" * 40),
+        f"/api/models/acme/tiny/revision/{'d' * 40}": json_reply(later),
+    }
+    assert (await rig.mirror.metadata(ANONYMOUS, TREE_MAIN, None)).status == 200
+    assert (await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)).body.startswith(b'{"sha":"dddd')
+
+
+@pytest.mark.parametrize("told", [{"private": True, "gated": False}, {"private": False, "gated": "manual"}])
+async def test_what_the_hub_tells_one_member_of_a_closed_repo_is_not_told_another(
+    rig: Rig, told: dict[str, object]
+) -> None:
+    other = bearer(Secret("hf_other"), b"key")
+    answers = {MEMBER: b"member", other: b"other"}
+
+    async def call(method: str, raw_target: str, caller: Caller, **_: object) -> OriginReply:
+        rig.origin.asked[f"{method} {raw_target}"] += 1
+        return json_reply({"sha": COMMIT, "for": answers[caller].decode(), **told})
+
+    rig.origin.call = call  # type: ignore[method-assign,assignment]
+    for _ in range(2):
+        for caller, words in answers.items():
+            assert words in (await rig.mirror.metadata(caller, INFO_COMMIT, None)).body
+    assert calls(rig) == 2, "each is asked for once"
+
+
+@pytest.mark.parametrize("away", [OriginUnreachable("503"), OriginBusy("429", 300)])
+async def test_a_listing_is_served_stale_and_marked_whatever_keeps_the_origin_away(
+    rig: Rig, away: PenstockError
+) -> None:
+    await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    rig.clock.advance(301)
+    rig.origin.away = away
+    info = await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    assert (info.status, info.cache, info.age) == (200, CacheOutcome.STALE, 301)

@@ -150,3 +150,34 @@ async def test_an_absent_file_of_a_private_repo_is_hidden_as_the_repo_is(rig: Ri
     with pytest.raises(OriginRefused) as caught:
         await rig.mirror.locate(STRANGER, file("absent.json"))
     assert caught.value.code == "RepoNotFound"
+
+
+async def test_a_branch_that_is_gone_is_not_remembered_even_while_the_origin_is_away(rig: Rig) -> None:
+    await locate(rig, file(revision="main"))
+    del rig.origin.commits["main"]
+    with pytest.raises(OriginRefused):
+        await rig.mirror.locate(ANONYMOUS, file("other.bin", "main"))
+    with pytest.raises(OriginRefused) as caught:
+        await rig.mirror.locate(ANONYMOUS, file(revision="main"))
+    assert caught.value.code == "RevisionNotFound"
+    rig.origin.away = OriginUnreachable("down")
+    with pytest.raises(OriginUnreachable):
+        await rig.mirror.locate(ANONYMOUS, file(revision="main"))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        OriginRefused(404, "no such file", code="EntryNotFound", commit="d" * 40),
+        OriginRefused(404, "no such file", code="EntryNotFound"),
+        OriginRefused(404, "no such file", commit=COMMIT),
+        OriginRefused(410, "no such file", code="EntryNotFound", commit=COMMIT),
+    ],
+)
+async def test_a_file_is_absent_for_ever_only_where_the_hub_says_just_that(rig: Rig, refusal: OriginRefused) -> None:
+    await locate(rig, file())
+    rig.origin.refuse = lambda caller: refusal
+    with pytest.raises(OriginRefused):
+        await rig.mirror.locate(ANONYMOUS, file("b.bin"))
+    for commit in (COMMIT, "d" * 40):
+        assert rig.catalogue.resolution(file("b.bin", commit)) is None
