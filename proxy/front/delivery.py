@@ -38,6 +38,10 @@ STEP: Final = MIB
 COPY: Final = 256 * KIB
 """Most bytes of a body in our memory at once, where they must pass through it (TLS, memory pieces)."""
 
+_MEMORY_HOLDS: Final = 0.5
+"""Seconds for which pages found in memory are taken to be there still; a reader that waits longer has them looked at
+again."""
+
 _CLIENT_GONE: Final = frozenset(
     {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.ESHUTDOWN, errno.EHOSTUNREACH}
 )
@@ -118,12 +122,14 @@ class Delivery:
 
     async def _send_file(self, piece: FilePiece, out: int) -> None:
         await self._connection.flushed(self._patience)
-        offset, stop = piece.offset, piece.offset + piece.length
+        offset = seen = piece.offset
+        stop = piece.offset + piece.length
         while offset < stop:
             step = min(STEP, stop - offset)
             try:
-                if not resident(piece.fd, offset, step):
-                    await self._cold.warm(piece.disk, piece.fd, offset, step)
+                if seen < offset + step:  # a call mostly takes a part: what it left was looked at already
+                    await self._warm(piece, seen, offset + step - seen)
+                    seen = offset + step
                 count = _sendfile(out, piece, offset, step)
             except DiskFailed as failed:
                 raise _unreadable(piece, offset, failed) from failed
@@ -132,8 +138,8 @@ class Delivery:
             offset += count
             if count == step:
                 await asyncio.sleep(0)  # the others' turn
-            elif offset < stop:
-                await self._writable(out)
+            elif offset < stop and await self._writable(out) > _MEMORY_HOLDS:
+                seen = offset
 
     async def _copy_file(self, piece: FilePiece, response: web.StreamResponse) -> None:
         offset, stop = piece.offset, piece.offset + piece.length
@@ -149,17 +155,24 @@ class Delivery:
             offset += step
             await asyncio.sleep(0)
 
-    async def _writable(self, out: int) -> None:
-        """Wait until the kernel takes more. Raises ClientStalled when the peer acknowledged nothing for the send
-        timeout: a reader that crawls frees no room for a long while, and is still alive."""
+    async def _warm(self, piece: FilePiece, offset: int, length: int) -> None:
+        """Have these bytes in memory, so that sending them does not wait for the disk."""
+        if not resident(piece.fd, offset, length):
+            await self._cold.warm(piece.disk, piece.fd, offset, length)
+
+    async def _writable(self, out: int) -> float:
+        """Wait until the kernel takes more; the seconds it took. Raises ClientStalled when the peer acknowledged
+        nothing for the send timeout: a reader that crawls frees no room for a long while, and is still alive."""
         loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
             waiting = tcp.unacknowledged(out)
             ready: asyncio.Future[None] = loop.create_future()
             loop.add_writer(out, _wake, ready)
             try:
                 async with asyncio.timeout(self._patience):
-                    return await ready
+                    await ready
+                return loop.time() - began
             except TimeoutError:
                 if tcp.unacknowledged(out) >= waiting:
                     raise ClientStalled(f"the client took no byte for {self._patience:g} s") from None

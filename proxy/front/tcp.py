@@ -17,13 +17,16 @@ TCP_NOTSENT_LOWAT: Final = 25
 
 
 def tune(transport: asyncio.BaseTransport, *, send_buffer: int, user_timeout: float) -> None:
-    """Bound what a slow reader of `transport` costs: `send_buffer` bytes of kernel memory, `user_timeout` seconds
-    without an acknowledgement. No Nagle: answers are written whole."""
+    """Bound what a slow reader of `transport` costs: about `send_buffer` bytes of kernel memory, `user_timeout` seconds
+    without an acknowledgement. No Nagle: answers are written whole.
+
+    Bounded is what waits behind the wire, not what is on it (docs/decisions/0006): SO_SNDBUF is left to the kernel,
+    since a fixed one ends its tuning, and with it any speed beyond one buffer per round trip."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with suppress(OSError):  # the peer may be gone already
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer // 2)  # the kernel doubles it
+        # half, because it is looked at before each piece is taken, and the kernel's own books cost as well
         sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, max(16 * KIB, send_buffer // 2))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -101,6 +101,23 @@ async def test_slow_reader_gets_all_and_holds_no_memory(coordinator: FakeCoordin
         assert await _hash_body(slow, len(twenty)) == sha256(twenty).hexdigest()
 
 
+@pytest.mark.parametrize(("holds", "again"), [(float("inf"), False), (-1.0, True)], ids=["at once", "after a wait"])
+async def test_pages_left_by_a_call_are_looked_at_again_only_after_a_wait(
+    coordinator: FakeCoordinator, twenty: bytes, monkeypatch: pytest.MonkeyPatch, holds: float, again: bool
+) -> None:
+    """What was in memory a moment ago is there still, and for a slow reader perhaps no more."""
+    coordinator.add("a.bin", twenty)
+    looked: list[int] = []
+    monkeypatch.setattr(delivery, "_MEMORY_HOLDS", holds)
+    monkeypatch.setattr(delivery, "resident", lambda fd, at, length: looked.append(length) or True)
+    async with serving(coordinator, Limits(send_buffer=64 * KIB)) as node, node.client(receive_buffer=32 * KIB) as slow:
+        await slow.send(at_commit("a.bin"))
+        await slow.head()
+        assert await _hash_body(slow, len(twenty)) == sha256(twenty).hexdigest()
+    assert (sum(looked) > len(twenty)) is again
+    assert sum(looked) >= len(twenty), "bytes were sent that nobody had looked at"
+
+
 async def test_client_that_takes_nothing_is_let_go(coordinator: FakeCoordinator, twenty: bytes) -> None:
     coordinator.add("a.bin", twenty)
     limits = Limits(send_buffer=64 * KIB, send_timeout=0.3)
