@@ -5,6 +5,9 @@ The pair also ties their lives together: its end means that the other is gone.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -75,6 +78,14 @@ class Failed:
 
 
 Report = Health | Answer | Failed
+
+
+async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """What the other says, until it is gone. One that was killed may leave half a line, and a reset instead of an end
+    when it had not read all that we told it: both are its end."""
+    with suppress(ConnectionError):
+        while (line := await reader.readline()).endswith(b"\n"):
+            yield line
 
 
 def written(message: Order | Report) -> bytes:

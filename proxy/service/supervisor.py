@@ -32,7 +32,7 @@ from proxy.telemetry.exposition import SharedMetrics, metrics_of_supervisor, pag
 
 from .admin import admin_listener
 from .child import Worker, born
-from .control import Drain, Hurry, Order, Reload, Start, read_report
+from .control import Drain, Hurry, Order, Reload, Start, lines, read_report
 from .drain import StopOrder
 from .folder import metrics_folder
 from .reach import warn_if_unreachable
@@ -135,7 +135,7 @@ class Supervisor:
         quick_deaths = 0
         while not self._order.begun.is_set():
             born = self._run.clock.monotonic()
-            code, failure = await self._life(index)
+            code, failure = await self._life_or_none(index)
             if self._order.begun.is_set():
                 return
             quick_deaths = 1 if self._run.clock.monotonic() - born > _SETTLED else quick_deaths + 1
@@ -148,6 +148,12 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._order.begun.wait(), pause)
 
+    async def _life_or_none(self, index: int) -> tuple[int, str | None]:
+        try:
+            return await self._life(index)
+        except OSError as error:  # no process, memory or descriptor left to start one with
+            return 1, f"cannot be started: {error}"
+
     async def _life(self, index: int) -> tuple[int, str | None]:
         """One worker from its start to its end: its exit code and what it said it died of."""
         async with born(index, self._assembly, self._shared.folder) as (worker, reports):
@@ -157,7 +163,7 @@ class Supervisor:
                 if self._order.begun.is_set():
                     # 1. the slot starts a worker  2. the order comes, and is told to all  3. the worker is born
                     worker.tell(Drain())
-                while line := await reports.readline():
+                async for line in lines(reports):
                     worker.heard(read_report(line))
                     self._note_health()
                 return await worker.ended(), worker.failure

@@ -35,6 +35,7 @@ from .control import (
     Reload,
     Report,
     Start,
+    lines,
     read_order,
     written,
 )
@@ -77,7 +78,7 @@ class _Worker:
                 await drained(node, self._order, config.server)
 
     async def _follow(self, orders: asyncio.StreamReader) -> None:
-        while line := await orders.readline():
+        async for line in lines(orders):
             self._obey(read_order(line))
         # The supervisor is gone and nobody can stop us any more; the kernel's own signal may be late or not there.
         os._exit(1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ from proxy.service.control import (
     Reload,
     Report,
     Start,
+    lines,
     read_order,
     read_report,
     written,
@@ -64,3 +68,25 @@ def test_what_is_no_message_is_refused(line: bytes) -> None:
         read_order(line)
     with pytest.raises(ValueError):
         read_report(line)
+
+
+async def test_half_a_line_is_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"whole\nhal")
+    assert await _all_lines(ours) == [b"whole\n"]
+
+
+async def test_a_reset_is_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.sendall(b"never read")
+    assert await _all_lines(ours) == []
+
+
+async def _all_lines(ours: socket.socket) -> list[bytes]:
+    reader, writer = await asyncio.open_connection(sock=ours)
+    try:
+        return [line async for line in lines(reader)]
+    finally:
+        writer.close()

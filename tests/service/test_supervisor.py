@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -40,6 +40,27 @@ async def test_a_crashed_worker_is_restarted_counted_and_counts_on(tmp_path: Pat
         for _ in range(20):
             await node.get("/count")
         assert await node.number('penstock_response_bytes_total{route="other",source="memory"}') == 200
+
+
+async def test_workers_killed_before_they_have_read_their_orders_are_restarted(tmp_path: Path) -> None:
+    # The supervisor's end of the socket pair gives a reset then, not an end.
+    async with running(tmp_path, *TWO) as node:
+        killed: set[int] = set()
+
+        def six_are_killed() -> bool:
+            for pid in _children(node.process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+            return len(killed) >= 6
+
+        await until(six_are_killed, "six deaths")
+
+        async def ready() -> bool:
+            return (await node.admin("/-/readyz"))[0] == 200 and len(_children(node.process.pid)) == 2
+
+        await until(ready, "two workers live again")
+        assert "task failed" not in node.log
 
 
 async def test_the_others_serve_while_a_worker_is_dead(tmp_path: Path) -> None:
@@ -184,3 +205,7 @@ async def _refused(address: str) -> bool:
 def _slow(node: Running, folder: Path) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
     """A download that has begun and ends when `folder/finish` is made."""
     return node.ask(f"/slow?until={folder}/finish")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
