@@ -7,6 +7,8 @@ may be written again by another, whose bytes nobody hashed. One sealer per node,
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, PenstockError
@@ -15,9 +17,11 @@ from proxy.core.spans import Span
 
 from . import rangelock
 from .chunkmap import SEALER_BYTE
+from .disk import Threads
+from .rack import Rack
 
 if TYPE_CHECKING:
-    from .blobfile import Disks, OpenBlob
+    from .blobfile import OpenBlob
     from .part import Part
 
 STEP: Final = 4
@@ -26,6 +30,7 @@ POLL: Final = 0.02
 """Seconds between looks at the map while another worker fills."""
 IDLE_POLLS: Final = 50
 """Polls without a claim or a new chunk until the sealer gives up: about a second."""
+HASH_THREADS: Final = 2
 _BREATH: Final = 1024
 """Chunks looked at before other tasks have their turn."""
 
@@ -38,18 +43,47 @@ class Hasher(Protocol):
     def hexdigest(self) -> str: ...
 
 
+class HashThreads:
+    """Where the store hashes."""
+
+    def __init__(self) -> None:
+        self._threads = Threads("hash", HASH_THREADS)
+
+    async def run(self, update: Callable[[bytes], None], content: bytes) -> None:
+        """Run `update(content)` in a thread."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def work() -> None:
+            update(content)
+            with suppress(RuntimeError):  # the loop has closed meanwhile
+                loop.call_soon_threadsafe(_resolve, done)
+
+        self._threads.submit(work)
+        await done
+
+    def close(self) -> None:
+        self._threads.close()
+
+
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
 class Sealing:
     """The verification of one open blob; one at a time, shared by all tasks of the process that ask for it."""
 
-    def __init__(self, blob: OpenBlob, disks: Disks) -> None:
+    def __init__(self, blob: OpenBlob, rack: Rack, hashers: HashThreads) -> None:
         self._blob = blob
-        self._disks = disks
+        self._rack = rack
+        self._hashers = hashers
         self._task: asyncio.Task[bool | PenstockError] | None = None
 
     async def run(self) -> bool:
         """As `OpenBlob.seal`. A caller that is cancelled leaves; the hashing goes on for the others."""
         if self._task is None or self._task.done():
-            self._task = self._disks.tasks.start(self._attempt(), f"seal {self._blob.record.key}")
+            self._task = self._rack.tasks.start(self._attempt(), f"seal {self._blob.record.key}")
         outcome = await asyncio.shield(self._task)
         if isinstance(outcome, PenstockError):
             raise outcome
@@ -57,13 +91,13 @@ class Sealing:
 
     async def _attempt(self) -> bool | PenstockError:
         """A refusal is an answer for all who wait, not the failure of a task."""
-        self._disks.hold(self._blob)
+        self._blob.hold()
         try:
             return await self._locked()
         except PenstockError as error:
             return error
         finally:
-            self._disks.release(self._blob)
+            self._blob.release()
 
     async def _locked(self) -> bool:
         part = self._blob.sealer_part()
@@ -89,7 +123,7 @@ class Sealing:
             await self._blob.seal_parts()
             return True
         found = hasher.hexdigest()
-        self._disks.observer.corrupted(self._blob.disk_names(), "seal")
+        self._rack.observer.corrupted(self._blob.disk_names(), "seal")
         await self._blob.drop("digest")
         raise DigestMismatch(
             f"{record.key} should have the {record.digest.kind.value} {record.digest.hex}, not {found}"
@@ -121,7 +155,7 @@ class Sealing:
         if hasher is not None and chunks:
             length = min(chunks.stop * CHUNK, blob.record.size) - first * CHUNK
             content = await self._read(part, Span(first * CHUNK, first * CHUNK + length))
-            await self._disks.hash(hasher.update, content)
+            await self._hashers.run(hasher.update, content)
         seen += crcs
 
     async def _read(self, part: Part, span: Span) -> bytes:

@@ -236,7 +236,7 @@ async def test_written_but_not_durable_chunks_do_not_outlive_the_boot(tmp_path: 
     config = section(tmp_path, durable_every=1 << 40)
     async with open_store(config, boot=b"a" * 16) as store, store.open_blob(RECORD) as blob:
         await fill(blob, CONTENT)
-        part = next(iter(blob._parts.values()))
+        part = next(iter(blob.parts))
         assert [part.map.state(chunk) for chunk in range(3)] == [1, 1, 1]
         part.map.enter_boot(b"b" * 16)
         assert blob.missing(WHOLE) == (WHOLE,)

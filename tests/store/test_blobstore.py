@@ -173,7 +173,7 @@ async def test_quiet_upkeep_brings_the_disk_under_its_soft_limit(tmp_path: Path)
     async with open_store(section(tmp_path, size=10 * MIB, soft_limit=0.5)) as store:
         for seed in range(3):
             await keep(store, seed)
-        await until(lambda: store._shelves["disk0"].index.totals().books.stored <= 5 * MIB)
+        await until(lambda: store.rack.accounts()[0].index.totals().books.stored <= 5 * MIB)
 
 
 async def test_once_lets_one_in_at_a_time(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ async def test_a_lost_index_is_rebuilt_from_the_files(tmp_path: Path, loss: str)
 async def test_a_folder_deleted_behind_our_back_is_filled_again(tmp_path: Path) -> None:
     async with open_store(section(tmp_path)) as store:
         content = await keep(store, 1)
-        await until(lambda: not store._blobs)
+        await until(lambda: not store.blobs)
         (folder,) = tmp_path.glob("blobs/*/*")
         shutil.rmtree(folder)
         assert not await is_here(store, content)

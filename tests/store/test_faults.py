@@ -177,7 +177,7 @@ async def test_a_read_only_disk_serves_its_hits(tmp_path: Path, faulty: FaultySy
         async with store.open_blob(RECORD) as blob:
             await fill(blob, CONTENT)
             assert await blob.seal()
-        await until(lambda: not store._blobs)
+        await until(lambda: not store.blobs)
         for call in ("open for writing", "pwritev", "rename", "allocate"):
             faulty.fail(call, EROFS)
         other = content_of(THREE_CHUNKS, 2)

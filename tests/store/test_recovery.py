@@ -51,7 +51,7 @@ async def test_killed_between_trash_and_index_while_another_has_filled_it_anew(t
 
 async def test_killed_before_a_part_was_published(tmp_path: Path) -> None:
     async with open_store(section(tmp_path)) as store:
-        store._shelves["disk0"].index.add(ENTRY, 5)
+        store.rack.accounts()[0].index.add(ENTRY, 5)
         half_made = tmp_path / "tmp" / f"{DEAD}-token"
         half_made.mkdir()
         (half_made / "bytes").write_bytes(b"")
@@ -66,7 +66,7 @@ async def test_killed_after_a_small_blob_was_published_but_not_booked(tmp_path: 
     content = content_of(500)
     entry = Entry(record_of(content).key, small=True)
     async with open_store(section(tmp_path)) as store:
-        shelf = store._shelves["disk0"]
+        shelf = store.rack.accounts()[0]
         assert isinstance(shelf.reserve(Promise(0, DEAD, entry, 0, 0, 0, 500)), int)
         place = Path(shelf.layout.place(entry))
         place.parent.mkdir()
@@ -81,7 +81,7 @@ async def test_killed_between_flagging_and_unpublishing_a_drop(tmp_path: Path) -
     await filled(tmp_path)
     async with open_store(section(tmp_path)) as store:
         async with store.open_blob(RECORD) as blob:
-            next(iter(blob._parts.values())).map.drop()
+            next(iter(blob.parts)).map.drop()
         async with store.open_blob(RECORD) as blob:
             assert blob.missing(Span(0, THREE_CHUNKS)) == (Span(0, THREE_CHUNKS),)
         assert await books(store) == (0, 0, 1)
@@ -90,7 +90,7 @@ async def test_killed_between_flagging_and_unpublishing_a_drop(tmp_path: Path) -
 
 async def test_a_promise_that_nobody_settles_is_given_back_at_the_second_look(tmp_path: Path) -> None:
     async with open_store(section(tmp_path)) as store:
-        shelf = store._shelves["disk0"]
+        shelf = store.rack.accounts()[0]
         shelf.reserve(Promise(0, 0, Entry(BlobKey.sha256("ab" * 32), small=True), 0, 0, 0, 500))
         await asyncio.to_thread(reclaim, shelf)
         assert (await books(store))[1] == 500, "its answer may still be on the way"
@@ -100,7 +100,7 @@ async def test_a_promise_that_nobody_settles_is_given_back_at_the_second_look(tm
 
 async def test_what_a_live_worker_has_half_done_is_left_alone(tmp_path: Path) -> None:
     async with open_store(section(tmp_path)), open_store(section(tmp_path), worker=DEAD) as other:
-        shelf = other._shelves["disk0"]
+        shelf = other.rack.accounts()[0]
         shelf.reserve(Promise(0, DEAD, ENTRY, 0, 0, 0, 500))
         half_made = tmp_path / "tmp" / f"{DEAD}-token"
         half_made.mkdir()
@@ -114,5 +114,5 @@ async def test_a_reader_in_the_middle_of_a_deletion_behind_our_back_still_closes
         async with store.open_blob(RECORD) as blob:
             await fill(blob, CONTENT)
             await store.drop(RECORD.key, "purged")
-        await until(lambda: not store._blobs)
+        await until(lambda: not store.blobs)
         assert await books(store) == (0, 0, 0)

@@ -52,7 +52,7 @@ async def test_a_claim_keeps_other_workers_out_and_dies_with_its_holder(tmp_path
         await fill(blob, CONTENT)
         assert await blob.seal()
         assert read(blob, THREE_CHUNKS) == CONTENT
-        await asyncio.to_thread(reclaim, store._shelves["disk0"])
+        await asyncio.to_thread(reclaim, store.rack.accounts()[0])
         assert await store.fsck(full=True) == []
 
 
@@ -120,8 +120,8 @@ async def test_what_another_worker_reads_is_not_evicted_until_it_dies(tmp_path: 
         async with store.open_blob(RECORD) as blob:
             await fill(blob, CONTENT)
             await other.ask("open", 1, THREE_CHUNKS)
-        shelf = store._shelves["disk0"]
-        await until(lambda: not store._blobs)
+        shelf = store.rack.accounts()[0]
+        await until(lambda: not store.blobs)
         assert await asyncio.to_thread(shelf.evict, size) == []
         assert await other.ask("readable", 1, 0) == THREE_CHUNKS
         await other.kill()
