@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from proxy.service.system import keep_standard_descriptors
+
 from .check import check
 from .config import config
 from .serve import serve
@@ -27,7 +29,7 @@ from .version import version
     """,
 )
 def main() -> None:
-    pass
+    keep_standard_descriptors()
 
 
 for command in (serve, check, config, version):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -13,9 +12,16 @@ from rich.text import Text
 from .codes import Exit
 
 
+class _Talk(Console):
+    """A console that may be talking to nobody: a node goes on when the one who started it has closed the pipe."""
+
+    def on_broken_pipe(self) -> None:
+        pass
+
+
 def console() -> Console:
     """Standard error; without colour when NO_COLOR is set or it is no terminal."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _Talk(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def say(text: str = "", style: str = "") -> None:
@@ -39,5 +45,4 @@ def fail(code: Exit, what: str, why: Sequence[str] = (), *, then: Sequence[str] 
 
 def put(text: str) -> None:
     """Data for standard output."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-    sys.stdout.flush()
+    click.echo(text, nl=not text.endswith("\n"))

@@ -23,6 +23,17 @@ def raise_file_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def keep_standard_descriptors() -> None:
+    """Put /dev/null where standard input, output or error are closed. Call it before anything else is opened: their
+    numbers would go to the next file or socket, and the logs would be written into that."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # open(2) takes the lowest number that is free: this one, as those below it are open by now.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent ends, and end now if process `parent` is gone already."""
     # The thread that started us counts as the parent: a supervisor must start its workers from its main thread.
