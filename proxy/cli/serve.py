@@ -69,7 +69,12 @@ def configuration_or_exit(config_file: Path | None, arguments: dict[str, Any], c
     except ConfigError as error:
         count = len(error.mistakes)
         what = "the configuration has a mistake" if count == 1 else f"the configuration has {count} mistakes"
-        fail(code, what, error.mistakes, then=["penstock config show --origin", "penstock serve --help"])
+        fail(
+            code,
+            what,
+            error.mistakes,
+            then=["penstock config init      (every setting, explained)", "penstock serve --help"],
+        )
 
 
 def _run(run: Run, assembly: str) -> None:

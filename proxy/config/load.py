@@ -77,7 +77,7 @@ def _unknown(item: Given) -> str:
     as_written = where if kind == "env" else item.name
     near = _nearest(item.name)
     if near is None:
-        return f"{as_written} ({item.place}): there is no such key; list them all with: penstock config show"
+        return f"{as_written} ({item.place}): there is no such key; list them all with: penstock config init"
     meant = knobs()[near].variable if kind == "env" and near in knobs() else near
     return f"{as_written} ({item.place}): there is no such key; did you mean {meant}?"
 
@@ -95,7 +95,10 @@ def _nearest(name: str) -> str | None:
         if inside is not None:
             return f"{section}.{inside}"
     elsewhere = [knob for knob in knobs() if knob.partition(".")[2] == key]
-    return elsewhere[0] if len(elsewhere) == 1 else _close(name, list(knobs()))
+    if len(elsewhere) == 1:
+        return elsewhere[0]
+    # In a section that exists, the section's name alone would make all its keys look near.
+    return None if section in sections() else _close(name, list(knobs()))
 
 
 def _close(word: str, possible: list[str]) -> str | None:
@@ -127,7 +130,17 @@ def _sentence(loc: tuple[int | str, ...], message: str, chosen: dict[str, Given]
     inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[2:])
     default = knobs()[name].default
     remedy = "" if default is None or knobs()[name].many else f" (the default is {default})"
-    return f"{name}{inner} = {_shown(item.value)} ({item.place}): {reason}{remedy}"
+    return f"{name}{inner} = {_shown(_part(item.value, loc[2:]))} ({item.place}): {reason}{remedy}"
+
+
+def _part(value: Any, inner: tuple[int | str, ...]) -> Any:
+    """The part of `value` that is wrong, as far down as it was given in parts."""
+    for key in inner:
+        try:
+            value = value[key]
+        except (TypeError, KeyError, IndexError):
+            break
+    return value
 
 
 def _shown(value: Any) -> str:

@@ -60,7 +60,7 @@ class Address(Section):
 
 
 def _address(value: object) -> object:
-    return Address.parse(value) if isinstance(value, str) else value
+    return value if isinstance(value, Address | dict) else Address.parse(str(value))
 
 
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
@@ -156,14 +156,16 @@ class Disk(Section):
     """One disk of the cache."""
 
     path: AnchoredPath = knob(..., "A folder on that disk; made if it does not exist.")
-    size: Size | None = knob(None, "Most bytes to keep there; 90 % of what is free at start when not set.")
+    size: Size | None = knob(None, "Most bytes to keep there; 90 % of what is free at start when not set.", ge=MIB)
 
 
 def _disk(value: object) -> object:
     """`DIR` or `DIR=SIZE`, as on the command line."""
-    if not isinstance(value, str):
+    if isinstance(value, Disk | dict):
         return value
-    path, equals, size = value.rpartition("=")
+    path, equals, size = str(value).rpartition("=")
+    if not isinstance(value, str) or not (path if equals else value):
+        raise ValueError(f"{value!r} names no folder; write it like /data/a or /data/a=500GiB")
     return {"path": path, "size": size} if equals else {"path": value}
 
 

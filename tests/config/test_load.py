@@ -90,8 +90,9 @@ def test_an_unknown_variable_is_a_mistake_that_names_the_nearest(wrong: str, rig
     assert f"did you mean {right}?" in told
 
 
-def test_a_name_like_nothing_gets_no_guess() -> None:
-    (told,) = mistakes_of(environment={"PENSTOCK_QQQQ__ZZZZ": "1"})
+@pytest.mark.parametrize("variable", ["PENSTOCK_QQQQ__ZZZZ", "PENSTOCK_SERVER__FOO", "PENSTOCK_LIMITS__ZZZ"])
+def test_a_name_like_nothing_gets_no_guess(variable: str) -> None:
+    (told,) = mistakes_of(environment={variable: "1"})
     assert "did you mean" not in told
 
 
@@ -168,6 +169,19 @@ def test_clients_and_admin_never_share_a_port() -> None:
 def test_a_disk_named_twice_is_a_mistake() -> None:
     (told,) = mistakes_of(flags={"store.disks": ("--disk", ("/a", "/a=1GiB"))})
     assert "/a is named twice" in told
+
+
+@pytest.mark.parametrize("disk", ["=5GB", "/a=0", "/a=1MB", "/a=", ""])
+def test_a_disk_without_a_folder_or_without_room_for_a_chunk_is_a_mistake(disk: str) -> None:
+    (told,) = mistakes_of(flags={"store.disks": ("--disk", ("/b", disk))})
+    assert told.startswith("store.disks[1]")
+    assert f"= {disk!r} (flag --disk)" in told
+
+
+def test_an_address_that_is_a_number_is_told_how_to_write_one(file: Path) -> None:
+    file.write_text("[server]\nlisten = 80\n")
+    (told,) = mistakes_of(file=file)
+    assert "'80' is not host:port; write it like 127.0.0.1:8080" in told
 
 
 def test_a_certificate_without_its_key_is_a_mistake() -> None:
