@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
+from typing import Final
 
 from aiohttp import http_parser
 
 from proxy.config.schema import Config
+from proxy.core.sizes import MIB, format_size
+
+_LEAST_ROOM: Final = MIB
+"""Bytes without which not even the indexes can be opened."""
 
 
 def obstacles(config: Config) -> list[str]:
@@ -17,7 +22,7 @@ def obstacles(config: Config) -> list[str]:
     if len(lost := _unusable_disks(config)) == len(config.store.disks):
         found += lost
     if config.store.state is not None:
-        found.append(_folder(f"state folder {config.store.state}", config.store.state))
+        found.append(_folder(f"state folder {config.store.state}", config.store.state, "--state"))
     if config.server.ready_file is not None:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
@@ -44,31 +49,35 @@ def hints(config: Config) -> list[str]:
         free = _free(disk.path)
         if disk.size is not None and free is not None and disk.size > free:
             found.append(
-                f"disk {disk.path} may grow to {disk.size} bytes but its file system has {free} free; "
-                "eviction starts at the free-space floor"
+                f"disk {disk.path} may grow to {format_size(disk.size)} but its file system has {format_size(free)} "
+                "free; eviction starts at the free-space floor"
             )
     return found
 
 
 def _unusable_disks(config: Config) -> list[str]:
-    looked_at = (_folder(f"disk {disk.path}", disk.path) for disk in config.store.disks)
+    looked_at = (_folder(f"disk {disk.path}", disk.path, "--disk") for disk in config.store.disks)
     return [obstacle for obstacle in looked_at if obstacle is not None]
 
 
-def _folder(what: str, path: Path) -> str | None:
+def _folder(what: str, path: Path, flag: str) -> str | None:
     """Whether `path` is, or could be made, a folder we can write to."""
     standing = _nearest(path)
-    if not standing.is_dir():
-        return f"{what}: {standing} is a file, not a folder; name another place with --disk"
+    if not os.path.isdir(standing):
+        return f"{what}: {standing} is a file, not a folder; name another place with {flag}"
+    if os.statvfs(standing).f_flag & os.ST_RDONLY:
+        return f"{what}: its file system is mounted read-only; remount it, or name another place with {flag}"
     if not os.access(standing, os.W_OK | os.X_OK):
         verb = "write to" if standing == path else f"make it, for lack of permission in {standing}; nor write to"
         return f"{what}: cannot {verb} it as user id {os.geteuid()}; run: sudo install -d -o {os.geteuid()} {path}"
+    if (_free(path) or 0) < _LEAST_ROOM:
+        return f"{what}: its file system is full; make room there, or name another place with {flag}"
     return None
 
 
 def _parent(what: str, path: Path) -> str | None:
     folder = path.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"{what} {path}: the folder {folder} does not exist; run: mkdir -p {folder}"
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"{what} {path}: no permission to write in {folder}"
@@ -80,7 +89,7 @@ def _tls(config: Config) -> str | None:
     if certificate is None or key is None:
         return None
     for flag, path in (("--tls-certificate", certificate), ("--tls-key", key)):
-        if not path.is_file():
+        if not os.path.isfile(path):
             return f"{flag} {path}: there is no such file; give the path of a PEM file"
         if not os.access(path, os.R_OK):
             return f"{flag} {path}: no permission to read it as user id {os.geteuid()}"
@@ -99,7 +108,8 @@ def _parser() -> str | None:
 
 def _nearest(path: Path) -> Path:
     """`path` itself, or the closest ancestor that exists."""
-    while not path.exists() and path != path.parent:
+    # Not Path.exists, which raises where a folder on the way may not be entered.
+    while not os.path.exists(path) and path != path.parent:
         path = path.parent
     return path
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
 
-import pytest
 import trustme
 
 from proxy.config.load import load
@@ -24,11 +24,33 @@ def test_a_folder_that_can_be_made_is_no_obstacle(tmp_path: Path) -> None:
     assert obstacles(config(store__disks=(f"{tmp_path}/a/b/c",))) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_an_obstacle(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    (told,) = obstacles(config(store__disks=(f"{tmp_path}/disk",)))
+    (told,) = _obstacles_to_anybody(config(store__disks=(f"{tmp_path}/disk",)))
     assert "permission" in told
+    assert "sudo install -d" in told
+
+
+def test_a_file_system_without_room_is_an_obstacle() -> None:
+    (told,) = obstacles(config(store__disks=("/proc/penstock",)))
+    assert "file system is full" in told or "permission" in told
+
+
+def test_a_folder_that_may_not_be_entered_is_an_obstacle_and_no_crash(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    told = _obstacles_to_anybody(
+        config(
+            store__disks=(f"{closed}/a/disk",),
+            server__ready_file=f"{closed}/a/ready.json",
+            log__access=f"{closed}/a/access.jsonl",
+            server__tls_certificate=f"{closed}/a/c.pem",
+            server__tls_key=f"{closed}/a/k.pem",
+        )
+    )
+    closed.chmod(stat.S_IRWXU)
+    assert len(told) == 4
 
 
 def test_one_unusable_disk_of_two_is_a_hint(tmp_path: Path) -> None:
@@ -92,3 +114,24 @@ def _pair(folder: Path, name: str) -> tuple[Path, Path]:
 
 def _tls(folder: Path, certificate: Path, key: Path) -> Config:
     return config(store__disks=(f"{folder}/disk",), server__tls_certificate=str(certificate), server__tls_key=str(key))
+
+
+def _obstacles_to_anybody(wanted: Config) -> list[str]:
+    """What `obstacles` tells a user who is not root: root may write everywhere."""
+    if os.geteuid() != 0:
+        return obstacles(wanted)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(writing, json.dumps(obstacles(wanted)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return [str(line) for line in json.loads(told)]
