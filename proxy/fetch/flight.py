@@ -221,8 +221,11 @@ class Flight:
         if busy.retry_after > _RESTED_AT_MOST:
             self._fail(span, source, busy)
             return
+        # Only who waits for this very span without a byte: one that could go on just now would be cut at its next wait,
+        # with its head sent by then.
         for follower in self._followers:
-            if not follower.under_way and follower.error is None and follower.wanted.overlaps(span):
+            stands_here = follower.waiting and follower.wanted.start in span and not self._can_go_on(follower)
+            if stands_here and not follower.under_way and follower.error is None:
                 follower.error = busy
         self._wake()
         await asyncio.sleep(busy.retry_after)

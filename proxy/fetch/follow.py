@@ -89,6 +89,8 @@ class BlobReading:
             if extent is None:
                 await self._wait(self.position)
                 continue
+            if self._place is not None:
+                self._place.follower.under_way = True
             yield FilePiece(extent.fd, extent.offset, extent.length, extent.disk, self._source_of(extent))
             self.position += extent.length
             if self._place is not None:
