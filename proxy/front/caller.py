@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Final
 
@@ -43,7 +42,7 @@ def _password(credentials: str) -> str:
     """The password of a Basic pair, or, as `https://hf_…@host` sends it, the user name when there is none."""
     try:
         pair = base64.b64decode(credentials, validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no ASCII, inside or outside of it
         return ""
     user, _, password = pair.partition(":")
     return password or user

@@ -112,11 +112,14 @@ def _framing(head: Head) -> str | None:
         return "HTTP/1.1 is spoken here"
     if "Upgrade" in head.fields:
         return "no other protocol is spoken here: leave Upgrade away"
-    chunked = "Transfer-Encoding" in head.fields
+    coding = head.fields.get("Transfer-Encoding")
+    chunked = coding is not None
     if chunked and head.version < (1, 1):
         return "HTTP/1.0 has no Transfer-Encoding"
     if chunked and "Content-Length" in head.fields:
         return "Transfer-Encoding and Content-Length contradict each other"
+    if coding is not None and coding.strip().lower() != "chunked":
+        return "the only transfer coding taken here is chunked, by itself"
     if head.method in READS and head.has_body:
         return f"a {head.method} has no body here"
     return None

@@ -15,6 +15,7 @@ from tests.front.node import serving
 
 H = "Host: m\r\n"
 LINE = "GET /-/livez HTTP/1.1\r\n"
+PAGES = "POST /api/models/a/b/paths-info/main HTTP/1.1\r\n" + H
 
 BAD = {
     "no host": LINE + "\r\n",
@@ -35,12 +36,13 @@ BAD = {
     "two lengths": LINE + H + "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx",
     "body on get": LINE + H + "Content-Length: 3\r\n\r\nabc",
     "chunked body on get": LINE + H + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "length and chunked": "POST /api/models/a/b/paths-info/main HTTP/1.1\r\n"
-    + H
-    + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunked": PAGES + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunked in 1.0": "POST /api/models/a/b/paths-info/main HTTP/1.0\r\n"
     + H
     + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding before chunked": PAGES + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "no coding before chunked": PAGES + "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+    "comma before chunked": PAGES + "Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n",
     "obfuscated chunked": LINE + H + "Transfer-Encoding: xchunked\r\n\r\n",
     "plus in length": LINE + H + "Content-Length: +5\r\n\r\nabcde",
     "huge length": LINE + H + "Content-Length: 99999999999999999999999\r\n\r\n",
