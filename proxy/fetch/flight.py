@@ -44,12 +44,15 @@ _RESTED_AT_MOST: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class FlightLimits:
-    """`span` and `finish_below` in bytes, `progress_timeout` in seconds; see the configuration section `fetch`."""
+    """`span` and `finish_below` in bytes, `progress_timeout` in seconds; see the configuration section `fetch`.
+
+    `first_byte`, in seconds, is how long a reader waits for an answer at all: clients give up after ten."""
 
     span: int
     parallel: int
     finish_below: int
     progress_timeout: float
+    first_byte: float = 8.0
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +88,7 @@ class Flight:
         self._mistrust = mistrust
         self._followers: set[Follower] = set()
         self._running: dict[Span, asyncio.Task[None]] = {}
+        self._resting: dict[Span, OriginBusy] = {}
         self._sealing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._last_source: Source | None = None
@@ -120,6 +124,7 @@ class Flight:
         self._followers.add(follower)
         self._last_source = source
         self._finishing = False
+        self._tell_of_rest(follower)
         self._pump()
         return follower
 
@@ -221,14 +226,24 @@ class Flight:
         if busy.retry_after > _RESTED_AT_MOST:
             self._fail(span, source, busy)
             return
-        # Only who waits for this very span without a byte: one that could go on just now would be cut at its next wait,
-        # with its head sent by then.
-        for follower in self._followers:
-            stands_here = follower.waiting and follower.wanted.start in span and not self._can_go_on(follower)
-            if stands_here and not follower.under_way and follower.error is None:
-                follower.error = busy
-        self._wake()
-        await asyncio.sleep(busy.retry_after)
+        self._resting[span] = busy
+        try:
+            for follower in self._followers:
+                self._tell_of_rest(follower)
+            self._wake()
+            await asyncio.sleep(busy.retry_after)
+        finally:
+            del self._resting[span]
+
+    def _tell_of_rest(self, follower: Follower) -> None:
+        # Only who waits for a byte of a resting span: one that can go on would be cut at its next wait, with its head
+        # sent by then.
+        if follower.under_way or follower.error is not None:
+            return
+        head = follower.wanted.start
+        busy = next((busy for span, busy in self._resting.items() if head in span), None)
+        if busy is not None and self.blob.readable(head, head + 1) is None:
+            follower.error = busy
 
     def _fail(self, span: Span, source: Source | None, error: PenstockError) -> None:
         """Hand `error` to those it concerns."""

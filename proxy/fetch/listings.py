@@ -6,13 +6,14 @@ pages of one listing come from one commit. Branches are looked up as `locate` do
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway, OriginLied, OriginRefused
+from proxy.core.errors import OriginAway, OriginLied, OriginRefused, OriginUnreachable
 from proxy.core.rights import Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub import listings as dialect
@@ -25,7 +26,7 @@ from proxy.hub.problems import refusal_of
 from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, Tree
 
 from .coordinator import CacheOutcome, Metadata
-from .locate import Freshness, Rights, is_about_the_repo
+from .locate import ANSWER_WITHIN, Freshness, Rights, is_about_the_repo
 from .ports import BlobStore, Catalogue, Origin
 from .shared import SharedCalls
 
@@ -77,13 +78,18 @@ class Listings:
             return known
         name = ("listing", caller.identity, target, body)
         joined = self._calls.is_under_way(name)
+        # Clients wait for the API as long as it takes: only what can be answered otherwise is not waited for.
+        patience = None if self._known(caller, target, body, origin_away=True) is None else ANSWER_WITHIN
         try:
-            answer = await self._calls.run(name, lambda: self._ask(caller, target, body), f"list {target.repo}")
-        except OriginAway:
+            async with asyncio.timeout(patience):
+                answer = await self._calls.run(name, lambda: self._ask(caller, target, body), f"list {target.repo}")
+        except (OriginAway, TimeoutError) as away:
             known = self._known(caller, target, body, origin_away=True)
-            if known is None:
+            if known is not None:
+                return known
+            if isinstance(away, OriginAway):
                 raise
-            return known
+            raise OriginUnreachable("the origin takes long to answer; ask again in a moment") from None
         return replace(answer, cache=CacheOutcome.COALESCED) if joined else answer
 
     async def pass_through(

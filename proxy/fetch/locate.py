@@ -7,12 +7,14 @@ public repo costs the origin nothing once it is known, and goes on being served 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway, OriginRefused
+from proxy.core.errors import OriginAway, OriginRefused, OriginUnreachable
 from proxy.core.rights import Denied, Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
@@ -23,6 +25,8 @@ from .coordinator import CacheOutcome, Elsewhere, Located
 from .ports import BlobStore, Catalogue, Gatekeeper, Origin
 from .shared import SharedCalls
 
+ANSWER_WITHIN: Final = 8.0
+"""Seconds: clients give up after ten, so what may serve instead has to leave before. The question goes on."""
 log = logging.getLogger(__name__)
 
 
@@ -134,12 +138,15 @@ class Locator:
         name = ("head", caller.identity, target)
         joined = self._probes.is_under_way(name)
         try:
-            found = await self._probes.run(name, lambda: self._probe(caller, target), f"head {target.path}")
-        except OriginAway:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                found = await self._probes.run(name, lambda: self._probe(caller, target), f"head {target.path}")
+        except (OriginAway, TimeoutError) as away:
             known = self._known(caller, target, origin_away=True)
-            if known is None:
+            if known is not None:
+                return known
+            if isinstance(away, OriginAway):
                 raise
-            return known
+            raise OriginUnreachable("the origin takes long to answer; ask again in a moment") from None
         if joined and isinstance(found, Located):
             return Located(found.target, found.facts, CacheOutcome.COALESCED, found.age)
         return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import NoDisk
+from proxy.core.errors import NoDisk, OriginRefused, Stalled
+from proxy.core.rights import Plane
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
@@ -19,7 +21,7 @@ from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
 from .listings import Listings
-from .locate import Freshness, Locator, Rights
+from .locate import Freshness, Locator, Rights, is_about_the_repo
 from .node import OncePerNode
 from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Source
 from .readahead import ReadAhead
@@ -50,7 +52,7 @@ class Mirror:
         self.freshness = freshness
         self._limits = limits
         self._observer = observer
-        rights = Rights(gatekeeper, catalogue, clock, freshness)
+        rights = self._rights = Rights(gatekeeper, catalogue, clock, freshness)
         self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
         self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness)
         self._small = SmallFiles(store, catalogue, tasks, observer)
@@ -74,12 +76,25 @@ class Mirror:
         source = self._origin.source(located.target, located.facts, caller)
         async with AsyncExitStack() as stack:
             try:
-                self._check_fits(located, span)
-                reading = await stack.enter_async_context(self._stored(caller, located, span, source))
-            except NoDisk:
-                record = located.facts.record(located.target.repo)
-                reading = await stack.enter_async_context(relay(record, span, source))
+                async with asyncio.timeout(self._limits.first_byte):
+                    reading = await self._begun(stack, caller, located, span, source)
+            except TimeoutError:
+                raise Stalled("the first byte of the file did not come in time; ask again in a moment") from None
+            except OriginRefused as refusal:
+                if is_about_the_repo(refusal):
+                    await self._rights.unlearn(caller, located.target.repo, Plane.FILES, refusal)
+                raise
             yield reading
+
+    async def _begun(
+        self, stack: AsyncExitStack, caller: Caller, located: Located, span: Span, source: Source
+    ) -> Reading:
+        try:
+            self._check_fits(located, span)
+            return await stack.enter_async_context(self._stored(caller, located, span, source))
+        except NoDisk:
+            record = located.facts.record(located.target.repo)
+            return await stack.enter_async_context(relay(record, span, source))
 
     def _check_fits(self, located: Located, span: Span) -> None:
         """Raises NoDisk for a whole that all disks together cannot hold: it could not be proven from them at its end,

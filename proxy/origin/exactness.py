@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.errors import OriginLied, RangeMangled, SourceChanged
-from proxy.core.sizes import MIB
+from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span, whole
 
 from .head import Head
@@ -30,11 +30,12 @@ def judge_transfer(head: Head, wanted: Span, size: int, pinned: str | None) -> B
     """How to read the body of this 200, 206 or 416, answered to a request for `wanted` of a file of `size` bytes.
 
     `pinned` is the ETag field, as it came, of earlier answers from this host; None when there was none yet.
+    On a file of one chunk, proven before any of it goes out, the tag may have become weak.
     Raises SourceChanged when it is of another generation, RangeMangled when it is not that range."""
     if head.status == 416:
         raise _unsatisfied(head, size)
     tag = _etag(head)
-    if pinned is not None and tag != pinned:
+    if pinned is not None and tag != pinned and not (size <= CHUNK and tag == f"W/{pinned}"):
         raise SourceChanged("the file at the origin changed while it was being read: its ETag is another one")
     if head.is_encoded:
         raise RangeMangled("the origin encoded the body, which we asked it not to do")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.errors import OriginLied
 
+_WEAK_GIT_TAG: Final = re.compile(r'W/"[0-9a-f]{40}"')
 _LONGEST_LENGTH: Final = 18
 """Digits: no length beyond 10^18 is meant seriously, and none shorter overflows anything."""
 
@@ -57,6 +59,13 @@ class Head:
         if len(text) < 3 or text[0] != '"' or text[-1] != '"' or '"' in text[1:-1]:
             raise OriginLied(f"the origin's {name} is no quoted validator")
         return text[1:-1]
+
+    def git_tag(self, name: str = "etag") -> str | None:
+        """As `strong_tag`, but a weak one will do when it is a git sha1: that proves the bytes whatever is vouched."""
+        text = self.one(name)
+        if text is not None and _WEAK_GIT_TAG.fullmatch(text):
+            return text[3:-1]
+        return self.strong_tag(name)
 
     @property
     def is_encoded(self) -> bool:

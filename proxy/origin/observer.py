@@ -20,8 +20,8 @@ class OriginObserver(Protocol):
         """One request to a `HostClass` value was answered with status `code` (0: not at all) after `seconds`."""
         ...
 
-    def bytes(self, count: int) -> None:
-        """`count` body bytes arrived. Sum: all calls together are what crossed the uplink as bodies."""
+    def bytes(self, host_class: str, count: int) -> None:
+        """`count` body bytes arrived from a `HostClass` value. Sum: all calls are what crossed the uplink as bodies."""
         ...
 
     def rate_limit_remaining(self, count: int) -> None:
@@ -39,7 +39,7 @@ class Unobserved:
     def request(self, host_class: str, code: int, seconds: float) -> None:
         pass
 
-    def bytes(self, count: int) -> None:
+    def bytes(self, host_class: str, count: int) -> None:
         pass
 
     def rate_limit_remaining(self, count: int) -> None:

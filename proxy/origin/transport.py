@@ -77,17 +77,18 @@ class Asking:
 class Answer:
     """An answer whose head is here and whose body is read while it lasts."""
 
-    def __init__(self, response: aiohttp.ClientResponse, observer: OriginObserver) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, host_class: HostClass, observer: OriginObserver) -> None:
         self.head = Head.of(response.status, response.headers.items())
         self.is_delimited = response.method == "HEAD" or "content-length" in response.headers or _is_chunked(response)
         self._response = response
+        self._host_class = host_class
         self._observer = observer
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes, in pieces of any size. Raises TransferCut."""
         try:
             async for piece in self._response.content.iter_any():
-                self._observer.bytes(len(piece))
+                self._observer.bytes(self._host_class.value, len(piece))
                 yield piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TransferCut(f"the transfer from {self._response.url.host} was cut: {_in_short(error)}") from None
@@ -159,7 +160,7 @@ class Transport:
         Ask inside a `turn`. Raises OriginUnreachable (Disconnected), OriginLied."""
         response = await self._begin(asking)
         async with response:
-            yield Answer(response, self._observer)
+            yield Answer(response, asking.host_class, self._observer)
 
     def turn(self, asking: Asking) -> AbstractAsyncContextManager[None]:
         """Wait until fewer than `connections_per_host` requests of this lane are under way to this host."""

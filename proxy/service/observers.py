@@ -105,8 +105,8 @@ class OriginObserver:
     def request(self, host_class: str, code: int, seconds: float) -> None:
         self._telemetry.upstream_request(host_class, code or None, seconds)
 
-    def bytes(self, count: int) -> None:
-        self._telemetry.upstream_bytes("all", count)
+    def bytes(self, host_class: str, count: int) -> None:
+        self._telemetry.upstream_bytes(host_class, count)
 
     def rate_limit_remaining(self, count: int) -> None:
         self._telemetry.upstream_remaining("hub", count)

@@ -173,7 +173,7 @@ class Rig:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, store: BlobStore, state: Path) -> AsyncIterator[Self]:
+    async def open(cls, store: BlobStore, state: Path, *, first_byte: float = 8.0) -> AsyncIterator[Self]:
         clock, origin, counts = ManualClock(), SteeredOrigin(), Counts()
         section = FreshnessSection()
         async with Catalogue.open(state, clock=clock) as catalogue, TaskSet("rig") as tasks:
@@ -185,7 +185,9 @@ class Rig:
                 tasks=tasks,
                 clock=clock,
                 freshness=Freshness(30.0, 300.0, 7 * 86400.0, 86400.0),
-                limits=FlightLimits(span=2 * MIB, parallel=2, finish_below=MIB, progress_timeout=5.0),
+                limits=FlightLimits(
+                    span=2 * MIB, parallel=2, finish_below=MIB, progress_timeout=5.0, first_byte=first_byte
+                ),
                 read_ahead=4 * MIB,
                 observer=counts,
             )

@@ -11,7 +11,8 @@ import pytest
 from proxy.config.schema import Disk, StoreSection
 from proxy.core.caller import bearer
 from proxy.core.clock import SystemClock
-from proxy.core.errors import DigestMismatch, OriginBusy, OriginRefused, OriginUnreachable, PenstockError
+from proxy.core.errors import DigestMismatch, OriginBusy, OriginRefused, OriginUnreachable, PenstockError, Stalled
+from proxy.core.rights import Plane
 from proxy.core.secret import Secret
 from proxy.core.sizes import CHUNK, KIB, MIB
 from proxy.core.spans import Span
@@ -266,3 +267,38 @@ async def test_a_whole_that_no_disk_can_hold_is_relayed_and_proven(tmp_path: Pat
         small.origin.spoil_at = SIZE - 1
         with pytest.raises(DigestMismatch):
             await small.read("model.safetensors")
+
+
+async def test_who_comes_while_the_origin_rests_is_told_at_once(rig: Rig, big: bytes) -> None:
+    rig.origin.fail_at = (6 * MIB, OriginBusy("slow down", 2))
+    reader = rig.tasks.start(rig.read("model.safetensors"), "reader")
+    await until(lambda: rig.counts.results["upstream_error"] > 0, "the origin asks for a rest")
+    with pytest.raises(OriginBusy) as caught:
+        async with asyncio.timeout(1):
+            await rig.read("model.safetensors", Span(6 * MIB + 5, 7 * MIB))
+    assert caught.value.retry_after == 2
+    assert (await rig.read("model.safetensors", Span(0, MIB))).body == big[:MIB], "what is here is given"
+    rig.origin.fail_at = None
+    assert (await reader).body == big
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+async def test_a_first_byte_that_does_not_come_is_an_answer_before_the_client_gives_up(
+    store: BlobStore, tmp_path: Path, name: str
+) -> None:
+    async with Rig.open(store, tmp_path / "state-2", first_byte=0.2) as rig:
+        rig.origin.files[name] = content(4 * MIB if name.startswith("model") else 700)
+        rig.origin.hold_at = 0
+        with pytest.raises(Stalled):
+            async with asyncio.timeout(2):
+                await rig.read(name)
+        rig.origin.gate.set()
+        assert (await rig.read(name)).body == rig.origin.files[name]
+
+
+async def test_a_refusal_of_the_bytes_closes_the_repo_too(rig: Rig, big: bytes) -> None:
+    await rig.catalogue.keep_public(REPO, Plane.FILES)
+    rig.origin.refuse = lambda caller: OriginRefused(401, "restricted", code="GatedRepo")
+    with pytest.raises(OriginRefused):
+        await rig.read("model.safetensors")
+    assert rig.catalogue.public_since(REPO, Plane.FILES) is None

@@ -7,6 +7,7 @@ from yarl import URL
 
 from proxy.core.blob import BlobKey
 from proxy.core.errors import OriginLied, OriginRefused
+from proxy.core.sizes import CHUNK
 from proxy.hub.facts import FileFacts, FoundFile, Moved
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from proxy.origin.answers import LookAt, read_file_head
@@ -72,7 +73,11 @@ LIES = {
     "no length": (200, *without("Content-Length", GIT)),
     "no ETag": (200, *without("ETag", GIT)),
     "no commit": (200, *without("X-Repo-Commit", GIT)),
-    "a weak ETag": (200, *without("ETag", GIT), ("ETag", f'W/"{SHA1}"')),
+    "a weak ETag of a large file": (
+        200,
+        *(("X-Repo-Commit", COMMIT), ("ETag", f'W/"{SHA1}"'), ("Content-Length", str(CHUNK + 1))),
+    ),
+    "a weak ETag that is no git sha1": (200, *without("ETag", GIT), ("ETag", f'W/"{"a" * 64}"')),
     "an ETag without quotes": (200, *without("ETag", GIT), ("ETag", SHA1)),
     "an ETag that is no hash": (200, *without("ETag", GIT), ("ETag", '"v1"')),
     "an ETag with capitals": (200, *without("ETag", GIT), ("ETag", f'"{SHA1.upper()}"')),
@@ -123,3 +128,7 @@ def test_a_refusal_keeps_code_words_commit_and_challenge() -> None:
     assert (refusal.status, refusal.code, refusal.commit) == (404, "EntryNotFound", COMMIT)
     assert refusal.message == "Entry not found"
     assert refusal.headers == (("www-authenticate", "Bearer"),)
+
+
+def test_a_weak_tag_will_do_where_its_sha1_proves_the_bytes_before_any_goes_out() -> None:
+    assert read(200, *without("ETag", GIT), ("ETag", f'W/"{SHA1}"')) == read(200, *GIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -45,15 +46,15 @@ class Noted:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, int]] = []
-        self.received = 0
+        self.received: Counter[str] = Counter()
         self.remaining: list[int] = []
         self.breakers: list[str] = []
 
     def request(self, host_class: str, code: int, seconds: float) -> None:
         self.requests.append((host_class, code))
 
-    def bytes(self, count: int) -> None:
-        self.received += count
+    def bytes(self, host_class: str, count: int) -> None:
+        self.received[host_class] += count
 
     def rate_limit_remaining(self, count: int) -> None:
         self.remaining.append(count)
@@ -324,7 +325,7 @@ async def test_requests_bytes_and_limits_are_counted() -> None:
         on.hub.script = always(answer("200 OK", (("RateLimit", '"api";r=41;t=9'),), b"[]"))
         await client.call("GET", "/api/x", ANN)
     assert noted.requests == [("hub", 302), ("cdn", 206), ("hub", 200)]
-    assert noted.received == 1002
+    assert noted.received == {"cdn": 1000, "hub": 2}
     assert noted.remaining == [41]
 
 

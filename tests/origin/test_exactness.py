@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.core.errors import OriginLied
-from proxy.core.spans import Span
+from proxy.core.errors import OriginLied, SourceChanged
+from proxy.core.sizes import CHUNK
+from proxy.core.spans import Span, whole
 from proxy.origin.exactness import SKIPPED, Body, guard, judge_transfer
 from proxy.origin.head import Head
 
@@ -61,3 +62,12 @@ def test_a_whole_is_read_over_up_to_the_span_or_refused(wanted: tuple[Span, int]
 @pytest.mark.parametrize(("pinned", "sent"), [('"v1"', '"v1"'), ('W/"v1"', None), (None, None)])
 def test_only_a_strong_tag_guards_a_range(pinned: str | None, sent: str | None) -> None:
     assert guard(pinned) == sent
+
+
+def test_a_tag_may_become_weak_where_the_bytes_are_proven_before_any_goes_out() -> None:
+    def judged(size: int) -> None:
+        judge_transfer(Head.of(200, [("ETag", 'W/"v1"'), ("Content-Length", str(size))]), whole(size), size, '"v1"')
+
+    judged(CHUNK)
+    with pytest.raises(SourceChanged):
+        judged(CHUNK + 1)
