@@ -17,8 +17,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.config.schema import StoreSection
 from proxy.core.blob import BlobKey, KeyScheme
+from proxy.core.clock import SystemClock
 from proxy.core.sizes import CHUNK, chunk_count, parse_size
+from proxy.store.blobstore import BlobStore
 from proxy.store.chunkmap import ChunkMap, MapDamaged, map_size, read_header
 from proxy.store.layout import Entry, Layout
 
@@ -41,13 +44,32 @@ class Share:
         return sum(min(CHUNK, self.size - chunk * CHUNK) for chunk in self.complete)
 
 
-def complaints_of(plan: NodePlan) -> list[str]:
-    """Everything wrong with the stopped node's disks; empty when all is well."""
+async def complaints_of(plan: NodePlan) -> list[str]:
+    """Everything wrong with the stopped node's disks, by our own reading and by the store's; empty when all is well."""
+    ours = _our_complaints(plan)
+    return ours + await _store_complaints(plan)
+
+
+async def _store_complaints(plan: NodePlan) -> list[str]:
+    """What the store's own fsck says once it has opened (and so cleaned up) its disks."""
+    disks = [{"path": str(path), "size": spec.rpartition("=")[2]} for path, spec in _used_disks(plan)]
+    if not disks:
+        return []
+    section = StoreSection.model_validate({"disks": disks, "free_floor": 0})
+    async with BlobStore.open(section, clock=SystemClock(), node="fsck", worker=0) as store:
+        found = await store.fsck(full=True)
+    return [f"{finding.disk}: {finding.fault.value}: {finding.about} {finding.detail}" for finding in found]
+
+
+def _used_disks(plan: NodePlan) -> list[tuple[Path, str]]:
+    pairs = zip(plan.disk_folders, plan.disks, strict=True)
+    return [(path, spec) for path, spec in pairs if (path / "index.sqlite").exists()]
+
+
+def _our_complaints(plan: NodePlan) -> list[str]:
     shares: dict[str, list[Share]] = defaultdict(list)
     found: list[str] = []
-    for disk, spec in zip(plan.disk_folders, plan.disks, strict=True):
-        if not (disk / "index.sqlite").exists():
-            continue
+    for disk, spec in _used_disks(plan):
         held: dict[Entry, int] = {}
         for share in _shares(disk, found):
             shares[share.folder.name].append(share)
@@ -61,11 +83,13 @@ def complaints_of(plan: NodePlan) -> list[str]:
 
 def sealed_blobs(disks: Iterable[Path]) -> set[str]:
     """The hex keys of the blobs that a store over these disks says it has, whole and verified."""
+    parts: dict[str, list[Share]] = defaultdict(list)
     found: set[str] = set()
     for disk in disks:
-        found |= {share.folder.name.partition("-")[2] for share in _shares(disk, []) if share.sealed}
+        for share in _shares(disk, []):
+            parts[share.folder.name].append(share)
         found |= {path.name for path in (disk / "small").glob("*/*")}
-    return found
+    return found | {name.partition("-")[2] for name, shares in parts.items() if _is_sealed(shares)}
 
 
 def _shares(disk: Path, found: list[str]) -> Iterator[Share]:
@@ -107,20 +131,24 @@ def _entry_of(folder: Path) -> Entry:
     return Entry(BlobKey(scheme, digits), small=False)
 
 
-def _blob_complaints(name: str, parts: list[Share]) -> Iterator[str]:
-    """A blob over all disks: a sealed one is whole, and a whole verified one hashes to its key."""
-    size = parts[0].size
-    chunks = frozenset(range(chunk_count(size)))
-    verified = frozenset[int]().union(*(part.verified for part in parts))
-    if all(part.sealed for part in parts) and verified != chunks:
-        yield f"{name} is sealed and {len(chunks - verified)} of its {len(chunks)} chunks are not verified"
-    if verified == chunks and name.startswith(KeyScheme.SHA256.value):
-        digest = hashlib.sha256()
-        for number in sorted(chunks):
-            part = next(part for part in parts if number in part.verified)
-            digest.update(_chunk(part.folder, number, size))
-        if digest.hexdigest() != name.partition("-")[2]:
-            yield f"{name} is verified and its bytes hash to {digest.hexdigest()}"
+def _is_sealed(shares: list[Share]) -> bool:
+    """Whether the blob is whole and verified. A share whose sibling was evicted keeps its own mark."""
+    sealed = [share for share in shares if share.sealed]
+    return frozenset[int]().union(*(share.verified for share in sealed)) == frozenset(
+        range(chunk_count(shares[0].size))
+    )
+
+
+def _blob_complaints(name: str, shares: list[Share]) -> Iterator[str]:
+    """A sealed blob, over all disks, hashes to its key."""
+    if not _is_sealed(shares) or not name.startswith(KeyScheme.SHA256.value):
+        return
+    size, digest = shares[0].size, hashlib.sha256()
+    for number in range(chunk_count(size)):
+        share = next(share for share in shares if number in share.verified)
+        digest.update(_chunk(share.folder, number, size))
+    if digest.hexdigest() != name.partition("-")[2]:
+        yield f"{name} is sealed and its bytes hash to {digest.hexdigest()}"
 
 
 def _small_blobs(disk: Path, found: list[str]) -> Iterator[tuple[Entry, int]]:

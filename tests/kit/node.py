@@ -9,13 +9,13 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from .procfs import children, is_running
+from .procfs import children, descendants, is_running
 from .scrape import Page, access_records
 from .waiting import until
 
@@ -48,7 +48,8 @@ QUICK: Settings = {
 
 @dataclass(frozen=True)
 class NodePlan:
-    """What a node is started with. `command` comes before `serve`; `disks` are DIR or DIR=SIZE."""
+    """What a node is started with. `command` comes before `serve`, `wrapper` before the interpreter (strace, say);
+    `disks` are DIR or DIR=SIZE."""
 
     folder: Path
     origin: str
@@ -57,6 +58,7 @@ class NodePlan:
     workers: int = 1
     settings: Settings = field(default_factory=dict)
     command: tuple[str, ...] = ("-m", "proxy.cli.main")
+    wrapper: tuple[str, ...] = ()
 
     @property
     def disk_folders(self) -> tuple[Path, ...]:
@@ -103,6 +105,7 @@ class Node:
         self.killed = False
         """Whether a process of the present run was killed: its counters and last log lines may be lost."""
         self._process: asyncio.subprocess.Process | None = None
+        self._pid = 0
         self._workers: tuple[int, ...] = ()
 
     @property
@@ -111,8 +114,8 @@ class Node:
 
     @property
     def pid(self) -> int:
-        assert self._process is not None, "the node runs"
-        return self._process.pid
+        """Of the node itself, wrapped or not."""
+        return self._pid
 
     @property
     def running(self) -> bool:
@@ -145,6 +148,7 @@ class Node:
         self.configure(**settings)
         with self.events.open("wb") as events:
             self._process = await asyncio.create_subprocess_exec(
+                *self.plan.wrapper,
                 sys.executable,
                 *self.plan.command,
                 *("serve", "--config", str(self.plan.config_file)),
@@ -162,7 +166,7 @@ class Node:
         """Write the configuration file; `settings` are knobs with `__` for the dot. They hold for later runs too."""
         given = {name.replace("__", "."): value for name, value in settings.items()}
         merged = {**QUICK, **self._places(), **self.plan.settings, **given}
-        object.__setattr__(self.plan, "settings", {**self.plan.settings, **given})
+        self.plan = replace(self.plan, settings={**self.plan.settings, **given})
         self.plan.config_file.write_text(_toml(merged))
 
     async def metrics(self) -> Page:
@@ -195,6 +199,10 @@ class Node:
     def said(self) -> str:
         """All it has written to standard output and standard error in this run."""
         return self.events.read_text(errors="replace")
+
+    def unwrap(self) -> None:
+        """Later runs go without the wrapper."""
+        self.plan = replace(self.plan, wrapper=())
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -239,7 +247,9 @@ class Node:
         return f"<Node {self.data} run {self.runs} {'running' if self.running else 'stopped'}>"
 
     def _family(self) -> list[int]:
-        return [self.pid, *(children(self.pid) if self.running else ()), *self._workers]
+        assert self._process is not None, "it was started"
+        first = self._process.pid
+        return [first, *(descendants(first) if is_running(first) else ()), *self._workers]
 
     def _places(self) -> dict[str, Any]:
         plan = self.plan
@@ -268,7 +278,7 @@ class Node:
             raise NodeDidNotStart(f"it ended with {self._process.returncode} and said:\n{self.said()}")
         standing = json.loads(ready.read_text())
         self.data, self.admin = Address.parse(standing["data"]), Address.parse(standing["admin"])
-        self._workers = tuple(standing["workers"])
+        self._pid, self._workers = standing["pid"], tuple(standing["workers"])
 
     async def _admin(self, path: str) -> str:
         async with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def children(pid: int) -> list[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += [int(word) for word in (task / "children").read_text().split()]
     return [child for child in found if is_running(child)]
+
+
+def descendants(pid: int) -> list[int]:
+    """Its living children, theirs, and so on."""
+    found: list[int] = []
+    for child in children(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += [child, *descendants(child)]
+    return found
 
 
 def is_running(pid: int) -> bool:

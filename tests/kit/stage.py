@@ -33,7 +33,7 @@ from .clients import Client, Outcome
 from .evidence import Bounds, Evidence, HubAccount, Received, Run, Wants
 from .files import Expected, expected
 from .fsck import complaints_of
-from .node import STOP_WITHIN, Node, NodePlan
+from .node import STOP_WITHIN, Node, NodeDidNotStart, NodePlan
 from .oracles import judged, leaks
 from .procfs import Snapshot, is_running, snapshot
 from .reader import Asked, Ending, Reader, Reading
@@ -93,6 +93,10 @@ class Stage:
         repo.commit(f"Add {path}")
         return expected(repo, path)
 
+    def file(self, repo_id: str, path: str) -> Expected:
+        """A file as it is on `main` now. Raises KeyError."""
+        return expected(self.world.repo(repo_id), path)
+
     def repo(self, repo_id: str) -> Repo:
         with suppress(KeyError):
             return self.world.repo(repo_id)
@@ -109,9 +113,12 @@ class Stage:
         disks: int | Iterable[str] = 1,
         disk_size: str = "1GiB",
         command: tuple[str, ...] | None = None,
+        wrapper: tuple[str, ...] = (),
+        may_die: bool = False,
         **settings: Any,
     ) -> Node:
-        """A running node. `settings` are knobs with `__` for the dot; `disks` a number, or DIR=SIZE texts."""
+        """A running node (or, if it `may_die`, one that died at its start). `settings` are knobs with `__` for the dot;
+        `disks` a number, or DIR=SIZE texts."""
         folder = self.folder / f"node-{len(self.nodes)}"
         folder.mkdir()
         given = {name.replace("__", "."): value for name, value in settings.items()}
@@ -121,11 +128,15 @@ class Stage:
             else tuple(disks)
         )
         cdn = urlsplit(self.hub.cdn_url)
-        plan = NodePlan(folder, self.hub.url, (f"{cdn.hostname}:{cdn.port}",), places, workers, given)
+        plan = NodePlan(folder, self.hub.url, (f"{cdn.hostname}:{cdn.port}",), places, workers, given, wrapper=wrapper)
         node = Node(plan if command is None else replace(plan, command=command))
         self.nodes.append(node)
         self._set_bounds(plan)
-        await self.start(node)
+        try:
+            await self.start(node)
+        except (NodeDidNotStart, FileNotFoundError):
+            if not may_die:
+                raise
         return node
 
     async def start(self, node: Node, **settings: Any) -> None:
@@ -282,10 +293,10 @@ class Stage:
             for node in self.nodes:
                 if node in self._resting:
                     await self._close_run(node, kill=False)
-            self._evidence = self._collected()
+            self._evidence = self._collected([line for node in self.nodes for line in await complaints_of(node.plan)])
         return self._evidence
 
-    def _collected(self) -> Evidence:
+    def _collected(self, fsck: list[str]) -> Evidence:
         counters, folders = self.hub.counters, [node.plan.folder for node in self.nodes]
         return Evidence(
             readings=tuple(self.readings),
@@ -299,7 +310,7 @@ class Stage:
             ),
             runs=tuple(self._runs),
             bounds=self.bounds,
-            fsck=tuple(line for node in self.nodes for line in complaints_of(node.plan)),
+            fsck=tuple(fsck),
             canaries=(
                 *canaries.in_files([*folders, *self._kept_secret_from]),
                 *canaries.in_requests(self.hub.log),

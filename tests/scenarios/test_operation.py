@@ -31,7 +31,7 @@ async def test_sigterm_lets_a_download_finish_and_takes_no_new_one(stage: Stage,
     gate.release()
     await stage.ended(reading)
     assert reading.complete, reading
-    assert await stage.stop(node) == 0
+    assert await node.wait() == 0
     assert not (node.plan.folder / "ready.json").exists()
 
 

@@ -32,7 +32,7 @@ async def test_a_real_model_is_downloaded_opened_and_used(stage: Stage) -> None:
     folder = Path(cold.value["folder"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert tokenizer.encode("The penstock carries water.").tokens[0] == "[CLS]"
-    tensors = dict(deserialize((folder / "model.safetensors").read_bytes()))
+    tensors = dict(deserialize((folder / "model.safetensors").read_bytes()))  # type: ignore[no-untyped-call]
     assert tensors["embeddings.LayerNorm.weight"]["shape"] == [384]
     assert len(tensors) > 100
 
