@@ -116,6 +116,7 @@ class Application:
             connection = self._gate.connection(request.protocol)
         except ClientGone:
             return NobodyThere()
+        connection.began()
         visit = Visit(request, connection, self._clock)
         self._gate.observer.request_began()
         try:

@@ -7,6 +7,7 @@ from typing import Final
 from proxy.fetch.coordinator import CacheOutcome
 
 _WORDS: Final = {
+    CacheOutcome.NONE: "",
     CacheOutcome.HIT: "hit",
     CacheOutcome.STALE: "fwd=stale; detail=origin-away",
     CacheOutcome.REVALIDATED: "fwd=stale; fwd-status=304",
@@ -18,13 +19,12 @@ _WORDS: Final = {
 _BYTES_DECIDE: Final = frozenset({CacheOutcome.MISS, CacheOutcome.COALESCED, CacheOutcome.BYPASS, CacheOutcome.STALE})
 
 
-def cache_status(outcome: CacheOutcome, *, unverified: bool = False) -> str | None:
-    """The field's value; None when no cache had a part. `unverified`: these bytes are pinned by validator and length,
-    their digest is not proven yet."""
-    words = _WORDS.get(outcome)
-    if words is None:
-        return None
-    return f"penstock; {words}{'; detail=unverified' if unverified and 'detail' not in words else ''}"
+def cache_status(outcome: CacheOutcome, *, unverified: bool = False) -> str:
+    """The field's value; the bare name when the answer is the mirror's own (RFC 9211 §2). `unverified`: these bytes are
+    pinned by validator and length, their digest is not proven yet."""
+    words = _WORDS[outcome]
+    detail = "detail=unverified" if unverified and "detail" not in words else ""
+    return "; ".join(part for part in ("penstock", words, detail) if part)
 
 
 def combined(located: CacheOutcome, bytes_from: CacheOutcome) -> CacheOutcome:

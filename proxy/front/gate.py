@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, cast
 
 from aiohttp import web
@@ -33,11 +35,11 @@ _LINGER: Final = 1.0
 """Seconds a refused client has to read the refusal before the connection is cut: closing a socket with unread input
 resets it, and the refusal would be lost."""
 
-_FAREWELLS: Final = {
-    408: b"HTTP/1.1 408 Request Timeout\r\nServer: penstock\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: penstock\r\nConnection: close\r\n"
-    b"Content-Length: 0\r\n\r\n",
-}
+_FAREWELL: Final = (
+    "HTTP/1.1 {status:d} {status.phrase}\r\nServer: penstock\r\nX-Request-Id: {request_id}\r\n"
+    "Cache-Status: penstock\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
+"""What is said to a head that was never parsed."""
 
 Parser = Callable[[], web.RequestHandler]
 
@@ -173,7 +175,7 @@ class Connection(asyncio.Protocol):
             return  # what a refused client still sends is thrown away until it has read why
         completed, longest = self._heads.feed(data)
         if longest > self._gate.limits.header_bytes:
-            self._dismiss(431, "header_size")
+            self._dismiss(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header_size")
             return
         self.pending += completed
         if self.pending:
@@ -217,10 +219,17 @@ class Connection(asyncio.Protocol):
             raise ClientGone("the connection has ended")
         return self._transport
 
+    def began(self) -> None:
+        """A request of this connection is in hand.
+
+        Its head may have come unseen, in one piece with the body before it; without this, the connection would look
+        idle while its answer is sent, and a drain would cut it."""
+        self.pending = max(1, self.pending)
+
     def answered(self, *, had_body: bool) -> None:
         """A request of this connection is over, its answer written to the last byte."""
         self.pending = max(0, self.pending - 1)
-        if had_body:
+        if had_body or not (self.pending or self._heads.length):
             self._heads.resume()
         if self.pending or self._transport is None:
             return
@@ -281,11 +290,11 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.pending:
             return
         if self._heads.length:
-            self._dismiss(408, "header_timeout")
+            self._dismiss(HTTPStatus.REQUEST_TIMEOUT, "header_timeout")
         else:
             self._transport.close()  # it never said a word: an unasked 408 would confuse a client that is just slow
 
-    def _dismiss(self, status: int, reason: str) -> None:
+    def _dismiss(self, status: HTTPStatus, reason: str) -> None:
         """Refuse a head that is not parsed yet, and end."""
         assert self._transport is not None
         self._gate.observer.connection_refused(reason)
@@ -295,7 +304,7 @@ class Connection(asyncio.Protocol):
             # An earlier request is being answered: a word in between would land inside its body.
             self._transport.abort()
             return
-        self._transport.write(_FAREWELLS[status])
+        self._transport.write(_FAREWELL.format(status=status, request_id=secrets.token_hex(16)).encode())
         if not self._transport.can_write_eof():
             self._transport.close()
             return

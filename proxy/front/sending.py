@@ -184,8 +184,7 @@ class Sender:
             response.headers.add(name, text)
         response.headers["Server"] = "penstock"
         response.headers["X-Request-Id"] = visit.request_id
-        if (words := cache_status(visit.cache, unverified=unverified)) is not None:
-            response.headers["Cache-Status"] = words
+        response.headers["Cache-Status"] = cache_status(visit.cache, unverified=unverified)
         if self._gate.draining:
             response.force_close()
 

@@ -58,6 +58,7 @@ class Wire(web.RequestHandler):
                 "Content-Type": "application/problem+json",
                 "Server": "penstock",
                 "X-Request-Id": request_id(None),
+                "Cache-Status": "penstock",
             },
         )
         response.force_close()

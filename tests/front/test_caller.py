@@ -35,7 +35,9 @@ def test_one_token_is_one_caller_however_it_is_sent(field: str) -> None:
     assert caller != caller_of("Bearer hf_b", KEY)
 
 
-@pytest.mark.parametrize("field", ["Bearer", "Bearer a b", "Digest x", "hf_a", "Basic !!!", _basic(":"), "Bearer \xe4", "Basic \xe4"])
+@pytest.mark.parametrize(
+    "field", ["Bearer", "Bearer a b", "Digest x", "hf_a", "Basic !!!", _basic(":"), "Bearer \xe4", "Basic \xe4"]
+)
 def test_unusable_credentials_are_refused_as_the_hub_does(field: str) -> None:
     with pytest.raises(OriginRefused, match="Invalid credentials in Authorization header") as caught:
         caller_of(field, KEY)

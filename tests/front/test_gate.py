@@ -24,7 +24,9 @@ async def test_head_may_come_in_single_bytes(coordinator: FakeCoordinator) -> No
 async def test_slow_head_is_answered_408_and_the_connection_ends(coordinator: FakeCoordinator) -> None:
     async with serving(coordinator, Limits(header_timeout=0.2)) as node, node.client() as client:
         await client.write(HEAD[:-2])
-        assert (await client.ended()).startswith(b"HTTP/1.1 408 ")
+        farewell = await client.ended()
+        assert farewell.startswith(b"HTTP/1.1 408 ")
+        assert b"\r\nX-Request-Id: " in farewell
         assert node.books.refused == ["header_timeout"]
 
 
@@ -150,6 +152,33 @@ async def test_drain_does_not_lose_a_request_whose_handler_has_not_begun(coordin
         drained = asyncio.get_running_loop().create_task(node.gate.drain())
         assert (await client.answer()).status == 200
         await asyncio.wait_for(drained, PATIENCE)
+
+
+async def test_drain_does_not_cut_a_body_whose_head_came_in_one_piece_with_a_post(coordinator: FakeCoordinator) -> None:
+    """Behind the head of a POST the gate cannot tell where the next head begins; the body that follows is busy too."""
+    content = os.urandom(24 * MIB)
+    coordinator.add("a.bin", content)
+    post = b"POST /api/models/acme/tiny/paths-info/main HTTP/1.1\r\nHost: m\r\nContent-Length: 7\r\n\r\npaths=a"
+    get = f"GET {at_commit('a.bin')} HTTP/1.1\r\nHost: m\r\n\r\n".encode()
+    async with serving(coordinator, Limits(send_buffer=64 * KIB)) as node, node.client(receive_buffer=16 * KIB) as busy:
+        await busy.write(post + get)
+        assert (await busy.answer()).status == 200
+        head = await busy.head()
+        drained = asyncio.get_running_loop().create_task(node.gate.drain())
+        assert await busy.reader.readexactly(int(head.headers["content-length"])) == content
+        await asyncio.wait_for(drained, PATIENCE)
+
+
+async def test_head_split_behind_a_post_does_not_end_the_watch(coordinator: FakeCoordinator) -> None:
+    """Its first half is taken for the body, so its second half looks like the head of no GET."""
+    post = b"POST /api/models/acme/tiny/paths-info/main HTTP/1.1\r\nHost: m\r\nContent-Length: 7\r\n\r\npaths=a"
+    async with serving(coordinator, Limits(header_timeout=0.3)) as node, node.client() as client:
+        await client.write(post + HEAD[:20])
+        assert (await client.answer()).status == 200
+        await client.write(HEAD[20:])
+        assert (await client.answer()).status == 200
+        await client.write(HEAD[:20])
+        assert (await client.ended()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_abort_ends_a_drain(coordinator: FakeCoordinator) -> None:
