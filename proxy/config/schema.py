@@ -156,7 +156,7 @@ class Disk(Section):
     """One disk of the cache."""
 
     path: AnchoredPath = knob(..., "A folder on that disk; made if it does not exist.")
-    size: Size | None = knob(None, "Most bytes to keep there; 90 % of what is free at start when not set.", ge=MIB)
+    size: Size | None = knob(None, "Most bytes to keep there; 90 % of what is free at start when not set.", gt=0)
 
 
 def _disk(value: object) -> object:
