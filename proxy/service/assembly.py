@@ -65,7 +65,7 @@ async def assemble(
         )
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        running = RunningNode(store, mirror, telemetry, await store.snapshot())
+        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot())
         gate = make_data_server(
             mirror,
             limits,
@@ -91,9 +91,17 @@ class RunningNode:
     gate: Gate
     server: asyncio.Server
 
-    def __init__(self, store: BlobStore, mirror: Mirror, telemetry: Telemetry, disks: tuple[DiskStatus, ...]) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        mirror: Mirror,
+        cold: ColdReader,
+        telemetry: Telemetry,
+        disks: tuple[DiskStatus, ...],
+    ) -> None:
         self._store = store
         self._mirror = mirror
+        self._cold = cold
         self._telemetry = telemetry
         self._disks = disks
         self._retired = False
@@ -154,7 +162,10 @@ class RunningNode:
                     cache_pinned_bytes=disk.pinned,
                     disk_free_bytes=disk.free,
                     disk_up=float(disk.state is not DiskState.OUT),
+                    disk_writable=float(disk.state is DiskState.OK),
+                    disk_calls=disk.calls,
                 )
+            self._telemetry.cold_reads(self._cold.waiting)
             await asyncio.sleep(_GAUGES_EVERY)
 
 

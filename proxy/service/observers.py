@@ -79,7 +79,7 @@ class StoreObserver:
         """Seen in the blobs; no sum of its own."""
 
     def evicted(self, disk: str, size: int, age: float, reason: str) -> None:
-        self._telemetry.evicted("space", size, age)
+        self._telemetry.evicted(reason, size, age)
 
     def corrupted(self, disk: str, found_by: str) -> None:
         self._telemetry.corrupted(found_by)
@@ -89,11 +89,9 @@ class StoreObserver:
         log.warning("blob dropped", extra={"reason": reason})
 
     def disk_state(self, disk: str, state: DiskState, reason: str) -> None:
-        if state is DiskState.OK:
-            log.info("disk is back", extra={"disk": disk})
-            return
-        self._telemetry.disk_error(disk)
-        log.error("disk left the ranking", extra={"disk": disk, "state": state.value, "reason": reason})
+        """Told in the log by the store itself."""
+        if state is not DiskState.OK:
+            self._telemetry.disk_error(disk)
 
 
 class OriginObserver:

@@ -52,6 +52,8 @@ class DiskStatus:
     pinned: int
     objects: int
     free: int
+    calls: int
+    """Handed to the disk's threads and not done; the look itself is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,7 @@ class Rack:
         if shelf is not None:
             with contextlib.suppress(StoreError):
                 return await disk.run(_status_of, shelf)
-        return DiskStatus(disk.name, disk.path, disk.state, disk.reason, 0, 0, 0, 0, 0, 0)
+        return DiskStatus(disk.name, disk.path, disk.state, disk.reason, 0, 0, 0, 0, 0, 0, disk.calls_under_way)
 
     async def fsck(self, *, full: bool) -> list[Finding]:
         """Books against files; `full` also reads every byte. Only while nothing fills. Raises OSError."""
@@ -277,6 +279,7 @@ def _status_of(shelf: DiskAccount) -> DiskStatus:
         pinned=shelf.index.pinned_bytes(),
         objects=totals.objects,
         free=shelf.room().free,
+        calls=max(0, disk.calls_under_way - 1),
     )
 
 

@@ -39,7 +39,7 @@ class Metric:
 
 
 LABELS: Final = {
-    "route": "resolve, raw, api, health, refused (never reached a route), other",
+    "route": "resolve, raw, api, other (health checks, and what never reached a route)",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
@@ -47,10 +47,9 @@ LABELS: Final = {
     "state": "see the metric",
     "result": "see the metric",
     "host": "hub (the origin itself), cdn (where it sends us for bytes), all",
-    "volume": "the disk's folder",
+    "volume": "the disk's short name: disk0, disk1, … in the order of the configuration (folders: /-/status)",
     "reason": "see the metric",
-    "found_by": "read (CRC), seal (digest), scrub",
-    "pool": "one per disk",
+    "found_by": "read (CRC of a chunk), seal (digest of a blob)",
     "log": "access",
     "version": "of Penstock",
 }
@@ -101,7 +100,7 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_connections_refused_total",
         C,
-        "Connections closed by us; `reason`: total, client (limits), header_timeout, header_size.",
+        "Connections closed by us; `reason`: limit, client_limit, header_timeout, header_size.",
         ("reason",),
     ),
     Metric(
@@ -152,21 +151,40 @@ WORKER_METRICS: Final = (
     Metric("penstock_cache_objects", G, "Blobs with bytes on the disk.", ("volume",), mode="mostrecent"),
     Metric("penstock_cache_pinned_bytes", G, "Bytes exempt from eviction.", ("volume",), mode="mostrecent"),
     Metric("penstock_disk_free_bytes", G, "Free bytes of the file system.", ("volume",), mode="mostrecent"),
-    Metric("penstock_disk_up", G, "1 while the disk is used, 0 once it has failed.", ("volume",), mode="mostrecent"),
-    Metric("penstock_disk_errors_total", C, "Operations the disk failed.", ("volume",)),
-    Metric("penstock_evictions_total", C, "Blobs removed; `reason`: space, purge, corrupt, changed.", ("reason",)),
+    Metric(
+        "penstock_disk_up", G, "1 while the disk is read from, 0 once it has failed.", ("volume",), mode="mostrecent"
+    ),
+    Metric(
+        "penstock_disk_writable",
+        G,
+        "1 while new bytes go to the disk; 0 when it is out, full or read-only.",
+        ("volume",),
+        mode="mostrecent",
+    ),
+    Metric("penstock_disk_calls", G, "Operations handed to the disk's threads and not done.", ("volume",)),
+    Metric("penstock_cold_reads", G, "Reads of what the page cache does not hold, handed to a thread and not done."),
+    Metric(
+        "penstock_disk_errors_total",
+        C,
+        "Times (per worker) the disk was put out, or taken no new bytes to.",
+        ("volume",),
+    ),
+    Metric(
+        "penstock_evictions_total",
+        C,
+        "Blobs removed; `reason`: room (a download needed it), trim (down to the soft limit).",
+        ("reason",),
+    ),
     Metric("penstock_evicted_bytes_total", C, "Bytes removed, by the same reasons.", ("reason",)),
     Metric(
         "penstock_eviction_age_seconds",
         H,
-        "How long an evicted blob had not been read: the best sign of a cache that is too small.",
+        "From a blob's coming to its eviction: hours instead of weeks are the sign of a cache that is too small.",
         (),
         AGE_BUCKETS,
     ),
     Metric("penstock_corruptions_total", C, "Chunks or blobs found wrong, dropped and fetched anew.", ("found_by",)),
     Metric("penstock_event_loop_lag_seconds", H, "How late a timer of the event loop fires.", (), LAG_BUCKETS),
-    Metric("penstock_pool_queue_depth", G, "Operations that wait for a thread.", ("pool",)),
-    Metric("penstock_pool_busy", G, "Threads at work.", ("pool",)),
     Metric("penstock_log_lines_lost_total", C, "Lines dropped because the log could not follow.", ("log",)),
 )
 """What a worker counts; over all workers of a node they add up."""

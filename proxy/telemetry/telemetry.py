@@ -70,11 +70,12 @@ class Telemetry:
                 "cache_pinned_bytes",
                 "disk_free_bytes",
                 "disk_up",
+                "disk_writable",
+                "disk_calls",
             )
         }
         self._lag = metrics.histogram("event_loop_lag_seconds")
-        self._pool_depth = _Children(metrics.gauge("pool_queue_depth"))
-        self._pool_busy = _Children(metrics.gauge("pool_busy"))
+        self._cold_reads = metrics.gauge("cold_reads")
 
     # --- front ---------------------------------------------------------------------------------------------------
 
@@ -144,26 +145,24 @@ class Telemetry:
 
     def disk(self, volume: str, **gauges: float) -> None:
         """The state of a disk: any of cache_bytes, cache_reserved_bytes, cache_capacity_bytes, cache_objects,
-        cache_pinned_bytes, disk_free_bytes, disk_up."""
+        cache_pinned_bytes, disk_free_bytes, disk_up, disk_writable, disk_calls."""
         for name, value in gauges.items():
             self._disk_gauges[name](volume).set(value)
 
     def disk_error(self, volume: str) -> None:
         self._disk_errors(volume).inc()
 
-    def evicted(self, reason: str, size: int, idle: float | None) -> None:
-        """A blob of `size` stored bytes was removed; `idle` is how long (seconds) nobody had read it."""
+    def evicted(self, reason: str, size: int, age: float) -> None:
+        """A blob of `size` stored bytes was removed (room, trim), `age` seconds after it came."""
         self._evictions(reason).inc()
         self._evicted_bytes(reason).inc(size)
-        if idle is not None and reason == "space":
-            self._eviction_age.observe(max(0.0, idle))
+        self._eviction_age.observe(max(0.0, age))
 
     def corrupted(self, found_by: str) -> None:
         self._corruptions(found_by).inc()
 
-    def pool(self, name: str, *, waiting: int, busy: int) -> None:
-        self._pool_depth(name).set(waiting)
-        self._pool_busy(name).set(busy)
+    def cold_reads(self, count: int) -> None:
+        self._cold_reads.set(count)
 
     # --- the process ---------------------------------------------------------------------------------------------
 

@@ -110,12 +110,12 @@ def test_fills_under_way_and_ended_add_up(telemetry: Telemetry) -> None:
     assert sample(page, "penstock_fills_in_progress") == 1
 
 
-def test_an_eviction_for_lack_of_space_tells_its_age(telemetry: Telemetry) -> None:
-    telemetry.evicted("space", 10, 120.0)
-    telemetry.evicted("purge", 5, 120.0)
+def test_an_eviction_tells_its_reason_and_age(telemetry: Telemetry) -> None:
+    telemetry.evicted("room", 10, 120.0)
+    telemetry.evicted("trim", 5, 120.0)
     page = page_of(telemetry.metrics)
-    assert sample(page, "penstock_eviction_age_seconds_count") == 1
-    assert sample(page, "penstock_evicted_bytes_total", reason="purge") == 5
+    assert sample(page, "penstock_eviction_age_seconds_count") == 2
+    assert sample(page, "penstock_evicted_bytes_total", reason="trim") == 5
 
 
 WORKER = """

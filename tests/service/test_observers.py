@@ -1,0 +1,66 @@
+"""What the rooms report reaches the numbers, under the labels that are documented."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.fetch.reading import ByteSource
+from proxy.front.observer import ROUTES
+from proxy.service.observers import StoreObserver
+from proxy.store.disk import DiskState
+from proxy.telemetry.accesslog import AccessLog
+from proxy.telemetry.exposition import metrics_of_process, page_of
+from proxy.telemetry.metrics import LABELS, NODE_METRICS, WORKER_METRICS
+from proxy.telemetry.telemetry import Telemetry
+
+PROXY = Path(__file__).parents[2] / "proxy"
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry(metrics_of_process(), AccessLog(None))
+
+
+def test_an_eviction_keeps_its_reason_and_its_age(telemetry: Telemetry) -> None:
+    observer = StoreObserver(telemetry)
+    observer.evicted("disk0", 10, 120.0, "room")
+    observer.evicted("disk0", 5, 7200.0, "trim")
+    page = page_of(telemetry.metrics).decode()
+    assert 'penstock_evicted_bytes_total{reason="room"} 10.0' in page
+    assert 'penstock_evicted_bytes_total{reason="trim"} 5.0' in page
+    assert "penstock_eviction_age_seconds_sum 7320.0" in page
+
+
+def test_a_disk_that_comes_back_is_no_error(telemetry: Telemetry) -> None:
+    observer = StoreObserver(telemetry)
+    for state in (DiskState.READ_ONLY, DiskState.OUT, DiskState.OK):
+        observer.disk_state("disk0", state, "")
+    assert 'penstock_disk_errors_total{volume="disk0"} 2.0' in page_of(telemetry.metrics).decode()
+
+
+def test_everything_telemetry_takes_is_reported_by_somebody() -> None:
+    callers = "".join(path.read_text() for path in PROXY.rglob("*.py") if path.parent.name != "telemetry")
+    verbs = [name for name, _ in inspect.getmembers(Telemetry, inspect.isfunction) if not name.startswith("_")]
+    rooms = callers + (PROXY / "telemetry" / "looplag.py").read_text()
+    assert [verb for verb in verbs if not re.search(rf"\.{verb}\b", rooms)] == []
+
+
+def test_every_metric_is_set_by_somebody() -> None:
+    code = "".join(path.read_text() for path in PROXY.rglob("*.py") if path.name != "metrics.py")
+    rows = [row.name.removeprefix("penstock_") for row in (*WORKER_METRICS, *NODE_METRICS)]
+    assert [name for name in rows if f'"{name}"' not in code] == []
+
+
+def test_the_documented_labels_are_those_of_the_code() -> None:
+    assert _words("cache") == {outcome.value for outcome in CacheOutcome}
+    assert _words("source") == {source.value for source in ByteSource}
+    assert _words("route") == set(ROUTES)
+
+
+def _words(label: str) -> set[str]:
+    return set(re.sub(r"\(.*?\)", "", LABELS[label]).replace(" ", "").split(","))
