@@ -79,6 +79,8 @@ def _parent(what: str, path: Path) -> str | None:
     folder = path.parent
     if not os.path.isdir(folder):
         return f"{what} {path}: the folder {folder} does not exist; run: mkdir -p {folder}"
+    if os.path.isdir(path):
+        return f"{what} {path}: it is a folder; name a file"
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"{what} {path}: no permission to write in {folder}"
     return None

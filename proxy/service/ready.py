@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import orjson
 
 from proxy.config.schema import Address
+
+log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +40,32 @@ class ReadyFile:
         self._path = path
 
     def write(self, standing: Standing) -> None:
-        """Publish by rename, so that a reader never sees half of it. Raises OSError."""
+        """Publish by rename, so that a reader never sees half of it. A node whose file cannot be written serves all the
+        same, and says so."""
         if self._path is None:
             return
         draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        draft.write_bytes(standing.to_json())
-        draft.replace(self._path)
+        try:
+            draft.write_bytes(standing.to_json())
+            draft.replace(self._path)
+        except OSError as error:
+            log.error("the ready file cannot be written", extra={"path": str(self._path), "why": error.strerror})
+            with suppress(OSError):
+                draft.unlink()
 
     def remove(self) -> None:
+        """Take it away; one that cannot be taken away is not ours, or its folder is gone."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
 
 
 @contextmanager
 def ready_file(path: Path | None) -> Iterator[ReadyFile]:
     """The ready file of this run. One left by a killed run is removed at the start, ours at the end."""
     file = ReadyFile(path)
-    with suppress(OSError):
-        file.remove()
+    file.remove()
     try:
         yield file
     finally:
-        with suppress(OSError):
-            file.remove()
+        file.remove()

@@ -74,6 +74,13 @@ def test_every_obstacle_is_told(tmp_path: Path) -> None:
     assert len(told) == 5
 
 
+def test_a_folder_where_a_file_is_wanted_is_an_obstacle(tmp_path: Path) -> None:
+    told = obstacles(
+        config(store__disks=(f"{tmp_path}/disk",), server__ready_file=f"{tmp_path}", log__access=f"{tmp_path}")
+    )
+    assert len(told) == 2
+
+
 def test_a_certificate_with_its_key_is_no_obstacle(tmp_path: Path) -> None:
     certificate, key = _pair(tmp_path, "one")
     assert obstacles(_tls(tmp_path, certificate, key)) == []
