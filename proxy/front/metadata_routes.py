@@ -55,10 +55,9 @@ class MetadataRoutes:
         return await self._kept(found, visit)
 
     async def pass_through(self, target: AuthCheck | WhoAmI | OtherApi, visit: Visit) -> Small:
-        """An answer as the origin gave it, whatever its status; never kept by anybody."""
-        found = await self._coordinator.pass_through(
-            visit.caller, visit.method, render(target), passed_on(visit.fields), None
-        )
+        """An answer as the origin gave it, whatever its status; never kept by anybody. A HEAD is asked as a GET: its
+        Content-Length is that of the body, and we frame answers ourselves."""
+        found = await self._coordinator.pass_through(visit.caller, "GET", render(target), passed_on(visit.fields), None)
         headers = (*_passed_back(found, visit.base_url(self._external_url)), ("Cache-Control", "private, no-store"))
         return Small(found.status, headers, found.body, cache=found.cache)
 

@@ -228,3 +228,10 @@ async def test_busy_origin_s_wait_is_passed_on(coordinator: FakeCoordinator) -> 
     async with serving(coordinator) as node:
         answer = await node.ask("/api/models/acme/tiny")
     assert (answer.status, answer.headers["retry-after"]) == (429, "33")
+
+
+async def test_head_of_a_passed_on_call_tells_the_length_of_its_body(coordinator: FakeCoordinator) -> None:
+    async with serving(coordinator) as node:
+        got, head = await node.ask("/api/whoami-v2"), await node.ask("/api/whoami-v2", method="HEAD")
+    assert head.headers["content-length"] == got.headers["content-length"] == str(len(got.body))
+    assert [call[1] for call in coordinator.calls] == ["GET", "GET"]
