@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from proxy.core.clock import Clock
 from proxy.core.errors import DiskFailed, NoDisk
+from proxy.core.threads import Threads
 
 from .syscalls import Syscalls
 
@@ -74,31 +73,6 @@ class Call(Generic[T]):
     result: asyncio.Future[T]
     finished: asyncio.Future[None]
     since: float
-
-
-class Threads:
-    """A fixed number of daemon threads with one queue. (An executor's are joined at exit: one hung read would keep the
-    process from ending.)"""
-
-    def __init__(self, name: str, count: int) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True) for index in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, work: Callable[[], None]) -> None:
-        self._queue.put(work)
-
-    def close(self) -> None:
-        """Let the threads end when they have worked off the queue; does not wait for them."""
-        for _ in self._threads:
-            self._queue.put(None)
-
-    def _work(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work()
 
 
 class Disk:

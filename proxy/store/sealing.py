@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, PenstockError
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
+from proxy.core.threads import Threads
 
 from . import rangelock
 from .chunkmap import SEALER_BYTE
-from .disk import Threads
 from .rack import Rack
 
 if TYPE_CHECKING:
