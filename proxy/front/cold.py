@@ -9,11 +9,12 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from proxy.core.errors import DiskFailed, Stalled
 from proxy.core.sizes import KIB, MIB
+from proxy.core.threads import Threads
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class ColdReader:
     def __init__(self, *, threads: int, patience: float) -> None:
         self._threads = threads
         self._patience = patience
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools: dict[str, Threads] = {}
         self._waiting = 0
 
     def __repr__(self) -> str:
@@ -74,18 +75,15 @@ class ColdReader:
     def close(self) -> None:
         """Take no more work; what hangs is left behind."""
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.close()
 
     async def _run(self, disk: str, fd: int, work: Callable[[int], T]) -> T:
         # The thread works on a descriptor of its own:
         #   1. we wait for the thread   2. the client leaves, we are cancelled   3. the piece's descriptor is closed
         #   4. another file is opened and gets the same number   5. the thread reads the wrong file
-        own = os.dup(fd)
-        try:
-            job = self._pool(disk).submit(_owning, own, work)
-        except BaseException:
-            os.close(own)
-            raise
+        pool, own = self._pool(disk), os.dup(fd)
+        job: Future[T] = Future()
+        pool.submit(lambda: _perform(job, own, work))
         self._waiting += 1
         try:
             async with asyncio.timeout(self._patience):
@@ -99,10 +97,10 @@ class ColdReader:
             if job.cancel():  # it never started, so nobody else closes the descriptor
                 os.close(own)
 
-    def _pool(self, disk: str) -> ThreadPoolExecutor:
+    def _pool(self, disk: str) -> Threads:
         pool = self._pools.get(disk)
         if pool is None:
-            pool = self._pools[disk] = ThreadPoolExecutor(self._threads, thread_name_prefix=f"cold-{disk}")
+            pool = self._pools[disk] = Threads(f"cold-{disk}", self._threads)
         return pool
 
 
@@ -115,11 +113,19 @@ def _probe(fd: int, offset: int) -> bool:
     return True
 
 
-def _owning(fd: int, work: Callable[[int], T]) -> T:
+def _perform(job: Future[T], fd: int, work: Callable[[int], T]) -> None:
+    """In a thread: do `work` on `fd`, which is then closed, unless whoever waited has given up before."""
+    if not job.set_running_or_notify_cancel():
+        return
     try:
-        return work(fd)
-    finally:
-        os.close(fd)
+        try:
+            outcome = work(fd)
+        finally:
+            os.close(fd)
+    except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
+        job.set_exception(error)
+    else:
+        job.set_result(outcome)
 
 
 def _fault_in(fd: int, offset: int, length: int) -> None:

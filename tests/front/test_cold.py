@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,12 +76,39 @@ async def test_hung_disk_fails_its_own_reads_and_leaves_the_others_alone(file: i
 
 async def test_no_descriptor_leaks_when_a_reader_leaves(hung: tuple[int, int]) -> None:
     cold = ColdReader(threads=1, patience=PATIENCE)
-    before = len(os.listdir("/proc/self/fd"))
+    pipe = os.fstat(hung[0]).st_ino
+
+    def copies() -> int:
+        return sum(os.readlink(f"/proc/self/fd/{fd}") == f"pipe:[{pipe}]" for fd in _descriptors())
+
     reads = [asyncio.create_task(cold._run("hung", hung[0], _block)) for _ in range(3)]
     await until(lambda: cold.waiting == 3)
     for read in reads:
         read.cancel()
     await asyncio.gather(*reads, return_exceptions=True)
     os.write(hung[1], b"x")
-    await until(lambda: len(os.listdir("/proc/self/fd")) == before)
+    await until(lambda: copies() == len(hung))
     cold.close()
+
+
+def _descriptors() -> list[int]:
+    """Those of this process; the one used for looking is closed again."""
+    return [fd for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{(fd := int(name))}")]
+
+
+def test_hung_disk_does_not_keep_the_process_from_ending() -> None:
+    program = """
+import asyncio, os
+from proxy.core.errors import Stalled
+from proxy.front.cold import ColdReader
+async def main():
+    cold = ColdReader(threads=2, patience=0.2)
+    try:
+        await cold._run("hung", os.pipe()[0], lambda fd: os.read(fd, 1))
+    except Stalled:
+        cold.close()
+        print("stalled")
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"stalled\n", b"")
