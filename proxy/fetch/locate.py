@@ -8,13 +8,15 @@ public repo costs the origin nothing once it is known, and goes on being served 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.core.caller import Caller
+from proxy.core.bounded import BoundedDict
+from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway, OriginRefused, OriginUnreachable
+from proxy.core.errors import OriginAway, OriginRefused, OriginUnreachable, PenstockError
 from proxy.core.rights import Denied, Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
@@ -27,6 +29,8 @@ from .shared import SharedCalls
 
 ANSWER_WITHIN: Final = 8.0
 """Seconds: clients give up after ten, so what may serve instead has to leave before. The question goes on."""
+ASKED_AS_NOBODY_EVERY: Final = 3600.0
+"""Seconds between two looks, by one worker, whether a repo read with a token is public."""
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +70,11 @@ class Rights:
             return True
         since = self._catalogue.public_since(repo, plane)
         return since is not None and (origin_away or self._clock.wall() - since < self._freshness.public_ttl)
+
+    def is_public(self, repo: RepoId) -> bool:
+        """Whether everybody was lately seen to be allowed the files."""
+        since = self._catalogue.public_since(repo, Plane.FILES)
+        return since is not None and self._clock.wall() - since < self._freshness.public_ttl
 
     async def learn(self, caller: Caller, repo: RepoId, plane: Plane) -> None:
         """The origin let `caller` in."""
@@ -129,7 +138,9 @@ class Locator:
         self._store = store
         self._clock = clock
         self._freshness = freshness
+        self._tasks = tasks
         self._probes: SharedCalls[Located | Elsewhere] = SharedCalls(tasks)
+        self._asked_as_nobody: BoundedDict[RepoId, float] = BoundedDict(entries=10_000)
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         known = self._known(caller, target, origin_away=False)
@@ -199,7 +210,25 @@ class Locator:
         if not target.revision.is_commit:
             await self._catalogue.keep_ref(target.repo, target.revision, found.commit)
         await self._rights.learn(caller, target.repo, Plane.FILES)
+        if not caller.is_anonymous:
+            self._see_whether_public(pinned)
         return Located(pinned, facts, CacheOutcome.MISS, 0)
+
+    def _see_whether_public(self, target: FileTarget) -> None:
+        """Ask once in a while, as nobody, for what a caller with a token was given: most repos are public, and only
+        those known to be are served while the origin is away."""
+        if self._tasks.is_closing:
+            return
+        now = self._clock.monotonic()
+        asked = self._asked_as_nobody.get(target.repo)
+        if (asked is not None and now - asked < ASKED_AS_NOBODY_EVERY) or self._rights.is_public(target.repo):
+            return
+        self._asked_as_nobody.put(target.repo, now)
+        self._tasks.start(self._ask_as_nobody(target), f"see whether {target.repo} is public")
+
+    async def _ask_as_nobody(self, target: FileTarget) -> None:
+        with contextlib.suppress(PenstockError):
+            await self.locate(ANONYMOUS, target)
 
     def _with_key(self, pinned: FileTarget, facts: FileFacts) -> FileFacts:
         """`facts`, with the sha256 we found when the file was here before."""

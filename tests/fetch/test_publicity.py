@@ -6,13 +6,14 @@ import orjson
 import pytest
 
 from proxy.core.caller import ANONYMOUS, Caller, bearer
-from proxy.core.errors import OriginRefused
+from proxy.core.errors import OriginRefused, OriginUnreachable
 from proxy.core.rights import Plane
 from proxy.core.secret import Secret
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.hub.facts import OriginReply
 from proxy.hub.names import FileTarget, Revision
 from proxy.hub.targets import Refs, RepoInfo
+from tests.kit.waiting import until
 
 from .rig import COMMIT, REPO, Rig, content
 
@@ -108,3 +109,23 @@ async def test_a_stranger_who_asks_for_a_private_repo_costs_its_members_nothing_
     await learns(rig, ANONYMOUS)
     assert (await rig.mirror.metadata(MEMBER, Refs(REPO, ()), None)).cache is CacheOutcome.HIT
     assert (await rig.mirror.locate(MEMBER, file("a.bin", "main"))).cache is CacheOutcome.HIT  # type: ignore[union-attr]
+
+
+async def test_a_public_repo_read_with_tokens_only_is_served_while_the_origin_is_away(rig: Rig) -> None:
+    await rig.catalogue.drop_public(REPO, Plane.FILES)
+    await rig.mirror.locate(MEMBER, file("a.bin", "main"))
+    await until(lambda: rig.catalogue.public_since(REPO, Plane.FILES) is not None, "the repo is seen to be public")
+    rig.origin.away = OriginUnreachable("down")
+    rig.clock.advance(3600)
+    assert (await rig.mirror.locate(MEMBER, file())).cache is CacheOutcome.HIT  # type: ignore[union-attr]
+
+
+async def test_a_private_repo_is_asked_for_as_nobody_once_an_hour_at_most(rig: Rig) -> None:
+    await rig.catalogue.drop_public(REPO, Plane.FILES)
+    refuse_all_but_members(rig, HIDDEN)
+    rig.origin.files |= {f"{number}.bin": b"x" for number in range(20)}
+    before = rig.origin.asked["head"]
+    for number in range(20):
+        await rig.mirror.locate(MEMBER, file(f"{number}.bin"))
+    rig.clock.advance(AFTER_THE_REFUSAL)
+    assert rig.origin.asked["head"] - before == 21
