@@ -23,7 +23,16 @@ from functools import partial
 from typing import Final
 
 from proxy.core.clock import Clock
-from proxy.core.errors import BlobDropped, DigestMismatch, OriginBusy, OriginRefused, PenstockError, Stalled, StoreError
+from proxy.core.errors import (
+    BlobDropped,
+    DigestMismatch,
+    OriginBusy,
+    OriginRefused,
+    PenstockError,
+    RangeMangled,
+    Stalled,
+    StoreError,
+)
 from proxy.core.spans import Span, total, whole
 from proxy.core.tasks import TaskSet
 
@@ -38,6 +47,8 @@ _POLL_FIRST: Final = 0.001
 _POLL_LAST: Final = 0.02
 _STEP_PER_READER: Final = 0.0001
 _SEAL_RETRY: Final = 0.05
+_TRY_AGAIN: Final = 1.0
+"""Seconds after which a span that failed with nobody at it is tried again."""
 _RESTED_AT_MOST: Final = 30
 """Seconds: an origin that asks for a longer rest is as good as away."""
 
@@ -201,11 +212,20 @@ class Flight:
             if source is None:
                 self._finishing, self._ahead = False, Span(0, 0)
             else:
-                await self._filler.fill(self.blob, span, source)
+                await self._filled(span, source)
         except OriginBusy as busy:
             await self._rest(span, source, busy)
         except PenstockError as error:
             self._fail(span, source, error)
+            if any(f.error is None and f.wanted.overlaps(span) for f in self._followers):
+                await asyncio.sleep(_TRY_AGAIN)  # nobody stands there yet; who comes to it finds it tried again
+
+    async def _filled(self, span: Span, source: Source) -> None:
+        try:
+            await self._filler.fill(self.blob, span, source)
+        except RangeMangled:
+            # What a box on the way garbled once, it may leave alone the next time; nothing of it was kept.
+            await self._filler.fill(self.blob, span, source)
 
     def _landed(self, span: Span, task: asyncio.Task[None]) -> None:
         del self._running[span]
@@ -246,7 +266,7 @@ class Flight:
             follower.error = busy
 
     def _fail(self, span: Span, source: Source | None, error: PenstockError) -> None:
-        """Hand `error` to those it concerns."""
+        """Hand `error` to those it concerns: who stands in the span, or, of a refusal, whose token it was."""
         refused = isinstance(error, OriginRefused)
         if not refused:
             log.warning("fill failed", extra={"blob": str(self.blob.record.key), "span": str(span), "why": str(error)})
@@ -255,7 +275,7 @@ class Flight:
         if refused and self._last_source is source:
             self._last_source = None
         for follower in self._followers:
-            concerned = follower.source is source if refused else follower.wanted.overlaps(span)
+            concerned = follower.source is source if refused else follower.wanted.start in span
             if concerned and follower.error is None:
                 follower.error = error
 

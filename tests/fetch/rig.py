@@ -19,7 +19,7 @@ from proxy.config.schema import FreshnessSection
 from proxy.core.blob import BlobKey
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import ManualClock
-from proxy.core.errors import OriginRefused, PenstockError
+from proxy.core.errors import OriginRefused, PenstockError, RangeMangled
 from proxy.core.sizes import KIB, MIB
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
@@ -59,6 +59,8 @@ class SteeredOrigin:
     """Offset before which every transfer waits for `gate`."""
     fail_at: tuple[int, PenstockError] | None = None
     spoil_at: int | None = None
+    mangle_next: int = 0
+    """So many of the next transfers are found to be another range than asked for."""
     piece: int = 64 * KIB
 
     def facts(self, path: str) -> FileFacts:
@@ -116,6 +118,9 @@ class SteeredSource:
         origin._may(self._caller)
         origin.asked["body"] += 1
         origin.spans.append(span)
+        if origin.mangle_next:
+            origin.mangle_next -= 1
+            raise RangeMangled("not the range asked for")
         for offset in range(span.start, span.stop, origin.piece):
             piece = bytearray(origin.files[self._path][offset : min(offset + origin.piece, span.stop)])
             if origin.hold_at is not None and offset + len(piece) > origin.hold_at:

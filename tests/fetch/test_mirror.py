@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.schema import Disk, StoreSection
-from proxy.core.caller import bearer
+from proxy.core.caller import ANONYMOUS, bearer
 from proxy.core.clock import SystemClock
 from proxy.core.errors import DigestMismatch, OriginBusy, OriginRefused, OriginUnreachable, PenstockError, Stalled
 from proxy.core.rights import Plane
@@ -17,7 +17,7 @@ from proxy.core.secret import Secret
 from proxy.core.sizes import CHUNK, KIB, MIB
 from proxy.core.spans import Span
 from proxy.fetch.coordinator import CacheOutcome
-from proxy.fetch.reading import ByteSource
+from proxy.fetch.reading import ByteSource, FilePiece
 from proxy.store.blobstore import BlobStore
 from tests.kit.waiting import until
 
@@ -302,3 +302,23 @@ async def test_a_refusal_of_the_bytes_closes_the_repo_too(rig: Rig, big: bytes) 
     with pytest.raises(OriginRefused):
         await rig.read("model.safetensors")
     assert rig.catalogue.public_since(REPO, Plane.FILES) is None
+
+
+async def test_a_span_that_failed_far_ahead_ends_nobody_who_is_not_there_yet(rig: Rig, big: bytes) -> None:
+    rig.origin.fail_at = (6 * MIB, OriginUnreachable("connection reset"))
+    async with rig.mirror.read(ANONYMOUS, rig.located("model.safetensors"), Span(0, SIZE)) as reading:
+        got, healed = 0, False
+        async for piece in reading.pieces():
+            assert isinstance(piece, FilePiece)
+            got += piece.length
+            if not healed and rig.counts.results["upstream_error"]:
+                rig.origin.fail_at, healed = None, True
+            elif not healed:
+                await asyncio.sleep(0.01)
+    assert got == SIZE
+    assert healed
+
+
+async def test_an_answer_that_was_garbled_once_is_asked_for_again(rig: Rig, big: bytes) -> None:
+    rig.origin.mangle_next = 1
+    assert (await rig.read("model.safetensors")).body == big
