@@ -82,8 +82,12 @@ class Shelf:
                 rangelock.unlock(self.lock_fd, byte)
 
     def room(self) -> Room:
-        """What the file system says."""
-        found = self.calls.statvfs(self.layout.root)
+        """What the file system says. Raises OSError, ENODEV when the disk is no longer there."""
+        try:
+            # Asked through a file of ours: an unmounted disk leaves an empty folder of another file system behind.
+            found = self.calls.statvfs(self.layout.identity)
+        except FileNotFoundError as error:
+            raise OSError(errno.ENODEV, "its folder is gone or not mounted") from error
         return Room(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
     def try_out(self) -> None:
