@@ -45,9 +45,15 @@ def hints(config: Config) -> list[str]:
     if len(lost := _unusable_disks(config)) < len(config.store.disks):
         # A node of many disks must come up with one of them dead.
         found += [f"{obstacle} (the node goes on without it)" for obstacle in lost]
+    floor = config.store.free_floor
     for disk in config.store.disks:
         free = _free(disk.path)
-        if disk.size is not None and free is not None and disk.size > free:
+        if free is not None and free < floor:
+            found.append(
+                f"disk {disk.path}: its file system has {format_size(free)} free, and store.free_floor keeps "
+                f"{format_size(floor)} free: nothing new is kept there until there is more room"
+            )
+        elif disk.size is not None and free is not None and disk.size > free:
             found.append(
                 f"disk {disk.path} may grow to {format_size(disk.size)} but its file system has {format_size(free)} "
                 "free; eviction starts at the free-space floor"

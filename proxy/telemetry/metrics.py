@@ -157,7 +157,7 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_disk_writable",
         G,
-        "1 while new bytes go to the disk; 0 when it is out, full or read-only.",
+        "1 while the disk takes bytes; 0 when it is out, or has refused some (full, read-only).",
         ("volume",),
         mode="mostrecent",
     ),

@@ -107,6 +107,11 @@ def test_an_open_admin_port_is_worth_a_hint(tmp_path: Path) -> None:
     assert hints(config(store__disks=disks)) == []
 
 
+def test_less_free_than_the_floor_is_worth_a_hint(tmp_path: Path) -> None:
+    (told,) = hints(config(store__disks=(f"{tmp_path}/disk",), store__free_floor="900PiB"))
+    assert "nothing new is kept there" in told
+
+
 def test_a_disk_larger_than_what_is_free_is_worth_a_hint(tmp_path: Path) -> None:
     assert any("free" in hint for hint in hints(config(store__disks=(f"{tmp_path}/disk=900PiB",))))
 
