@@ -62,7 +62,17 @@ serve: .venv/.run
 demo: .venv/.demo
 	$(BIN)/python -m bench.demo $(ARGS)
 
-test: .venv/.test $(CLIENTS:%=.venv-clients/%/.made)
+# Programs that tests start besides Python; installed where we may, else the command to do so is the error.
+TOOLS := strace curl
+.PHONY: tools
+tools:
+	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
+	else echo "error: the tests need$$missing; run: sudo apt-get install -y$$missing"; exit 1; fi
+
+test: tools .venv/.test $(CLIENTS:%=.venv-clients/%/.made)
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.check

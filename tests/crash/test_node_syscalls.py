@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from bench.hub.content import MIB
 from tests.kit.reader import Ending
 from tests.kit.stage import Stage
+from tests.kit.tools import needed
 from tests.kit.waiting import until
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="kills at system calls: needs strace")
 
 POINTS = [
     *(("pwritev2", when) for when in (1, 2, 3)),
@@ -26,7 +23,6 @@ POINTS = [
 """Bytes of blobs are written by pwritev2, the databases by pwrite64. Each thread counts its own calls."""
 
 
-@needs_strace
 @pytest.mark.parametrize(("call", "when"), POINTS, ids=str)
 async def test_a_node_killed_at_a_system_call_serves_right_bytes_afterwards(stage: Stage, call: str, when: int) -> None:
     repo = stage.repo("acme/tiny")
@@ -34,7 +30,7 @@ async def test_a_node_killed_at_a_system_call_serves_right_bytes_afterwards(stag
     large = stage.blob("acme/tiny", "model.safetensors", 6 * MIB + 5)
     small = stage.file("acme/tiny", "config.json")
     other = stage.blob("acme/tiny", "other.safetensors", 3 * MIB)
-    strace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
+    strace = (needed("strace"), "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
     wrapper = (*strace, "-e", f"inject={call}:signal=SIGKILL:when={when}")
     stage.allow_origin(None)  # what the killed run had in flight, or had and not yet said so
     node = await stage.node(disks=2, disk_size="8MiB", wrapper=wrapper, may_die=True, store__durable_every="2MiB")

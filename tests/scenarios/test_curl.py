@@ -11,6 +11,7 @@ from bench.hub.content import MIB
 from tests.kit.files import Expected, digest
 from tests.kit.node import Node
 from tests.kit.stage import Stage
+from tests.kit.tools import needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ async def curl(stage: Stage, url: str, *options: str) -> Curled:
     heads, body = stage.folder / "heads", stage.folder / "body"
     body.write_bytes(b"")
     process = await asyncio.create_subprocess_exec(
-        *("curl", "--silent", "--show-error", "--max-time", "20", "--noproxy", "*"),
+        *(needed("curl"), "--silent", "--show-error", "--max-time", "20", "--noproxy", "*"),
         *("--dump-header", str(heads), "--output", str(body), *options, url),
         env={"PATH": "/usr/bin:/bin", "HOME": str(stage.folder)},
     )

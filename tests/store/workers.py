@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.core.sizes import MIB
+from tests.kit.tools import needed
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +65,7 @@ class WorkerProcess:
 
 def _traced(call: str, nth: int) -> list[str]:
     return [
-        "strace",
+        needed("strace"),
         "-f",
         "-qq",
         "-o",

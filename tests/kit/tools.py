@@ -1,0 +1,18 @@
+"""Programs that tests need besides Python. A missing one is a failure that says how to get it, never a skip."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+PACKAGES = {"strace": "strace", "curl": "curl"}
+"""Program -> the Debian package that has it. `make test` installs them where it may."""
+
+
+def needed(program: str) -> str:
+    """Where `program` is."""
+    found = shutil.which(program)
+    if found is None:
+        pytest.fail(f"{program} is needed; run: sudo apt-get install -y {PACKAGES[program]}", pytrace=False)
+    return found
