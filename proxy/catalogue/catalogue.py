@@ -100,9 +100,9 @@ class Catalogue:
         row = self._row_of(repo, schema.SELECT_REF, revision.text)
         return None if row is None else RefEntry(row[0], row[1])
 
-    async def keep_ref(self, repo: RepoId, revision: Revision, commit: str) -> None:
-        """`revision` is at `commit` now."""
-        entry = RefEntry(commit, self._clock.wall())
+    async def keep_ref(self, repo: RepoId, revision: Revision, commit: str, asked_at: float | None = None) -> None:
+        """`revision` was at `commit` when the origin was asked (wall clock, seconds): now, if not given."""
+        entry = RefEntry(commit, self._clock.wall() if asked_at is None else asked_at)
         await self._write(changes.put_ref(repo, revision, commit, entry.checked_at), ("ref", repo, revision), entry)
 
     async def drop_ref(self, repo: RepoId, revision: Revision) -> None:

@@ -182,6 +182,7 @@ class Listings:
     async def _call(self, caller: Caller, asked: RepoListing, body: bytes | None) -> Metadata:
         method = "GET" if body is None else "POST"
         headers = () if body is None else (("content-type", "application/json"),)
+        asked_at, closings = self._clock.wall(), self._rights.closings(asked.repo)
         reply = await self._origin.call(method, paths.render(asked), caller, headers=headers, body=body)
         if 300 <= reply.status < 400:
             return _answer(dialect.kept(reply, self._clock.wall()), CacheOutcome.BYPASS, 0)
@@ -190,11 +191,15 @@ class Listings:
             if is_about_the_repo(refusal):
                 await self._rights.unlearn(caller, asked.repo, Plane.API, refusal)
             raise refusal
-        await self._rights.learn(caller, asked.repo, Plane.API)
-        return await self._keep(caller, asked, body, reply)
+        await self._rights.learn(caller, asked.repo, Plane.API, closings)
+        commit = await self._learn(asked, reply, asked_at)
+        if isinstance(asked, RepoInfo):
+            await self._rights.learn_described(asked.repo, dialect.read_info(reply.body), closings)
+        return await self._keep(caller, asked, body, reply, commit)
 
-    async def _keep(self, caller: Caller, asked: RepoListing, body: bytes | None, reply: OriginReply) -> Metadata:
-        commit = await self._learn(asked, reply)
+    async def _keep(
+        self, caller: Caller, asked: RepoListing, body: bytes | None, reply: OriginReply, commit: str | None
+    ) -> Metadata:
         revision = revision_of(asked)
         if commit is not None and revision is not None and not revision.is_commit:
             asked = at_commit(asked, commit)
@@ -208,14 +213,12 @@ class Listings:
             await self._catalogue.keep_listing(key, listing)
         return _answer(listing, CacheOutcome.MISS, 0)
 
-    async def _learn(self, asked: RepoListing, reply: OriginReply) -> str | None:
-        """Keep what the answer says by the way: where the revision points, that the repo is public, what files are."""
+    async def _learn(self, asked: RepoListing, reply: OriginReply, asked_at: float) -> str | None:
+        """Keep what the answer says by the way: where the revision points, and what files are. Gives its commit."""
         revision = revision_of(asked)
         match asked:
-            case RepoInfo(repo):
-                info = dialect.read_info(reply.body)
-                commit = commit_of(revision, info.commit)
-                await self._rights.learn_described(repo, info)
+            case RepoInfo():
+                commit = commit_of(revision, dialect.read_info(reply.body).commit)
             case Tree(repo) | PathsInfo(repo):
                 commit = commit_of(revision, reply.header("x-repo-commit"))
                 if commit is not None:
@@ -225,7 +228,7 @@ class Listings:
             case _:
                 assert_never(asked)
         if commit is not None and (revision is None or not revision.is_commit):
-            await self._catalogue.keep_ref(asked.repo, revision or Revision("main"), commit)
+            await self._catalogue.keep_ref(asked.repo, revision or Revision("main"), commit, asked_at)
         return commit
 
 

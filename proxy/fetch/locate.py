@@ -59,6 +59,7 @@ class Rights:
         self._catalogue = catalogue
         self._clock = clock
         self._freshness = freshness
+        self._closings: BoundedDict[RepoId, int] = BoundedDict(entries=10_000)
 
     def hold(self, caller: Caller, repo: RepoId, plane: Plane, *, origin_away: bool = False) -> bool:
         """Whether the right is known and fresh. A public repo stays readable while the origin is away; a right of one
@@ -76,15 +77,23 @@ class Rights:
         since = self._catalogue.public_since(repo, Plane.FILES)
         return since is not None and self._clock.wall() - since < self._freshness.public_ttl
 
-    async def learn(self, caller: Caller, repo: RepoId, plane: Plane) -> None:
-        """The origin let `caller` in."""
+    def closings(self, repo: RepoId) -> int:
+        """How often the repo was seen to be closed: to be taken before a question, and given back with its answer."""
+        return self._closings.get(repo) or 0
+
+    async def learn(self, caller: Caller, repo: RepoId, plane: Plane, closings: int) -> None:
+        """The origin let `caller` in, asked when `closings` was taken."""
+        # 1. nobody asks   2. the repo turns private   3. a stranger asks, is refused   4. nobody's answer arrives
+        # without this, it would open the repo again for a day.
+        if caller.is_anonymous and closings != self.closings(repo):
+            return
         self._gatekeeper.allow(caller, repo, plane)
         if caller.is_anonymous:
             await self._catalogue.keep_public(repo, plane)
 
-    async def learn_described(self, repo: RepoId, info: InfoFacts) -> None:
-        """The origin described the repo: to everybody, to some, or its files to some."""
-        if info.is_public:
+    async def learn_described(self, repo: RepoId, info: InfoFacts, closings: int) -> None:
+        """The origin described the repo: open to everybody, to some, or its files to some."""
+        if info.is_public and closings == self.closings(repo):
             for plane in Plane:
                 await self._catalogue.keep_public(repo, plane)
         elif info.private or info.disabled:
@@ -101,6 +110,7 @@ class Rights:
     async def _close(self, repo: RepoId, planes: tuple[Plane, ...]) -> None:
         """The repo is not for everybody. Rights of callers, refs and listings stay: a stranger must not be able to
         make its members lose them."""
+        self._closings.put(repo, self.closings(repo) + 1)
         for plane in planes:
             self._gatekeeper.close(repo, plane)
             if self._catalogue.public_since(repo, plane) is not None:
@@ -194,24 +204,26 @@ class Locator:
             return await self._ask(caller, target)
 
     async def _ask(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+        asked_at, closings = self._clock.wall(), self._rights.closings(target.repo)
         try:
             answer = await self._origin.head_file(target, caller)
         except OriginRefused as refusal:
-            await self._keep_refusal(caller, target, refusal)
+            await self._keep_refusal(caller, target, refusal, asked_at)
             raise
         if isinstance(answer, Moved):
             return Elsewhere(answer.target)
-        return await self._keep(caller, target, answer)
+        located = await self._keep(target, answer, asked_at)
+        await self._rights.learn(caller, target.repo, Plane.FILES, closings)
+        if not caller.is_anonymous:
+            self._see_whether_public(located.target)
+        return located
 
-    async def _keep(self, caller: Caller, target: FileTarget, found: FoundFile) -> Located:
+    async def _keep(self, target: FileTarget, found: FoundFile, asked_at: float) -> Located:
         pinned = target.at(found.commit)
         facts = self._with_key(pinned, found.facts)
         await self._catalogue.keep_resolution(pinned, facts)
         if not target.revision.is_commit:
-            await self._catalogue.keep_ref(target.repo, target.revision, found.commit)
-        await self._rights.learn(caller, target.repo, Plane.FILES)
-        if not caller.is_anonymous:
-            self._see_whether_public(pinned)
+            await self._catalogue.keep_ref(target.repo, target.revision, found.commit, asked_at)
         return Located(pinned, facts, CacheOutcome.MISS, 0)
 
     def _see_whether_public(self, target: FileTarget) -> None:
@@ -237,7 +249,7 @@ class Locator:
             return kept
         return facts
 
-    async def _keep_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused) -> None:
+    async def _keep_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused, asked_at: float) -> None:
         if is_about_the_repo(refusal):
             await self._rights.unlearn(caller, target.repo, Plane.FILES, refusal)
         elif refusal.code == "RevisionNotFound" and not target.revision.is_commit:
@@ -245,7 +257,7 @@ class Locator:
         elif (commit := absent_at(target, refusal)) is not None:
             await self._catalogue.keep_resolution(target.at(commit), Absent(commit))
             if not target.revision.is_commit:
-                await self._catalogue.keep_ref(target.repo, target.revision, commit)
+                await self._catalogue.keep_ref(target.repo, target.revision, commit, asked_at)
 
 
 def absent_at(target: FileTarget, refusal: OriginRefused) -> str | None:

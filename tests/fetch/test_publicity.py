@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -10,7 +12,7 @@ from proxy.core.errors import OriginRefused, OriginUnreachable
 from proxy.core.rights import Plane
 from proxy.core.secret import Secret
 from proxy.fetch.coordinator import CacheOutcome
-from proxy.hub.facts import OriginReply
+from proxy.hub.facts import FoundFile, Moved, OriginReply
 from proxy.hub.names import FileTarget, Revision
 from proxy.hub.targets import Refs, RepoInfo
 from tests.kit.waiting import until
@@ -129,3 +131,34 @@ async def test_a_private_repo_is_asked_for_as_nobody_once_an_hour_at_most(rig: R
         await rig.mirror.locate(MEMBER, file(f"{number}.bin"))
     rig.clock.advance(AFTER_THE_REFUSAL)
     assert rig.origin.asked["head"] - before == 21
+
+
+async def test_an_answer_that_was_long_under_way_does_not_open_the_repo_again(rig: Rig) -> None:
+    rig.origin.files["slow.bin"] = b"x"
+    honest, slow = rig.origin.head_file, asyncio.Event()
+
+    async def head_file(target: FileTarget, caller: Caller) -> FoundFile | Moved:
+        found = await honest(target, caller)
+        if target.path == "slow.bin":
+            await slow.wait()
+        return found
+
+    rig.origin.head_file = head_file  # type: ignore[method-assign]
+    rig.clock.advance(86400)
+    asking = rig.tasks.start(rig.mirror.locate(ANONYMOUS, file("slow.bin")), "a slow answer")
+    await until(lambda: rig.origin.asked["head"] == 2, "the slow question is under way")
+    refuse_all_but_members(rig, HIDDEN)
+    await learns(rig, STRANGER)
+    slow.set()
+    await asking
+    for caller in (ANONYMOUS, STRANGER):
+        with pytest.raises(OriginRefused):
+            await rig.mirror.locate(caller, file())
+
+
+async def test_of_two_answers_the_one_to_the_later_question_stands(rig: Rig) -> None:
+    await rig.catalogue.keep_ref(REPO, Revision("main"), "d" * 40, rig.clock.wall())
+    await rig.catalogue.keep_ref(REPO, Revision("main"), COMMIT, rig.clock.wall() - 5)
+    entry = rig.catalogue.ref(REPO, Revision("main"))
+    assert entry is not None
+    assert entry.commit == "d" * 40
