@@ -196,8 +196,6 @@ class OpenBlob:
     async def drop(self, reason: str) -> None:
         """Forget all bytes; open readers keep what they have open and find `dropped` set."""
         already, self._dropped = self._dropped, True
-        for part in self.parts:
-            part.map.drop()
         self.step()
         if already:
             return

@@ -17,17 +17,23 @@ operation:
 * WRITTEN becomes DURABLE after fdatasync of the bytes. In another boot WRITTEN means nothing, so it becomes MISSING;
   DURABLE and VERIFIED become doubtful (high bit), until a reader has compared the chunk with its CRC.
 
-Byte and field stores are single aligned stores, in program order as x86-64 keeps them; on machines of weaker order the
-system call between writing the bytes and saying so is the barrier.
+* The map is read through the mapping and written with pwrite(2), which goes to the same page cache. A store into a
+  mapping whose page the disk does not take any more is no error but a SIGBUS, the death of the process (seen on XFS
+  when its disk died); a pwrite says EIO or EROFS.
+
+A state is one byte, so it is written whole. A mark may be seen half-written: the kernel copies its four bytes from the
+lowest on, the least significant first, so what is seen is at most the new mark, and those bytes are in the file.
 """
 
 from __future__ import annotations
 
+import array
 import mmap
 import re
 import struct
+import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import orjson
@@ -59,6 +65,8 @@ _BOOT: Final = 2048
 _SEALED: Final = 2064
 _DROPPED: Final = 2065
 _SIBLINGS: Final = 2072
+_RUN: Final = 64
+"""States looked at and written in one go, at most: the less, the less comes between the two."""
 
 CHECKED_STATES: Final = frozenset((MISSING, WRITTEN, DURABLE, VERIFIED, CLOSING))
 """States that say nothing of another boot."""
@@ -148,9 +156,12 @@ def zero_runs(flags: bytes, first: int = 0) -> Iterator[range]:
 
 
 class ChunkMap:
-    """The map over an open mapping. Chunks are numbered from 0 on. Close it before the mapping's file."""
+    """The map over an open mapping. Chunks are numbered from 0 on. Close it before the mapping's file.
 
-    def __init__(self, mapping: mmap.mmap) -> None:
+    `store(offset, content)` writes to the mapped file, and what it raises comes out of every method under "writing";
+    without it the mapping itself is written, which is right for a private one."""
+
+    def __init__(self, mapping: mmap.mmap, store: Callable[[int, bytes], None] | None = None) -> None:
         view = memoryview(mapping)
         try:
             self.record, self.generation = read_header(view[:HEADER])
@@ -162,7 +173,9 @@ class ChunkMap:
             raise
         self._mapping = mapping
         self._view = view
+        self._store = store or self._assign
         fields = _fields_offset(self.chunks)
+        self._fields_at = fields
         self._states = view[HEADER : HEADER + self.chunks]
         self._fields = view[fields : fields + 4 * self.chunks].cast("I")
 
@@ -171,9 +184,14 @@ class ChunkMap:
             view.release()
         self._mapping.close()
 
-    def flush(self) -> None:
-        """Write the map to its disk and wait for it."""
-        self._mapping.flush()
+    def _assign(self, offset: int, content: bytes) -> None:
+        self._view[offset : offset + len(content)] = content
+
+    def _put_state(self, chunk: int, state: int) -> None:
+        self._store(HEADER + chunk, bytes((state,)))
+
+    def _put_field(self, chunk: int, field: int) -> None:
+        self._store(self._fields_at + 4 * chunk, field.to_bytes(4, sys.byteorder))
 
     # --- the blob as a whole ------------------------------------------------------------------------------------
 
@@ -181,16 +199,9 @@ class ChunkMap:
     def sealed(self) -> bool:
         return bool(self._view[_SEALED])
 
-    @sealed.setter
-    def sealed(self, value: bool) -> None:
-        self._view[_SEALED] = value
-
     @property
     def dropped(self) -> bool:
         return bool(self._view[_DROPPED])
-
-    def drop(self) -> None:
-        self._view[_DROPPED] = 1
 
     @property
     def boot(self) -> bytes:
@@ -200,10 +211,6 @@ class ChunkMap:
     def siblings(self) -> bytes:
         """Eight bytes that change when the blob gets a map on another disk."""
         return bytes(self._view[_SIBLINGS : _SIBLINGS + 8])
-
-    @siblings.setter
-    def siblings(self, value: bytes) -> None:
-        self._view[_SIBLINGS : _SIBLINGS + 8] = value
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -263,47 +270,70 @@ class ChunkMap:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
+    def seal(self) -> None:
+        """Say that every chunk here is of a whole that was found right."""
+        self._store(_SEALED, b"\1")
+
+    def drop(self) -> None:
+        """Let every worker that has it open know that the blob is gone."""
+        self._store(_DROPPED, b"\1")
+
+    def tell_siblings(self, news: bytes) -> None:
+        """Put eight other bytes into `siblings`."""
+        self._store(_SIBLINGS, news)
+
     def begin(self, chunk: int) -> None:
         """Take over a chunk to be written: a writer that died while closing it left it half-way."""
         if self._states[chunk] == CLOSING:
-            self._fields[chunk] = 0
-            self._states[chunk] = MISSING
+            self._put_field(chunk, 0)
+            self._put_state(chunk, MISSING)
 
     def advance(self, chunk: int, mark: int) -> None:
         """Let readers have the first `mark` bytes of a chunk; what an earlier writer showed stays shown."""
         assert self._states[chunk] == MISSING, "a mark is for a chunk that is not there yet"
         if mark > self._fields[chunk]:
-            self._fields[chunk] = mark
+            self._put_field(chunk, mark)
 
     def finish(self, chunk: int, crc: int) -> None:
         """Say that the chunk is in the file, whole."""
         assert self._states[chunk] == MISSING, "one writer per chunk"
-        self._states[chunk] = CLOSING
-        self._fields[chunk] = crc
-        self._states[chunk] = WRITTEN
+        self._put_state(chunk, CLOSING)
+        self._put_field(chunk, crc)
+        self._put_state(chunk, WRITTEN)
 
     def lose(self, chunk: int) -> None:
         """Forget a chunk, and that the blob was sealed."""
-        self.sealed = False
-        self._states[chunk] = CLOSING
-        self._fields[chunk] = 0
-        self._states[chunk] = MISSING
+        self._store(_SEALED, b"\0")
+        self._put_state(chunk, CLOSING)
+        self._put_field(chunk, 0)
+        self._put_state(chunk, MISSING)
 
     def raise_to(self, chunks: Iterable[int], state: int) -> None:
         """Lift complete chunks of certain past to at least `state` (DURABLE or VERIFIED)."""
+        wanted = bytearray(self.chunks)
         for chunk in chunks:
-            if WRITTEN <= self._states[chunk] < state:
-                self._states[chunk] = state
+            wanted[chunk] = 1
+        for first in range(0, self.chunks, _RUN):
+            if 1 in wanted[first : first + _RUN]:
+                self._raise_run(bytes(wanted[first : first + _RUN]), first, state)
+
+    def _raise_run(self, wanted: bytes, first: int, state: int) -> None:
+        now = bytes(self._states[first : first + len(wanted)])
+        low = bytes(want and WRITTEN <= was < state for want, was in zip(wanted, now, strict=True))
+        for run in _runs(low, _ONES, first):
+            self._store(HEADER + run.start, bytes((state,)) * len(run))
 
     def trust(self, chunk: int) -> None:
         """The chunk was compared with its CRC and is right."""
-        self._states[chunk] &= ~DOUBT & 0xFF
+        self._put_state(chunk, self._states[chunk] & ~DOUBT & 0xFF)
 
     def enter_boot(self, boot: bytes) -> None:
         """Bring the states over from another boot. Killed midway, it is simply done again."""
         states = bytes(self._states)
-        self._states[:] = states.translate(_OTHER_BOOT)
-        for chunk, state in enumerate(states):
-            if state in (MISSING, CLOSING, WRITTEN) and self._fields[chunk]:
-                self._fields[chunk] = 0
-        self._view[_BOOT : _BOOT + 16] = boot
+        fields = self._fields.tolist()
+        kept = (
+            0 if state in (MISSING, CLOSING, WRITTEN) else field for state, field in zip(states, fields, strict=True)
+        )
+        self._store(HEADER, states.translate(_OTHER_BOOT))
+        self._store(self._fields_at, array.array("I", kept).tobytes())
+        self._store(_BOOT, boot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -9,7 +10,7 @@ from proxy.core.errors import StoreError
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 
-from .filling import CHUNKS_PER_SLICE, Filling
+from .filling import Filling
 from .part import Part
 from .parts import Parts
 
@@ -36,12 +37,10 @@ class Doubt:
         bad: list[int] = []
         for chunk in chunks:
             try:
-                right = await part.disk.run(part.is_right, chunk)
+                right = await part.disk.run(part.prove, chunk)
             except StoreError:
                 right = False
-            if right:
-                part.map.trust(chunk)
-            else:
+            if not right:
                 bad.append(chunk)
         # Only what is in doubt still:
         #   1. A and B find the chunk bad   2. A loses it   3. C fills it anew   4. B loses C's good chunk
@@ -56,23 +55,22 @@ class Doubt:
             await self._lose(part, list(self._chunks(span)), lambda chunk: bool(part.map.complete(chunk, chunk + 1)[0]))
 
     async def _lose(self, part: Part, chunks: list[int], still: Callable[[int], bool]) -> bool:
-        """Make those of `chunks` missing that `still` are as they were found; whether there were any."""
-        lost = [chunk for chunk in chunks if self._lose_one(part, chunk, still)]
-        if lost:
-            with suppress(StoreError):
-                await part.disk.run(self._parts.shelf_of(part).recount, part)
-            self._parts.step()
-        return bool(lost)
+        """Make those of `chunks` missing that `still` are as they were found; whether there were any.
 
-    def _lose_one(self, part: Part, chunk: int, still: Callable[[int], bool]) -> bool:
-        """No I/O. A chunk that somebody fills is left to him."""
-        lockable = self._parts.anchor(chunk // CHUNKS_PER_SLICE) or part
-        if self._filling.claimed(chunk) or not lockable.try_lock_chunks(range(chunk, chunk + 1)):
-            return False
-        try:
-            if not still(chunk):
-                return False
-            part.map.lose(chunk)
-        finally:
-            lockable.unlock_chunks(range(chunk, chunk + 1))
-        return True
+        In a task of ours, since a thread goes on when its caller is cancelled."""
+        self._parts.hold()
+        task = self._parts.rack.tasks.start(self._lose_unclaimed(part, chunks, still), "lose chunks")
+        return await asyncio.shield(task)
+
+    async def _lose_unclaimed(self, part: Part, chunks: list[int], still: Callable[[int], bool]) -> bool:
+        """A chunk that somebody fills is left to him."""
+        lost: list[int] = []
+        with self._filling.kept_from_claims(chunks) as ours, suppress(StoreError):
+            call = part.disk.submit(part.lose_those, ours, still)
+            await call.finished
+            lost = await call.result
+            if lost:
+                await part.disk.run(self._parts.shelf_of(part).recount, part)
+        self._parts.step()
+        self._parts.release()
+        return bool(lost)

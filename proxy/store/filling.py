@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Final
 
 from proxy.core.errors import BlobDropped, NoDisk, StoreError
@@ -37,7 +37,7 @@ class Filling:
         chunks = self._aligned_chunks(span)
         if not self._claimed.isdisjoint(chunks):
             return None
-        ranked = self._rack.ranked(self._record, span.start // SLICE)
+        ranked = self._parts.ranked(span.start // SLICE)
         if not ranked:
             return NoClaim()
         anchor = self._parts.anchor(span.start // SLICE)
@@ -53,13 +53,19 @@ class Filling:
             self._rack.tasks,
             obtain=self._obtain,
             settle=self._settle,
-            unlock=lambda: self._unlock(anchor, chunks),
+            unlock=lambda: self._unlock(chunks),
             wrote=self._wrote,
         )
 
-    def claimed(self, chunk: int) -> bool:
-        """Whether this process fills `chunk`."""
-        return chunk in self._claimed
+    @contextmanager
+    def kept_from_claims(self, chunks: Iterable[int]) -> Iterator[list[int]]:
+        """Those of `chunks` that this process does not fill; nor can it claim them meanwhile."""
+        ours = [chunk for chunk in chunks if chunk not in self._claimed]
+        self._claimed.update(ours)
+        try:
+            yield ours
+        finally:
+            self._claimed.difference_update(ours)
 
     def under_way(self) -> bool:
         """Whether anybody on this node holds a claim."""
@@ -73,8 +79,9 @@ class Filling:
             raise ValueError(f"a claim lies inside one slice, not {span}")
         return chunks
 
-    def _unlock(self, anchor: Part, chunks: range) -> None:
-        anchor.unlock_chunks(chunks)
+    def _unlock(self, chunks: range) -> None:
+        for part in self._parts:
+            part.unlock_chunks(chunks)
         self._claimed.difference_update(chunks)
         self._parts.step()
         self._parts.release()
@@ -106,7 +113,7 @@ class Filling:
             part = self._parts.on(shelf.disk.name)
             return part is None or 1 not in part.map.complete(first, stop)
 
-        return sorted(self._rack.ranked(self._record, index), key=holds_none)
+        return sorted(self._parts.ranked(index), key=holds_none)
 
     async def _obtain_on(self, shelf: Shelf, span: Span) -> Grant | None:
         part = self._parts.writable_on(shelf)
@@ -117,10 +124,15 @@ class Filling:
             assert part is not None, "a part that was joined is there"
         if part.map.dropped:
             raise BlobDropped(f"{self._record.key} was dropped")
+        chunks = span.units(CHUNK)
+        # Locked where it is written as well, for workers that do not agree which disks work:
+        #   1. A, for whom disk 1 is full, locks there, writes to disk 2   2. B, for whom disk 1 is out, locks on disk 2
+        # without this both would write the same bytes of the same file.
+        if not part.try_lock_chunks(chunks):
+            raise NoDisk(f"another worker fills it on disk {shelf.disk.name}")
         # Look again now that we hold the lock: between the caller's look at the map and the lock
         #   1. A sees chunk 7 missing   2. B claims it, fills it, leaves   3. A claims it
         # without this, A would write over what B's readers are being sent.
-        chunks = span.units(CHUNK)
         flags = self._parts.complete(chunks.start, chunks.stop)
         absent = [chunk for chunk, flag in zip(chunks, flags, strict=True) if not flag]
         promise = self._promise(shelf, part, absent)

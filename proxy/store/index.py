@@ -101,10 +101,14 @@ def _unsigned(number: int) -> int:
 
 
 class Index:
-    """One connection, used by one thread at a time."""
+    """One connection, used by one thread at a time.
 
-    def __init__(self, path: str) -> None:
+    `pulse` writes a byte to the disk and raises OSError when it takes none. It is felt before every transaction: SQLite
+    stores into a mapped file (`-shm`), and on a disk that has died such a store is no error but a SIGBUS."""
+
+    def __init__(self, path: str, pulse: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._pulse = pulse
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
 
@@ -144,6 +148,7 @@ class Index:
             db = self._db
             if db is None:
                 raise OSError(errno.EIO, "the index is closed")
+            self._pulse()
             try:
                 db.execute("BEGIN IMMEDIATE")
                 try:
@@ -161,6 +166,7 @@ class Index:
             db = self._db
             if db is None:
                 raise OSError(errno.EIO, "the index is closed")
+            self._pulse()
             try:
                 yield db
             except sqlite3.DatabaseError as error:

@@ -6,9 +6,11 @@ The functions here block: they run in the disk's threads, inside `Shelf.named_lo
 from __future__ import annotations
 
 import errno
+import functools
 import mmap
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.core.blob import BlobRecord
@@ -41,6 +43,8 @@ class Part:
     map_fd: int
     bytes_fd: int
     writable: bool
+    abandoned: bool = False
+    """Not used any more in this process: something must be said in the map, and the disk does not take it."""
 
     def close(self) -> None:
         """Close the files; the kernel frees the locks with them."""
@@ -86,10 +90,17 @@ class Part:
         try:
             self.disk.calls.fdatasync(self.bytes_fd)
         except OSError:
-            for chunk in before:
-                self.map.lose(chunk)
+            self.lose(before)
             raise
         self.map.raise_to(before, DURABLE)
+
+    def lose(self, chunks: list[int]) -> None:
+        """Make complete chunks missing; when not even that can be written, the whole part is abandoned."""
+        try:
+            for chunk in chunks:
+                self.map.lose(chunk)
+        except OSError:
+            self.abandoned = True
 
     def seal(self) -> None:
         """Mark what is here of a blob that was found right, whole, as verified.
@@ -100,13 +111,35 @@ class Part:
         chunks = [chunk for chunk in range(self.map.chunks) if here[chunk]]
         if not self.writable:
             self.map.raise_to(chunks, VERIFIED)
-            self.map.sealed = True
+            self.map.seal()
             return
         self.make_durable(chunks)
         self.map.raise_to(chunks, VERIFIED)
-        self.map.flush()
-        self.map.sealed = True
-        self.map.flush()
+        self.disk.calls.fdatasync(self.map_fd)
+        self.map.seal()
+        self.disk.calls.fdatasync(self.map_fd)
+
+    def lose_those(self, chunks: list[int], still: Callable[[int], bool]) -> list[int]:
+        """Lose those of `chunks` that `still` are as they were found, and that nobody fills; which they were."""
+        lost: list[int] = []
+        for chunk in chunks:
+            if not self.try_lock_chunks(range(chunk, chunk + 1)):
+                continue
+            try:
+                if still(chunk):
+                    self.lose([chunk])
+                    lost.append(chunk)
+            finally:
+                self.unlock_chunks(range(chunk, chunk + 1))
+        return lost
+
+    def prove(self, chunk: int) -> bool:
+        """Compare a doubtful chunk with its CRC, and say so in the map when it is right. Raises OSError."""
+        if not self.is_right(chunk):
+            return False
+        if self.is_doubtful(chunk):
+            self.map.trust(chunk)
+        return True
 
     def is_right(self, chunk: int) -> bool:
         """Whether a complete chunk still matches its CRC. Raises OSError."""
@@ -186,15 +219,23 @@ def _mapped(calls: Syscalls, map_fd: int, writable: bool) -> ChunkMap:
     size = calls.fstat(map_fd).st_size
     if size < HEADER:
         raise MapDamaged(f"its map has {size} bytes")
-    # Populated here, in a thread: the loop reads it, and must not wait for a page from the disk. On a disk that takes
-    # no writes the map is a private copy: nobody can change the file anyway.
-    sharing = mmap.MAP_SHARED if writable else mmap.MAP_PRIVATE
-    mapping = mmap.mmap(map_fd, size, flags=sharing | mmap.MAP_POPULATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    # Read first, because a page of a mapping that cannot be read kills the process (SIGBUS), and a read says EIO.
+    # Populated then, in a thread: the loop looks at it, and must not wait for the disk.
+    if len(read_all(calls, map_fd, size, 0)) != size:
+        raise MapDamaged("its map was cut")
+    # Never written through the mapping (see `chunkmap`). On a disk that takes no writes it is a private copy: nobody
+    # can change the file anyway.
+    kind, access = (mmap.MAP_SHARED, 0) if writable else (mmap.MAP_PRIVATE, mmap.PROT_WRITE)
+    mapping = mmap.mmap(map_fd, size, flags=kind | mmap.MAP_POPULATE, prot=mmap.PROT_READ | access)
     try:
-        return ChunkMap(mapping)
+        return ChunkMap(mapping, functools.partial(_poke, calls, map_fd) if writable else None)
     except BaseException:
         mapping.close()
         raise
+
+
+def _poke(calls: Syscalls, fd: int, offset: int, content: bytes) -> None:
+    calls.poke(fd, content, offset)
 
 
 def _enter_boot(chunk_map: ChunkMap, map_fd: int, boot: bytes, writable: bool) -> None:

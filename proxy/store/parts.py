@@ -78,18 +78,23 @@ class Parts:
         return self.rack.shelf_of(part.disk)
 
     def healthy(self) -> list[Part]:
-        """Those on disks that are not out."""
-        return [part for part in self._by_disk.values() if part.disk.state is not DiskState.OUT]
+        """Those on disks that are not out, but for abandoned ones."""
+        parts = self._by_disk.values()
+        return [part for part in parts if part.disk.state is not DiskState.OUT and not part.abandoned]
 
     def writable_on(self, shelf: Shelf) -> Part | None:
         """The part on that shelf, if fills may go there."""
         part = self._by_disk.get(shelf.disk.name)
-        return part if part is not None and part.writable else None
+        return part if part is not None and part.writable and not part.abandoned else None
+
+    def ranked(self, slice_index: int) -> list[Shelf]:
+        """Shelves that take fills of this blob, the home of the slice first; with a part there already or not."""
+        shelves = self.rack.ranked(self.record, slice_index)
+        return [shelf for shelf in shelves if self.on(shelf.disk.name) is None or self.writable_on(shelf)]
 
     def anchor(self, slice_index: int) -> Part | None:
         """The part on which all workers lock the chunks of a slice, wherever their bytes go: the first in rank."""
-        ranked = self.rack.ranked(self.record, slice_index)
-        return next((part for shelf in ranked if (part := self.writable_on(shelf))), None)
+        return next((part for shelf in self.ranked(slice_index) if (part := self.writable_on(shelf))), None)
 
     def complete(self, first: int, stop: int) -> bytes:
         """A 1 for every chunk of [first, stop) that a usable disk has whole, else a 0."""
@@ -121,8 +126,19 @@ class Parts:
         else:
             errors = await asyncio.gather(*(self.join(shelf, make=shelf.disk.name in make) for shelf in wanted))
         if not self._by_disk:
+            errors += await self._make_anywhere()
+        if not self._by_disk:
             reasons = "; ".join(str(error) for error in errors if error) or "no healthy disk is left"
             raise NoDisk(reasons)
+
+    async def _make_anywhere(self) -> list[StoreError | None]:
+        """The homes have failed just now: make a part on the first in rank that takes one."""
+        errors: list[StoreError | None] = []
+        for shelf in self.rack.ranked(self.record, 0):
+            errors.append(await self.join(shelf, make=True))
+            if self._by_disk:
+                break
+        return errors
 
     async def join(self, shelf: Shelf, *, make: bool) -> StoreError | None:
         """Open the part on one shelf, made there if `make`; what failed, if it did."""
@@ -144,13 +160,24 @@ class Parts:
             part.close()
             return
         self._by_disk[name] = part
-        # Readers in other workers learn of the new part from the ones they know.
-        news = secrets.token_bytes(8)
-        for known in self._by_disk.values():
-            if known.writable and part.map.bytes_kept() == 0:
-                known.map.siblings = news
         self._siblings = {known: its.map.siblings for known, its in self._by_disk.items()}
+        if len(self._by_disk) > 1 and part.map.bytes_kept() == 0:
+            self.hold()
+            self.rack.tasks.start(self._announce(), "announce a part")
         self.step()
+
+    async def _announce(self) -> None:
+        """Readers in other workers learn of a new part from the ones they know: also on a disk that is out in our eyes,
+        which it may not be in theirs."""
+        news = secrets.token_bytes(8)
+        for known in list(self._by_disk.values()):
+            if known.writable:
+                call = known.disk.submit(known.map.tell_siblings, news, even_out=True)
+                await call.finished
+                with suppress(StoreError):
+                    await call.result
+        self._siblings = {known: its.map.siblings for known, its in self._by_disk.items()}
+        self.release()
 
     def look_for_siblings(self) -> None:
         """When another worker has made a part on one more disk: open it, in the background."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from proxy.config.schema import Disk as DiskSpec
@@ -95,6 +95,7 @@ class Rack:
         self._syscalls = syscalls
         self._disks: list[Disk] = []
         self._shelves: dict[str, DiskAccount] = {}
+        self._last: dict[str, DiskStatus] = {}
 
     # --- start and stop -----------------------------------------------------------------------------------------
 
@@ -254,8 +255,13 @@ class Rack:
         shelf = self._shelves.get(disk.name)
         if shelf is not None:
             with contextlib.suppress(StoreError):
-                return await disk.run(_status_of, shelf)
-        return DiskStatus(disk.name, disk.path, disk.state, disk.reason, 0, 0, 0, 0, 0, 0, disk.calls_under_way)
+                self._last[disk.name] = await disk.run(_status_of, shelf)
+                return self._last[disk.name]
+        nothing = DiskStatus(disk.name, disk.path, disk.state, disk.reason, 0, 0, 0, 0, 0, 0, disk.calls_under_way)
+        if disk.state is not DiskState.READ_ONLY:
+            return nothing
+        # It serves what it has, though its index cannot be asked: what was last known of it is so still.
+        return replace(self._last.get(disk.name, nothing), state=disk.state, reason=disk.reason)
 
     async def fsck(self, *, full: bool) -> list[Finding]:
         """Books against files; `full` also reads every byte. Only while nothing fills. Raises OSError."""

@@ -135,7 +135,7 @@ def open_account(
     tenancy.take()
     lock_fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        index = _open_index(disk.calls, layout, lock_fd)
+        index = _open_index(disk.calls, layout, tenancy, lock_fd)
         shelf = DiskAccount(disk, layout, index, worker=worker, boot=boot, clock=clock, lock_fd=lock_fd)
         shelf.id, shelf.tenancy, shelf.suspects = disk_id, tenancy, set()
         reclaim(shelf, own=True)
@@ -157,8 +157,8 @@ _INDEX_BYTE = 1 << 62
 """Of the lock file: held while a damaged index is put aside."""
 
 
-def _open_index(calls: Syscalls, layout: Layout, lock_fd: int) -> Index:
-    index = Index(layout.index)
+def _open_index(calls: Syscalls, layout: Layout, tenancy: Tenancy, lock_fd: int) -> Index:
+    index = Index(layout.index, lambda: calls.poke(tenancy.workers_fd, b"\0", 0))
     rangelock.lock(lock_fd, _INDEX_BYTE)
     try:
         try:

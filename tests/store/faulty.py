@@ -76,6 +76,10 @@ class FaultySyscalls(Syscalls):
             return super().pwritev(fd, [memoryview(pieces[0])[: self._short]], offset)
         return super().pwritev(fd, pieces, offset)
 
+    def poke(self, fd: int, content: bytes, offset: int) -> None:
+        self._meet("poke", os.readlink(f"/proc/self/fd/{fd}"))
+        super().poke(fd, content, offset)
+
     def allocate(self, fd: int, size: int) -> None:
         self._meet("allocate")
         super().allocate(fd, size)

@@ -125,7 +125,7 @@ def test_entering_a_boot_twice_is_as_once() -> None:
 def test_losing_a_chunk_breaks_the_seal() -> None:
     chunk_map = fresh()
     chunk_map.finish(2, 1)
-    chunk_map.sealed = True
+    chunk_map.seal()
     chunk_map.lose(2)
     assert not chunk_map.sealed
     assert chunk_map.complete(2, 3) == b"\0"

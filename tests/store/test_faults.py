@@ -11,7 +11,8 @@ from proxy.core.errors import DiskFailed, NoDisk
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
 from proxy.store.blobstore import BlobStore, DiskState
-from proxy.store.disk import HANG_LIMIT, PROBE_AFTER
+from proxy.store.disk import HANG_LIMIT, PROBE_AFTER, Disk
+from proxy.store.part import create, open_part
 from proxy.store.syscalls import Syscalls
 from tests.store.faulty import EIO, ENOSPC, EROFS, FaultySyscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
@@ -188,6 +189,70 @@ async def test_a_read_only_disk_serves_its_hits(tmp_path: Path, faulty: FaultySy
         async with store.open_blob(RECORD) as blob:
             assert blob.sealed
             assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+def test_a_map_is_never_written_through_its_mapping(tmp_path: Path) -> None:
+    """A store into a mapping kills the process (SIGBUS) when the disk does not take the page any more."""
+    calls = Syscalls()
+    create(calls, str(tmp_path / "part"), RECORD, 1, b"a" * 16)
+    disk = Disk("disk0", str(tmp_path), threads=1, clock=ManualClock(), calls=calls)
+    part = open_part(disk, str(tmp_path / "part"), b"a" * 16)
+    assert part is not None
+    assert part.map._view.readonly
+    part.close()
+    disk.close()
+
+
+async def test_a_map_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path, faulty: FaultySyscalls) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        faulty.fail("poke", EIO, times=1, match="/map")
+        with pytest.raises(DiskFailed):
+            await fill(blob, CONTENT)
+        faulty.heal()
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        assert await store.fsck(full=True) == []
+
+
+async def test_a_bad_chunk_that_cannot_be_marked_so_costs_the_part(folders: list[Path]) -> None:
+    calls = {str(folder): FaultySyscalls() for folder in folders[:2]}
+    async with open_store(section(*folders[:2]), syscalls=calls.__getitem__) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        (home,) = [disk for disk in await store.snapshot() if disk.stored]
+        calls[home.path].fail("poke", EIO, match="/map")
+        await blob.lose(Span(0, 1), home.name)
+        assert blob.missing(WHOLE) == (WHOLE,)
+        assert not blob.sealed
+        while (claim := blob.try_claim(WHOLE)) is None:
+            await blob.progress()
+        async with claim as writer:
+            await writer.write([CONTENT])
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+async def test_a_disk_that_turns_read_only_is_not_out_for_what_its_index_cannot_write(
+    tmp_path: Path, faulty: FaultySyscalls
+) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        (before,) = await store.snapshot()
+        for call in ("open for writing", "pwritev", "poke", "rename", "allocate"):
+            faulty.fail(call, EROFS)
+        for _ in range(5):
+            (disk,) = await store.snapshot()
+        assert (disk.state, disk.stored) == (DiskState.READ_ONLY, before.stored)
+        assert read(blob, THREE_CHUNKS) == CONTENT
+
+
+async def test_a_new_blob_goes_elsewhere_when_its_home_fails_at_once(folders: list[Path]) -> None:
+    calls = {str(folder): FaultySyscalls() for folder in folders[:2]}
+    async with open_store(section(*folders[:2]), syscalls=calls.__getitem__) as store:
+        calls[store.ranked(RECORD, 0)[0].disk.path].fail("allocate", EIO)
+        async with store.open_blob(RECORD) as blob:
+            assert blob.missing(WHOLE) == (WHOLE,)
 
 
 async def test_small_blobs_go_to_the_next_disk(folders: list[Path]) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
+from proxy.core.blob import BlobKey
+from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
+from proxy.store.blobfile import OpenBlob
+from proxy.store.index import Promise
+from proxy.store.layout import Entry
 from proxy.store.recovery import reclaim
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 from tests.store.workers import worker_process
@@ -121,7 +129,7 @@ async def test_what_another_worker_reads_is_not_evicted_until_it_dies(tmp_path: 
             await fill(blob, CONTENT)
             await other.ask("open", 1, THREE_CHUNKS)
         shelf = store.rack.accounts()[0]
-        await until(lambda: not store.blobs)
+        await until(lambda: not store.blobs and len(store.tasks) == 1)  # the one is upkeep: it is closed
         assert await asyncio.to_thread(shelf.evict, size) == []
         assert await other.ask("readable", 1, 0) == THREE_CHUNKS
         await other.kill()
@@ -157,3 +165,44 @@ async def test_two_workers_that_race_for_many_blobs_bring_each_once(tmp_path: Pa
             (disk,) = await store.snapshot()
             assert (disk.stored, disk.reserved) == (8 * THREE_CHUNKS, 0)
             assert await store.fsck(full=True) == []
+
+
+@pytest.fixture
+async def of_two_minds(folders: list[Path]) -> AsyncIterator[tuple[OpenBlob, OpenBlob]]:
+    """A blob as two workers have it open: for the one its home is full, for the other out."""
+    config = section(*folders[:2])
+    async with open_store(config) as one, open_store(config, worker=1) as other:
+        home = one.ranked(RECORD, 0)[0]
+        other.ranked(RECORD, 0)[0].disk.fail("for the test")
+        async with one.open_blob(RECORD) as ours, other.open_blob(RECORD) as theirs:
+            filler = Promise(0, 0, Entry(BlobKey.sha256("ab" * 32), small=True), 0, 0, 0, home.limits.hard - MIB)
+            assert await one.rack.reserve(home, filler) is not None
+            yield ours, theirs
+
+
+async def test_workers_that_disagree_about_a_disk_never_write_the_same_bytes(
+    of_two_minds: tuple[OpenBlob, OpenBlob],
+) -> None:
+    ours, theirs = of_two_minds
+    claim = ours.try_claim(WHOLE)
+    assert claim is not None
+    async with claim as writer:
+        await writer.write([CONTENT[:100]])
+        assert theirs.try_claim(WHOLE) is None
+        await writer.write([CONTENT[100:]])
+    assert await theirs.seal()
+
+
+async def test_workers_that_disagree_about_a_disk_never_write_the_same_bytes_the_other_way_round(
+    of_two_minds: tuple[OpenBlob, OpenBlob],
+) -> None:
+    ours, theirs = of_two_minds
+    claim, second = theirs.try_claim(WHOLE), ours.try_claim(WHOLE)
+    assert claim is not None
+    assert second is not None
+    async with claim as writer:
+        await writer.write([CONTENT[:100]])
+        with pytest.raises(NoDisk):
+            await second.__aenter__()
+        await writer.write([CONTENT[100:]])
+    assert await theirs.seal()
