@@ -12,15 +12,14 @@ from tests.kit.waiting import until
 
 POINTS = [
     *(("pwritev2", when) for when in (1, 2, 3)),
-    *(("pwrite64", when) for when in (2, 9)),
+    *(("pwrite64", when) for when in (2, 9, 15)),
     *(("fdatasync", when) for when in (1, 2, 4)),
     *(("fallocate", when) for when in (1,)),
     *(("ftruncate", when) for when in (1,)),
-    *(("msync", when) for when in (1, 2)),
     *(("rename", when) for when in (1,)),
     *(("unlink", when) for when in (1, 2)),
 ]
-"""Bytes of blobs are written by pwritev2, the databases by pwrite64. Each thread counts its own calls."""
+"""Bytes of blobs are written by pwritev2, their maps and the databases by pwrite64. Each thread counts its own calls."""
 
 
 @pytest.mark.parametrize(("call", "when"), POINTS, ids=str)
