@@ -7,11 +7,8 @@ broken connection after that.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
-import socket
-import ssl
 from typing import assert_never
 
 from aiohttp import http_parser, web
@@ -74,13 +71,6 @@ def make_data_server(
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
     return gate
-
-
-async def listen(
-    gate: Gate, sock: socket.socket, *, tls: ssl.SSLContext | None = None, backlog: int = 4096
-) -> asyncio.Server:
-    """Serve the bound socket `sock`. Close the server first, then `gate.drain()`."""
-    return await asyncio.get_running_loop().create_server(gate, sock=sock, ssl=tls, backlog=backlog)
 
 
 class NobodyThere(web.StreamResponse):

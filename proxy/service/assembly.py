@@ -19,10 +19,11 @@ from proxy.core.tasks import TaskSet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.locate import Freshness
 from proxy.fetch.mirror import Mirror
-from proxy.front.application import listen, make_data_server
+from proxy.front.application import make_data_server
 from proxy.front.cold import ColdReader
 from proxy.front.gate import Gate
 from proxy.front.limits import Limits
+from proxy.front.listener import Listener, listen
 from proxy.origin.client import OriginClient
 from proxy.store.blobstore import BlobStore, DiskStatus
 from proxy.store.disk import DiskState
@@ -76,12 +77,12 @@ async def assemble(
             ready=lambda: tuple(running.ready()),
         )
         running.gate = gate
-        running.server = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)
+        running.listener = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)
         tasks.start(running.keep_gauges(), "gauges")
         try:
             yield running
         finally:
-            running.server.close()
+            running.listener.close()
             gate.abort()
 
 
@@ -89,7 +90,7 @@ class RunningNode:
     """What the processes see of a node (`node.Node`)."""
 
     gate: Gate
-    server: asyncio.Server
+    listener: Listener
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class RunningNode:
 
     async def drain(self) -> None:
         self.retire()
-        self.server.close()
+        self.listener.close()
         await self.gate.drain()
 
     def reload(self, config: Config) -> None:

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from proxy.fetch.reading import ByteSource
-from proxy.front.application import listen, make_data_server
+from proxy.front.application import make_data_server
 from proxy.front.cold import ColdReader
 from proxy.front.gate import Gate
 from proxy.front.limits import Limits
+from proxy.front.listener import Listener, listen
 from proxy.front.observer import Exchange, SilentObserver
 from tests.front.fakes import FakeCoordinator
 
@@ -64,7 +65,7 @@ class Node:
     gate: Gate
     address: tuple[str, int]
     books: Books
-    server: asyncio.Server
+    listener: Listener
     tls: ssl.SSLContext | None = None
 
     @contextlib.asynccontextmanager
@@ -161,11 +162,11 @@ async def serving(
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", 0))
-    server = await listen(gate, sock, tls=tls[0] if tls else None)
+    listener = await listen(gate, sock, tls=tls[0] if tls else None)
     try:
-        yield Node(gate, sock.getsockname(), books, server, tls[1] if tls else None)
+        yield Node(gate, sock.getsockname(), books, listener, tls[1] if tls else None)
     finally:
-        server.close()
+        listener.close()
         gate.abort()
         await until(lambda: not len(gate) and not books.in_flight)
         cold.close()
