@@ -94,6 +94,11 @@ class ServerSection(Section):
         None, "The address clients use, for absolute links; from the Host header of the request when not set."
     )
     ready_file: AnchoredPath | None = knob(None, "Write a JSON file with addresses and pids here once the node serves.")
+    secret_file: AnchoredPath | None = knob(
+        None,
+        "File with the secret (at least 32 bytes) under which addresses handed to clients are signed. Give all nodes "
+        "behind one address the same; when not set, the node makes its own next to its catalogue.",
+    )
     tls_certificate: AnchoredPath | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
     tls_key: AnchoredPath | None = knob(None, "PEM private key of tls_certificate.")
     drain_delay: Duration = knob("0s", "After SIGTERM: be unready this long before the port closes (load balancers).")

@@ -140,6 +140,10 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     strictness.ExpectationFailed: _fixed(417, close=True),
     # the body of the write was not read, and may be long
     errors.WritesRefused: _fixed(403, close=True),
+    # clients of Xet and git-lfs ask for a new address on 403, and give up on 404
+    errors.TicketExpired: _fixed(403),
+    errors.TicketForged: _fixed(404),
+    errors.TicketRefused: _fixed(404),
     errors.OriginRefused: _refused,
     errors.OriginBusy: _waiting,
     errors.OriginUnreachable: _retried(502),
