@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from proxy.core import errors
-from proxy.hub.paths import UnknownTarget
+from proxy.hub.paths import NotMirrored, UnknownTarget
 from proxy.hub.problems import INVALID_CREDENTIALS, Code
 
 from . import strictness
@@ -133,6 +133,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     # a path that can be read in two ways is refused like a broken frame; one that means nothing is merely not there
     errors.MalformedTarget: _fixed(400, close=True),
     UnknownTarget: _fixed(404),
+    NotMirrored: _fixed(403),
     errors.RequestRefused: _fixed(400, close=True),
     strictness.MethodRefused: _method_refused,
     strictness.BodyTooLong: _fixed(413, close=True),

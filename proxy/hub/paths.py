@@ -69,20 +69,34 @@ class UnknownTarget(MalformedTarget):
     """A well-formed target that nothing here answers to."""
 
 
+class NotMirrored(UnknownTarget):
+    """A part of the Hub that is not served here; the message says where it is to be had."""
+
+
 def parse(raw_target: str, method: str) -> Target:
     """What the undecoded path and query `raw_target`, asked with `method`, means.
 
-    Raises MalformedTarget (it has no reading, or two), UnknownTarget (no such place), RequestRefused (wrong method).
+    Raises MalformedTarget (it has no reading, or two), UnknownTarget (no such place), NotMirrored (buckets),
+    RequestRefused (wrong method).
     """
     raw = RawTarget.read(raw_target)
     match raw.segments:
         case ("api", *rest):
             return _api(raw, tuple(rest), method)
+        case ("buckets", *_):
+            raise no_buckets()
         case (first, *rest) if first in _PREFIXES:
             return _file_plane(raw, _PREFIXES[first], tuple(rest), method)
         case (first, *_) if first not in RESERVED:
             return _file_plane(raw, RepoKind.MODEL, raw.segments, method)
     raise UnknownTarget("there is nothing at this path; files are at /{repo}/resolve/{revision}/{path}")
+
+
+def no_buckets() -> NotMirrored:
+    """A 404 would say that there is no such bucket, or no such file in it: clients believe that."""
+    return NotMirrored(
+        "this mirror serves no buckets (they are kept in Xet alone); ask the Hub itself (unset HF_ENDPOINT)"
+    )
 
 
 def render(target: Target) -> str:
@@ -173,7 +187,7 @@ def _is_git_write(raw: RawTarget, segments: tuple[str, ...]) -> bool:
 
 def _api(raw: RawTarget, segments: tuple[str, ...], method: str) -> Target:
     if segments[:1] == ("buckets",):
-        raise UnknownTarget("buckets exist in Xet storage only, and this mirror does not serve it")
+        raise no_buckets()
     meant = _api_call(raw, segments)
     if isinstance(meant, PathsInfo):
         return _paths_info(meant, raw, method)

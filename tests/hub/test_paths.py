@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import MalformedTarget, RequestRefused
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
-from proxy.hub.paths import UnknownTarget, parse, render
+from proxy.hub.paths import NotMirrored, UnknownTarget, parse, render
 from proxy.hub.targets import (
     AuthCheck,
     Commits,
@@ -164,7 +164,6 @@ def test_a_path_that_names_files_of_two_repos_is_refused(raw: str) -> None:
         "/acme/tiny/x/resolve/main/y",
         "/spaces/demo/resolve/main/app.py",
         "/datasets/resolve/main/x",
-        "/buckets/acme/b/resolve/x",
         "/v2/acme/tiny/manifests/latest",
         "/papers/1234/resolve/main/x",
         "/models/acme/resolve/main/x",
@@ -174,12 +173,17 @@ def test_a_path_that_names_files_of_two_repos_is_refused(raw: str) -> None:
         "/ac%20me/tiny/resolve/main/x",
         "/acme%2Ftiny/resolve/main/x",
         "/" + "a" * 97 + "/tiny/resolve/main/x",
-        "/api/buckets/acme/b/tree",
         "/API/models/acme/tiny",
     ],
 )
 def test_a_well_formed_path_to_nothing_is_unknown(raw: str) -> None:
     with pytest.raises(UnknownTarget):
+        parse(raw, "GET")
+
+
+@pytest.mark.parametrize("raw", ["/buckets/acme/b/resolve/x", "/api/buckets/acme/b/tree", "/api/buckets/acme/b"])
+def test_buckets_are_not_mirrored_which_is_not_to_say_that_there_are_none(raw: str) -> None:
+    with pytest.raises(NotMirrored, match="buckets"):
         parse(raw, "GET")
 
 

@@ -70,7 +70,7 @@ class Client:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, said = await _within(process, deadline, job)
+        out, said = await ended_within(process, deadline, job)
         self.transcript.write_bytes(said)
         assert process.returncode == 0, (
             f"huggingface_hub {self.version} ended with {process.returncode}:\n{said.decode()}"
@@ -88,7 +88,7 @@ class Client:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        out, _ = await _within(process, deadline)
+        out, _ = await ended_within(process, deadline)
         return process.returncode or 0, out.decode()
 
     def environment(self) -> dict[str, str]:
@@ -116,7 +116,7 @@ def interpreter(version: str) -> Path:
     return python
 
 
-async def _within(
+async def ended_within(
     process: asyncio.subprocess.Process, deadline: float, job: bytes | None = None
 ) -> tuple[bytes, bytes]:
     try:
