@@ -16,6 +16,9 @@ CURRENT = "2.4.0"
 """The version in the environment of the tests themselves."""
 VERSIONS = ("0.36.2", "1.30.0", CURRENT)
 DRIVER = Path(__file__).parent / "drivers" / "hub.py"
+LIBRARIES = "libraries"
+"""The environment that has datasets and transformers, on the current huggingface_hub."""
+LIBRARY_DRIVER = Path(__file__).parent / "drivers" / "libraries.py"
 DEADLINE = 90.0
 
 
@@ -41,7 +44,10 @@ class Outcome:
 class Client:
     """One installation of huggingface_hub and its cache in `home`. Calls of one `run` share a process."""
 
-    def __init__(self, version: str, endpoint: str, home: Path, token: str | None = None) -> None:
+    def __init__(
+        self, version: str, endpoint: str, home: Path, token: str | None = None, driver: Path = DRIVER
+    ) -> None:
+        self.driver = driver
         self.version = version
         self.endpoint = endpoint
         self.home = home
@@ -63,7 +69,7 @@ class Client:
         job = json.dumps({"calls": calls}).encode()
         process = await asyncio.create_subprocess_exec(
             str(interpreter(self.version)),
-            str(DRIVER),
+            str(self.driver),
             env={**self.environment(), **environment},
             cwd=self.home,
             stdin=asyncio.subprocess.PIPE,
@@ -112,7 +118,7 @@ def interpreter(version: str) -> Path:
     if version == CURRENT:
         return Path(sys.executable)
     python = REPO_ROOT / ".venv-clients" / version / "bin" / "python"
-    assert python.exists(), f"huggingface_hub {version} is not installed in {python.parents[1]}: run `make test`"
+    assert python.exists(), f"the client {version} is not installed in {python.parents[1]}: run `make test`"
     return python
 
 
