@@ -123,6 +123,10 @@ class LimitsSection(Section):
     header_timeout: Duration = knob("10s", "A request head must be complete this soon after its first byte.")
     body_bytes: Size = knob("1MiB", "Longest request body (paths-info and the like); longer ones get 413.")
     body_timeout: Duration = knob("15s", "A request body must be complete this soon.")
+    git_body_bytes: Size = knob(
+        "64MiB", "Longest question of git (a fetch that says what it has); longer ones get 413."
+    )
+    git_body_timeout: Duration = knob("60s", "A question of git must be complete this soon.")
     keepalive_timeout: Duration = knob("75s", "An idle connection is closed after this long.")
     connections: int = knob(20_000, "Open client connections per worker; further ones are closed at once.", ge=1)
     connections_per_client: int = knob(

@@ -7,7 +7,7 @@ metadata  a listing of the Hub, kept where it may be kept
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +17,7 @@ from proxy.core.caller import Caller
 from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
 from proxy.hub.names import FileTarget
-from proxy.hub.targets import RepoListing
+from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
 from .reading import FilePiece, Piece
 
@@ -98,6 +98,20 @@ class Metadata:
     age: int
 
 
+class Streaming(Protocol):
+    """An answer of the origin that is passed on while it comes. `headers` are lower-case and safe to pass on."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body. Raises OriginAway when it is cut, OriginLied."""
+        ...
+
+
 class Coordinator(Protocol):
     """What the front needs of this room."""
 
@@ -119,4 +133,19 @@ class Coordinator(Protocol):
         self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
     ) -> Metadata:
         """An answer of the origin that is not kept, whatever its status (Xet stripped, links as in `metadata`)."""
+        ...
+
+    async def git_refs(self, caller: Caller, target: GitRefs, protocol: str) -> Metadata:
+        """Git's overture, in the version of its protocol that the Git-Protocol field `protocol` asks for."""
+        ...
+
+    def git_pack(
+        self,
+        caller: Caller,
+        target: GitPack,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes | AsyncIterable[bytes],
+        patience: float,
+    ) -> AbstractAsyncContextManager[Streaming]:
+        """Git's pack, as the origin makes it. `body` has `patience` seconds to come; what it raises is raised here."""
         ...

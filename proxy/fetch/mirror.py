@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from proxy.core.caller import Caller
@@ -12,12 +12,13 @@ from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.hub.names import FileTarget
-from proxy.hub.targets import RepoListing
+from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
-from .coordinator import CacheOutcome, Elsewhere, Located, Metadata, Reading
+from .coordinator import CacheOutcome, Elsewhere, Located, Metadata, Reading, Streaming
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
+from .git import GitPassage
 from .listings import Listings
 from .locate import Freshness, Locator, Rights
 from .node import OncePerNode
@@ -53,6 +54,7 @@ class Mirror:
         rights = Rights(gatekeeper, catalogue, clock, freshness)
         self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
         self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness)
+        self._git = GitPassage(origin, tasks, clock, freshness)
         self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
         self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
@@ -67,6 +69,19 @@ class Mirror:
         self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
     ) -> Metadata:
         return await self._listings.pass_through(caller, method, raw_target, headers, body)
+
+    async def git_refs(self, caller: Caller, target: GitRefs, protocol: str) -> Metadata:
+        return await self._git.refs(caller, target, protocol)
+
+    def git_pack(
+        self,
+        caller: Caller,
+        target: GitPack,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes | AsyncIterable[bytes],
+        patience: float,
+    ) -> AbstractAsyncContextManager[Streaming]:
+        return self._git.pack(caller, target, headers, body, patience)
 
     @asynccontextmanager
     async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[Reading]:

@@ -7,7 +7,7 @@ The store's door gives blobs, the catalogue's facts, the gatekeeper's rights, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -223,6 +223,20 @@ class Source(Protocol):
         ...
 
 
+class OriginStream(Protocol):
+    """An answer of the origin that is read while it lasts. `headers` are as those of an `OriginReply`."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises OriginUnreachable when it is cut, OriginLied."""
+        ...
+
+
 class Origin(Protocol):
     """The door of the origin."""
 
@@ -242,6 +256,20 @@ class Origin(Protocol):
         """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
 
         Any status but 429 and 5xx is returned. Raises OriginAway, OriginLied (too large)."""
+        ...
+
+    def stream(
+        self,
+        method: str,
+        raw_target: str,
+        caller: Caller,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | AsyncIterable[bytes] | None = None,
+        patience: float = 0.0,
+    ) -> AbstractAsyncContextManager[OriginStream]:
+        """As `call`, but the answer is read while it comes, and so may the body be: it has `patience` seconds for that,
+        and what it raises is raised here."""
         ...
 
     def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> Source:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from proxy.core.byterange import Ignored, Multi, Single
 from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.hub.targets import GitPack
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -45,4 +47,16 @@ class FilePart:
     part: Ignored | Single | Multi
 
 
-Answer = Small | FilePart
+@dataclass(frozen=True, slots=True)
+class PackRelay:
+    """Git's question (`body`, with the `fields` that go along), to be answered by the origin and passed on as it comes.
+
+    A body that has yet to come has `patience` seconds."""
+
+    target: GitPack
+    fields: Headers
+    body: bytes | AsyncIterator[bytes]
+    patience: float
+
+
+Answer = Small | FilePart | PackRelay

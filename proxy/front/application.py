@@ -24,6 +24,8 @@ from proxy.hub.paths import parse
 from proxy.hub.targets import (
     AuthCheck,
     Commits,
+    GitPack,
+    GitRefs,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -41,6 +43,7 @@ from .answers import Answer, Small
 from .caller import caller_of
 from .cold import ColdReader
 from .gate import ClientGone, Gate
+from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
 from .limits import Limits
@@ -108,6 +111,7 @@ class Application:
         self._key = secrets.token_bytes(32)
         self._files = FileRoutes(coordinator)
         self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)
+        self._git = GitRoutes(coordinator, gate.limits)
         self._sender = Sender(coordinator, gate, cold)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -155,6 +159,7 @@ class Application:
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES
         target = _target(head)
         visit.target, visit.route = target, _label(target)
+        visit.side = _side(target, visit.side)
         visit.caller = caller_of(request.headers.get("Authorization"), self._key)
         return await self._route(target, visit)
 
@@ -171,6 +176,10 @@ class Application:
                 return await self._metadata.pass_through(target, visit)
             case XetToken():
                 raise no_xet()
+            case GitRefs():
+                return await self._git.refs(target, visit)
+            case GitPack():
+                return await self._git.pack(target, visit)
             case WriteCall():
                 raise WritesRefused("this mirror is read-only; send uploads to the Hub itself (unset HF_ENDPOINT)")
             case _:
@@ -192,8 +201,21 @@ def _label(target: Target) -> str:
             return "resolve"
         case RawFile():
             return "raw"
+        case GitRefs() | GitPack():
+            return "git"
         case _:
             return "api"
+
+
+def _side(target: Target, side: Side) -> Side:
+    """In whose words errors about `target` are told."""
+    match target:
+        case GitRefs() | GitPack():
+            return Side.GIT
+        case WriteCall(raw_target) if not raw_target.startswith("/api/"):
+            return Side.GIT
+        case _:
+            return side
 
 
 def _problem(error: Exception, visit: Visit) -> Small:

@@ -31,6 +31,8 @@ class Side(Enum):
 
     FILES = auto()
     API = auto()
+    GIT = auto()
+    """Git, which shows its user plain text, and sends credentials when it is asked for Basic ones."""
     ELSEWHERE = auto()
 
 
@@ -46,6 +48,8 @@ class Problem:
 
 
 Row = Callable[[errors.PenstockError, Side], Problem]
+
+BASIC: Final = 'Basic realm="Hugging Face: any user name, a token as password", charset="UTF-8"'
 
 _AGAIN: Final = 5
 """Seconds after which another try may find the origin back: long enough not to hammer, within a client's retries."""
@@ -74,7 +78,18 @@ def body(found: Problem, side: Side, request_id: str) -> tuple[Headers, bytes]:
     named: Headers = (("X-Error-Message", _one_line(found.message)),)
     if found.code is not None:
         named = (("X-Error-Code", found.code), *named)
+    if side is Side.GIT:
+        fields = (("Content-Type", "text/plain; charset=utf-8"), *named, *_asking_for_basic(found))
+        return fields, f"{found.message}\n".encode()
     return (("Content-Type", "application/json"), *named, *found.headers), orjson.dumps({"error": found.message})
+
+
+def _asking_for_basic(found: Problem) -> Headers:
+    """The problem's own fields; a 401 asks for Basic credentials, or git would not come back with its token."""
+    if found.status != 401:
+        return found.headers
+    others = (field for field in found.headers if field[0].lower() != "www-authenticate")
+    return (*others, ("WWW-Authenticate", BASIC))
 
 
 # --- the rows -----------------------------------------------------------------------------------------------------

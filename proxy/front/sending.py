@@ -17,7 +17,7 @@ from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Reading
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 
-from .answers import Answer, FileBody, FilePart, Headers, PointerText, Small
+from .answers import Answer, FileBody, FilePart, Headers, PackRelay, PointerText, Small
 from .cache_status import cache_status, combined
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
@@ -59,6 +59,8 @@ class Sender:
         """Send `answer` whole. Raises PenstockError (look at `visit.head_sent`), ClientGone, ShortBody."""
         if isinstance(answer, Small):
             return await self.send_small(answer, visit)
+        if isinstance(answer, PackRelay):
+            return await self._send_pack(answer, visit)
         match answer.part:
             case Ignored():
                 return await self._send_span(200, answer.body, whole(answer.size), answer.headers, visit)
@@ -84,6 +86,20 @@ class Sender:
         await visit.connection.flushed(self._gate.limits.send_timeout)
         if visit.wants_body and answer.body:
             self._booking(visit)(ByteSource.MEMORY, len(answer.body))
+        return response
+
+    async def _send_pack(self, pack: PackRelay, visit: Visit) -> web.StreamResponse:
+        """An answer of the origin as it comes: of unknown length, and kept nowhere."""
+        asked = self._coordinator.git_pack(visit.caller, pack.target, pack.fields, pack.body, pack.patience)
+        async with asked as stream, contextlib.aclosing(stream.pieces()) as pieces:
+            visit.cache = CacheOutcome.BYPASS
+            response = web.StreamResponse(status=stream.status)
+            self._dress(response, (*stream.headers, ("Cache-Control", "no-store")), visit)
+            with self._delivery(visit) as delivery:
+                await self._hand_over(response, visit, 0)
+                async for piece in pieces:
+                    await delivery.send_bytes(piece, ByteSource.RELAY, response)
+        await response.write_eof()
         return response
 
     async def _send_span(

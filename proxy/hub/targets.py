@@ -106,7 +106,23 @@ class OtherApi:
     repo: RepoId | None
 
 
+@dataclass(frozen=True, slots=True)
+class GitRefs:
+    """GET `/{prefix}{id}[.git]/info/refs?service=git-upload-pack`: what git asks first of a clone or fetch."""
+
+    repo: RepoId
+
+
+@dataclass(frozen=True, slots=True)
+class GitPack:
+    """POST `/{prefix}{id}[.git]/git-upload-pack`: the rest of a clone or fetch."""
+
+    repo: RepoId
+
+
+GitTarget = GitRefs | GitPack
+
 RepoListing = RepoInfo | Tree | PathsInfo | Refs | Commits
 """The metadata that is kept."""
 
-Target = ResolveFile | RawFile | RepoListing | AuthCheck | WhoAmI | XetToken | WriteCall | OtherApi
+Target = ResolveFile | RawFile | RepoListing | AuthCheck | WhoAmI | XetToken | WriteCall | OtherApi | GitTarget
