@@ -32,6 +32,8 @@ from .writer import Writer
 HOUR: Final = 3600
 MANY: Final = 1000
 """Resolutions written in one go, so that a listing of 100,000 files holds up nobody else's write."""
+MOST_HASHES: Final = 1_000_000
+"""Xet hashes given at once."""
 _NOTHING: Final = False
 """Stands, while the disk fails, for a row that was dropped."""
 log = logging.getLogger(__name__)
@@ -136,9 +138,9 @@ class Catalogue:
         row = self._row(schema.SELECT_BY_XET, (schema.repo_text(repo), commit, bytes.fromhex(xet)))
         return None if row is None else str(row[0])
 
-    def xet_above(self, repo: RepoId, commit: str, size: int) -> dict[str, str]:
-        """Xet hash by path of the files of more than `size` bytes that are known to have one."""
-        rows = self._rows(schema.SELECT_XET_ABOVE, (schema.repo_text(repo), commit, size))
+    def xet_above(self, repo: RepoId, commit: str, size: int, *, most: int = MOST_HASHES) -> dict[str, str]:
+        """Xet hash by path of the files of more than `size` bytes that are known to have one, at most `most`."""
+        rows = self._rows(schema.SELECT_XET_ABOVE, (schema.repo_text(repo), commit, size, most))
         return {str(path): xet.hex() for path, xet in rows}
 
     async def keep_resolution(self, target: FileTarget, facts: FileFacts | Absent) -> None:

@@ -85,7 +85,7 @@ SELECT_BY_XET: Final = (
 )
 SELECT_XET_ABOVE: Final = (
     "SELECT r.path, r.xet FROM commits c JOIN resolutions r ON r.commit_row = c.id "
-    "WHERE c.repo = ? AND c.commit_id = ? AND r.xet IS NOT NULL AND r.size > ?"
+    "WHERE c.repo = ? AND c.commit_id = ? AND r.xet IS NOT NULL AND r.size > ? LIMIT ?"
 )
 SELECT_LISTING: Final = (
     "SELECT status, headers, body, packed, stored_at, immutable, used FROM listings WHERE repo = ? AND text = ?"

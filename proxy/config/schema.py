@@ -28,6 +28,7 @@ def _duration(value: object) -> float:
 
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: None if value in ("off", None) else _size(value))]
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 
 
@@ -240,6 +241,28 @@ class FetchSection(Section):
     progress_timeout: Duration = knob("60s", "A reader whose bytes do not come for this long gets an error.", gt=0)
 
 
+class XetSection(Section):
+    """The Xet protocol towards clients, computed from the plain bytes that are kept."""
+
+    facade: bool = knob(True, "Serve clients that come by Xet; when off they are told to use plain HTTP.")
+    advertise_above: SizeOrOff = knob(
+        "50GB",
+        "Tell clients to fetch files larger than this by Xet: 50GB is what huggingface_hub refuses to fetch by plain "
+        "HTTP; 0 is all that the Hub has in Xet, off is none.",
+    )
+    token_ttl: Duration = knob(
+        "15m", "An access token for Xet, and the right behind it, holds this long.", gt=0, le=900
+    )
+    url_ttl: Duration = knob(
+        "15m", "The address of a xorb holds this long, but no longer than its token.", gt=0, le=900
+    )
+
+    @property
+    def advertised_above(self) -> int | None:
+        """`advertise_above` where it counts: None when nothing is advertised."""
+        return self.advertise_above if self.facade else None
+
+
 class LogSection(Section):
     """What is written, and where."""
 
@@ -262,4 +285,5 @@ class Config(Section):
     store: StoreSection = Field(default_factory=StoreSection)
     freshness: FreshnessSection = FreshnessSection()
     fetch: FetchSection = FetchSection()
+    xet: XetSection = XetSection()
     log: LogSection = LogSection()

@@ -16,7 +16,7 @@ from typing import Protocol
 from proxy.core.caller import Caller
 from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
-from proxy.hub.names import FileTarget
+from proxy.hub.names import FileTarget, RepoId, Revision
 from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
 from .reading import FilePiece, Piece
@@ -49,6 +49,15 @@ class Located:
     @property
     def commit(self) -> str:
         return self.target.revision.text
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A caller's right to the files of `repo` at `commit`, just proven; `everybody`'s when nobody's token is needed."""
+
+    repo: RepoId
+    commit: str
+    everybody: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,14 @@ class Coordinator(Protocol):
     def read(self, caller: Caller, located: Located, span: Span) -> AbstractAsyncContextManager[Reading]:
         """Open the bytes of `span` (inside the file; not empty) for one reader. Entering waits for the first byte to be
         readable, so that errors come before any header is sent."""
+        ...
+
+    async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
+        """Prove the right of `caller` to the files of `repo`, and learn their Xet hashes. Raises OriginRefused, …"""
+        ...
+
+    def located_by_xet(self, repo: RepoId, commit: str, xet: str) -> Located | None:
+        """The file of that Xet hash in `repo` at `commit`, for whom it was granted; None when there is none."""
         ...
 
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:

@@ -11,10 +11,10 @@ from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
-from proxy.hub.names import FileTarget
+from proxy.hub.names import FileTarget, RepoId, Revision
 from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
-from .coordinator import CacheOutcome, Elsewhere, Located, Metadata, Reading, Streaming
+from .coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata, Reading, Streaming
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
@@ -26,6 +26,7 @@ from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Sourc
 from .readahead import ReadAhead
 from .relay import RelayedEnd, relay
 from .small import SmallFiles
+from .xet import XetFiles
 
 
 class Mirror:
@@ -44,6 +45,7 @@ class Mirror:
         limits: FlightLimits,
         read_ahead: int,
         observer: FillObserver,
+        advertise_above: int | None = None,
     ) -> None:
         self._store = store
         self._origin = origin
@@ -53,7 +55,8 @@ class Mirror:
         self._observer = observer
         rights = Rights(gatekeeper, catalogue, clock, freshness)
         self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
-        self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness)
+        self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness, advertise_above)
+        self._xet = XetFiles(catalogue, self._locator, self._listings, clock)
         self._git = GitPassage(origin, tasks, clock, freshness)
         self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
@@ -61,6 +64,12 @@ class Mirror:
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)
+
+    async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
+        return await self._xet.grant(caller, repo, revision)
+
+    def located_by_xet(self, repo: RepoId, commit: str, xet: str) -> Located | None:
+        return self._xet.located_by_xet(repo, commit, xet)
 
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         return await self._listings.metadata(caller, target, body)

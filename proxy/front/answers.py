@@ -31,17 +31,28 @@ class FileBody:
 
 
 @dataclass(frozen=True, slots=True)
+class XorbBody:
+    """The bytes of a file as a xorb: the one with number `index`."""
+
+    located: Located
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class PointerText:
     """What git holds of a linked file."""
 
     content: bytes
 
 
+Body = FileBody | XorbBody | PointerText
+
+
 @dataclass(frozen=True, slots=True)
 class FilePart:
     """200 with all `size` bytes of `body` (`Ignored`: no range counts), or 206 with a part of them."""
 
-    body: FileBody | PointerText
+    body: Body
     size: int
     headers: Headers
     part: Ignored | Single | Multi

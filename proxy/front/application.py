@@ -17,6 +17,8 @@ from typing import assert_never
 from aiohttp import http_parser, web
 from aiohttp.abc import AbstractStreamWriter
 
+from proxy.access.signatures import Signatures
+from proxy.config.schema import XetSection
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
 from proxy.fetch.coordinator import Coordinator
@@ -36,7 +38,10 @@ from proxy.hub.targets import (
     Tree,
     WhoAmI,
     WriteCall,
+    XetReconstruction,
+    XetTelemetry,
     XetToken,
+    XetXorb,
 )
 
 from .answers import Answer, Small
@@ -47,13 +52,14 @@ from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
 from .limits import Limits
-from .metadata_routes import MetadataRoutes, no_xet
+from .metadata_routes import MetadataRoutes
 from .observer import Observer
 from .problems import Side, body, problem
 from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
 from .visit import Visit
 from .wire import Wire
+from .xet_routes import XetRoutes
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +73,18 @@ def make_data_server(
     clock: Clock | None = None,
     external_url: str | None = None,
     ready: Readiness = tuple,
+    xet: XetSection | None = None,
+    signatures: Signatures | None = None,
 ) -> Gate:
     """The protocol factory of the data port; call it on the running loop, give it to `listen`.
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
+    `signatures` make the addresses that clients carry around (None: such that this process alone knows).
     """
     gate = Gate(limits, observer)
-    application = Application(coordinator, gate, cold, clock or SystemClock(), external_url, ready)
+    clock = clock or SystemClock()
+    signatures = signatures or Signatures.passing(clock=clock)
+    application = Application(coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures)
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
     return gate
@@ -104,12 +115,15 @@ class Application:
         clock: Clock,
         external_url: str | None,
         ready: Readiness,
+        xet: XetSection,
+        signatures: Signatures,
     ) -> None:
         self._gate = gate
         self._clock = clock
         self._ready = ready
         self._key = secrets.token_bytes(32)
-        self._files = FileRoutes(coordinator)
+        self._xet = XetRoutes(coordinator, signatures, xet, gate.limits, clock, external_url, self._key)
+        self._files = FileRoutes(coordinator, self._xet.hints)
         self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)
         self._git = GitRoutes(coordinator, gate.limits)
         self._sender = Sender(coordinator, gate, cold)
@@ -174,8 +188,8 @@ class Application:
                 return await self._metadata.listing(target, visit)
             case AuthCheck() | WhoAmI() | OtherApi():
                 return await self._metadata.pass_through(target, visit)
-            case XetToken():
-                raise no_xet()
+            case XetToken() | XetReconstruction() | XetXorb() | XetTelemetry():
+                return await self._xet.answer(target, visit)
             case GitRefs():
                 return await self._git.refs(target, visit)
             case GitPack():
@@ -201,6 +215,8 @@ def _label(target: Target) -> str:
             return "resolve"
         case RawFile():
             return "raw"
+        case XetReconstruction() | XetXorb() | XetTelemetry():
+            return "xet"
         case GitRefs() | GitPack():
             return "git"
         case _:

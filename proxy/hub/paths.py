@@ -6,6 +6,7 @@ The grammar (HUB-PROTOCOL §1, §6.1-6.4), on the decoded segments of the raw pa
     /{p}{id}/raw/{revision}/{path…}          id: namespace/name, or one name for models and datasets
     /{p}{id}[.git]/info/refs, …/git-upload-pack, …/info/lfs/objects/batch
     /api/{T}/{id}[/{verb}[/{revision}[/…]]]  T: models datasets spaces kernels
+    /__xet/…                                 see xet_paths
 
 Only the revision, and a directory of a tree, may hold an encoded slash. A file target that fits the grammar with one
 *and* with two segments of id (`/a/resolve/raw/b/c`) is refused; an API target that does is passed on unkept.
@@ -20,7 +21,7 @@ from urllib.parse import quote
 
 from proxy.core.errors import MalformedTarget, RequestRefused
 
-from . import queries
+from . import queries, xet_paths
 from .names import FileTarget, RepoId, RepoKind, Revision
 from .rawtarget import RawTarget
 from .targets import (
@@ -38,7 +39,10 @@ from .targets import (
     Tree,
     WhoAmI,
     WriteCall,
+    XetReconstruction,
+    XetTelemetry,
     XetToken,
+    XetXorb,
 )
 
 FILE_VERBS: Final = frozenset({"resolve", "raw"})
@@ -55,7 +59,20 @@ API_VERBS: Final = frozenset(
 """What may stand after an id in `/api/{T}/{id}/…`; most of it is passed on."""
 
 RESERVED: Final = frozenset(
-    {"api", "v2", "buckets", "papers", "collections", "jobs", "oauth", "models", "datasets", "spaces", "kernels"}
+    {
+        "__xet",
+        "api",
+        "v2",
+        "buckets",
+        "papers",
+        "collections",
+        "jobs",
+        "oauth",
+        "models",
+        "datasets",
+        "spaces",
+        "kernels",
+    }
 )
 """First segments that are no namespace of models."""
 
@@ -90,6 +107,8 @@ def parse(raw_target: str, method: str) -> Target:
             return _api(raw, tuple(rest), method)
         case ("buckets", *_):
             raise no_buckets()
+        case (xet_paths.PREFIX, *rest):
+            return _xet(raw, tuple(rest), method)
         case (first, *rest) if first in _PREFIXES:
             return _file_plane(raw, _PREFIXES[first], tuple(rest), method)
         case (first, *_) if first not in RESERVED:
@@ -129,6 +148,8 @@ def render(target: Target) -> str:
             return f"{_api_base(repo)}/xet-read-token/{_segment(revision.text)}"
         case WhoAmI():
             return "/api/whoami-v2"
+        case XetReconstruction() | XetXorb() | XetTelemetry():
+            return xet_paths.render(target)
         case WriteCall(raw_target) | OtherApi(raw_target, _):
             return raw_target
         case GitRefs(repo):
@@ -137,6 +158,13 @@ def render(target: Target) -> str:
             return f"/{repo}/{UPLOAD_PACK}"
         case _:
             assert_never(target)
+
+
+def _xet(raw: RawTarget, rest: tuple[str, ...], method: str) -> Target:
+    found = xet_paths.parse(raw, rest, method)
+    if found is None:
+        raise UnknownTarget("there is nothing at this address of Xet")
+    return found
 
 
 def _render_file(file: FileTarget, verb: str) -> str:

@@ -15,6 +15,8 @@ from .node import REPO_ROOT
 CURRENT = "2.4.0"
 """The version in the environment of the tests themselves."""
 VERSIONS = ("0.36.2", "1.30.0", CURRENT)
+XET_VERSIONS = ("0.32.6", "1.4.1", "1.16.1", CURRENT)
+"""Those whose hf_xet speak the Xet of their time: 1.1.2, 1.3.2, 1.5.1, 1.8.0."""
 DRIVER = Path(__file__).parent / "drivers" / "hub.py"
 LIBRARIES = "libraries"
 """The environment that has datasets and transformers, on the current huggingface_hub."""
@@ -52,6 +54,8 @@ class Client:
         self.endpoint = endpoint
         self.home = home
         self._token = token
+        self.constants: dict[str, Any] = {}
+        """Of huggingface_hub, set to other values before the first call."""
 
     @property
     def cache(self) -> Path:
@@ -66,7 +70,7 @@ class Client:
         self, calls: list[dict[str, Any]], *, deadline: float = DEADLINE, **environment: str
     ) -> list[Outcome]:
         """Make the calls, one after another. Raises AssertionError when the process itself fails."""
-        job = json.dumps({"calls": calls}).encode()
+        job = json.dumps({"calls": calls, "constants": self.constants}).encode()
         process = await asyncio.create_subprocess_exec(
             str(interpreter(self.version)),
             str(self.driver),
