@@ -10,11 +10,11 @@ BIN    := .venv/bin
 # One environment; what it holds is written beside it, so that `make` knows when it is stale.
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 OURSELVES = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CLIENTS := 0.36.2 1.30.0
+CLIENTS := 0.36.2 1.30.0 libraries
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 
-.PHONY: help serve demo test check format generated lock clean
+.PHONY: help serve demo clients test check format generated lock clean
 
 help:
 	@echo 'make serve [ARGS="..."]   install and run the mirror (penstock serve)'
@@ -50,10 +50,16 @@ help:
 	$(INSTALL) requirements/check.lock
 	@touch $@
 
-# Older clients that must work too, each in an environment of its own.
+# Older clients that must work too, and the libraries on top (datasets, transformers), each in an environment of its own.
 .venv-clients/%/.made: requirements/client-%.lock
 	$(PYTHON) -m venv .venv-clients/$*
 	.venv-clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# Clients that are no Python: huggingface.js.
+tests/clients/js/node_modules/.made: tests/clients/js/package-lock.json
+	@command -v npm >/dev/null || { echo 'error: node and npm are needed: apt-get install -y nodejs npm'; exit 1; }
+	npm ci --prefix tests/clients/js --silent --no-audit --no-fund
 	@touch $@
 
 serve: .venv/.run
@@ -63,16 +69,19 @@ demo: .venv/.demo
 	$(BIN)/python -m bench.demo $(ARGS)
 
 # Programs that tests start besides Python; installed where we may, else the command to do so is the error.
-TOOLS := strace curl
+TOOLS := strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm
 .PHONY: tools
 tools:
-	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=; for tool in $(TOOLS); do \
+	  command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
 	else echo "error: the tests need$$missing; run: sudo apt-get install -y$$missing"; exit 1; fi
 
-test: tools .venv/.test $(CLIENTS:%=.venv-clients/%/.made)
+clients: $(CLIENTS:%=.venv-clients/%/.made) tests/clients/js/node_modules/.made
+
+test: tools .venv/.test clients
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.check
@@ -99,4 +108,4 @@ lock: .venv/.made
 	for version in $(CLIENTS); do $(COMPILE) requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
 clean:
-	rm -rf .venv .venv-clients
+	rm -rf .venv .venv-clients tests/clients/js/node_modules

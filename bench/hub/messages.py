@@ -39,6 +39,11 @@ class Kind(StrEnum):
     WHOAMI = "whoami"
     LIST = "list"
     TELEMETRY = "telemetry"
+    GIT_REFS = "git-refs"
+    GIT_PACK = "git-pack"
+    LFS_BATCH = "lfs-batch"
+    OCI_MANIFEST = "oci-manifest"
+    OCI_BLOB = "oci-blob"
     OTHER = "other"
 
 

@@ -20,6 +20,11 @@ _REPO_PAGES = {
 }
 _FILE_PAGES = {"resolve": Kind.RESOLVE, "raw": Kind.RAW}
 _RESERVED = frozenset({"buckets", "collections", "jobs", "oauth", "papers", "v2"})
+_GIT_PAGES = {
+    ("info", "refs"): Kind.GIT_REFS,
+    ("git-upload-pack",): Kind.GIT_PACK,
+    ("info", "lfs", "objects", "batch"): Kind.LFS_BATCH,
+}
 _KINDS = {kind.value: kind for kind in RepoKind}
 
 
@@ -56,6 +61,8 @@ Target = RepoTarget | PlainTarget
 def parse_target(raw_path: str) -> Target:
     """What a raw path (without query) asks for. Raises BadPath."""
     segments = raw_path.lstrip("/").split("/")
+    if segments[0] == "v2":
+        return _registry_target(segments[1:])
     if segments[0] == "api":
         return _api_target(segments[1:])
     if segments[0] in _KINDS:
@@ -108,12 +115,26 @@ def _resolve_cache_target(repo_kind: RepoKind, segments: list[str]) -> Target:
 
 
 def _file_target(repo_kind: RepoKind, segments: list[str]) -> Target:
+    for width in (1, 2):
+        if (git_page := _GIT_PAGES.get(tuple(segments[width:]))) is not None:
+            return RepoTarget(git_page, repo_kind, _decoded("/".join(segments[:width])).removesuffix(".git"))
     verb_at = _verb_position(segments, _FILE_PAGES)
     if verb_at is None or len(segments) < verb_at + 3:
         return PlainTarget(Kind.OTHER)
     path = _decoded_path("/".join(segments[verb_at + 2 :]))
     repo_id = _decoded("/".join(segments[:verb_at]))
     return RepoTarget(_FILE_PAGES[segments[verb_at]], repo_kind, repo_id, _decoded(segments[verb_at + 1]), path)
+
+
+def _registry_target(segments: list[str]) -> Target:
+    """`/v2/{ns}/{name}/manifests/{tag}` and `…/blobs/sha256:{hex}`: models only."""
+    match segments:
+        case [namespace, name, "manifests", tag]:
+            return RepoTarget(Kind.OCI_MANIFEST, RepoKind.MODEL, _decoded(f"{namespace}/{name}"), "main", _decoded(tag))
+        case [namespace, name, "blobs", digest]:
+            found = _decoded(digest)
+            return RepoTarget(Kind.OCI_BLOB, RepoKind.MODEL, _decoded(f"{namespace}/{name}"), "main", found)
+    return PlainTarget(Kind.OTHER)
 
 
 def _verb_position(segments: list[str], verbs: dict[str, Kind]) -> int | None:

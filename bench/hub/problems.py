@@ -14,6 +14,7 @@ class Problem(Exception):
         self.message = message
         self.code = code
         self.commit = commit
+        self.challenge = 'Bearer realm="Authentication required", charset="UTF-8"'
 
     def answer(self) -> Answer:
         headers = {"x-error-message": self.message}
@@ -22,7 +23,7 @@ class Problem(Exception):
         if self.commit:
             headers["x-repo-commit"] = self.commit
         if self.status == 401:
-            headers["www-authenticate"] = 'Bearer realm="Authentication required", charset="UTF-8"'
+            headers["www-authenticate"] = self.challenge
         return json_answer({"error": self.message}, status=self.status, headers=headers)
 
 
@@ -64,6 +65,14 @@ def no_such_entry(commit: str) -> Problem:
 
 def no_such_page() -> Problem:
     return Problem(404, "Sorry, we can't find the page you are looking for.")
+
+
+def no_such_tag(tag: str) -> Problem:
+    return Problem(404, _header_safe(f"The specified tag is not available in the repository: {tag}"))
+
+
+def no_such_blob() -> Problem:
+    return Problem(404, "blob unknown to registry")
 
 
 def bad_request(message: str) -> Problem:

@@ -287,6 +287,7 @@ class Repo:
         named = {"HEAD": self.branches.get("main", "")}
         named |= {f"refs/pr/{number}": target for number, target in self.pull_requests.items()}
         named |= {f"refs/convert/{name}": target for name, target in self.converts.items()}
+        named |= {f"~{name}": target for name, target in self.converts.items()}
         named |= {f"refs/tags/{name}": target for name, target in self.tags.items()} | self.tags
         named |= {f"refs/heads/{name}": target for name, target in self.branches.items()} | self.branches
         return named

@@ -4,7 +4,7 @@ of URLs.
 
 from typing import assert_never
 
-from . import files, pages, problems, trees
+from . import files, lfs, pages, problems, registry, trees
 from .messages import FILE_KINDS, Answer, Asked, Kind, json_answer, redirect
 from .paths import BadPath, PlainTarget, RepoTarget, Target, parse_target
 from .problems import Problem
@@ -12,7 +12,12 @@ from .repo import Repo
 from .site import Site, UrlTerms
 from .world import Caller, Standing
 
-_NEEDS_FILE_RIGHTS = FILE_KINDS | {Kind.AUTH_CHECK, Kind.XET_TOKEN}
+_GIT = frozenset({Kind.GIT_REFS, Kind.GIT_PACK, Kind.LFS_BATCH})
+_REGISTRY = frozenset({Kind.OCI_MANIFEST, Kind.OCI_BLOB})
+_NEEDS_FILE_RIGHTS = FILE_KINDS | _GIT | _REGISTRY | {Kind.AUTH_CHECK, Kind.XET_TOKEN}
+GRANTED = 100
+"""In place of a status: the caller may, and git itself answers."""
+_POSTED = frozenset({Kind.PATHS_INFO, Kind.GIT_PACK, Kind.LFS_BATCH})
 
 
 def target_of(asked: Asked) -> Target:
@@ -40,6 +45,11 @@ def answer(site: Site, asked: Asked, terms: UrlTerms) -> Answer:
     except BadPath as bad:
         return problems.bad_request(str(bad)).answer()
     except Problem as problem:
+        kind = target_of(asked).kind
+        if kind in _GIT:
+            problem.challenge = 'Basic realm="Authentication required", charset="UTF-8"'
+        elif kind in _REGISTRY:
+            problem.challenge = f'Bearer realm="{site.hub_url}/v2/token",service="synthetic hub"'
         return problem.answer()
 
 
@@ -72,7 +82,7 @@ def _of_repo(site: Site, asked: Asked, caller: Caller, target: RepoTarget, terms
         raise problems.disabled()
     if target.kind in _NEEDS_FILE_RIGHTS and not site.world.may_read(caller, repo):
         raise problems.gated(caller, repo)
-    if asked.method not in ({"POST"} if target.kind is Kind.PATHS_INFO else {"GET", "HEAD"}):
+    if asked.method not in ({"POST"} if target.kind in _POSTED else {"GET", "HEAD"}):
         raise problems.wrong_method(asked.method)
     return _page(site, asked, repo, target, terms)
 
@@ -99,5 +109,13 @@ def _page(site: Site, asked: Asked, repo: Repo, target: RepoTarget, terms: UrlTe
             return pages.auth_check()
         case Kind.XET_TOKEN:
             return pages.xet_read_token(site, repo, files.commit_of(repo, target.revision or "main"))
+        case Kind.GIT_REFS | Kind.GIT_PACK:
+            return Answer(GRANTED)
+        case Kind.LFS_BATCH:
+            return lfs.batch(site, asked, repo, terms)
+        case Kind.OCI_MANIFEST:
+            return registry.manifest(asked, repo, target.path)
+        case Kind.OCI_BLOB:
+            return registry.blob(site, asked, repo, target.path, terms)
         case _:
             raise problems.no_such_page()

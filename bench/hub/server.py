@@ -14,6 +14,7 @@ from .content import Blob
 from .counters import Counters, RequestRecord
 from .delivery import Delivery, Hangup, before_answer, hang_up
 from .faults import Faults, Gate, Hold
+from .gitfolder import GitFolder
 from .messages import API_KINDS, Answer, Asked, Kind, Plane, json_answer
 from .site import Signer, Site
 from .world import World
@@ -89,6 +90,7 @@ class SyntheticHub:
         self._signer = Signer(clock)
         self._delivery = Delivery(faults, self.counters)
         self._xet = xet
+        self._git = GitFolder()
         self._doors: dict[Plane, Door] = {}
         self._serial = 0
         self._reopening: asyncio.Task[None] | None = None
@@ -173,6 +175,7 @@ class SyntheticHub:
             await asyncio.gather(self._reopening, return_exceptions=True)
         for door in self._doors.values():
             await door.shut()
+        self._git.close()
 
     def _server_of(self, plane: Plane) -> web.Server:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -205,7 +208,14 @@ class SyntheticHub:
             return json_answer({"error": "the synthetic Hub has no CAS: these bytes should go another way"}, status=500)
         site = Site(self.world, self._signer, self.url, self.cdn_url, self.cas_url, self._xet)
         await _hash_blobs(site, asked)
-        return routes.answer(site, asked, distort.url_terms(acts))
+        answer = routes.answer(site, asked, distort.url_terms(acts))
+        return await self._by_git(site, asked) if answer.status == routes.GRANTED else answer
+
+    async def _by_git(self, site: Site, asked: Asked) -> Answer:
+        target = routes.target_of(asked)
+        repo = routes.repo_of(site, target)
+        assert repo is not None, "only who may read a repo is sent on to git"
+        return await self._git.answer(repo, asked, "info/refs" if target.kind is Kind.GIT_REFS else "git-upload-pack")
 
     def _signed(self, plane: Plane, answer: Answer) -> Answer:
         self._serial += 1
@@ -220,7 +230,7 @@ class SyntheticHub:
 async def _asked_by(request: web.BaseRequest) -> Asked:
     headers = {name.lower(): value for name, value in request.headers.items()}
     raw_path = "/" + request.raw_path.lstrip("/")
-    return Asked(request.method, raw_path, headers, await request.read() if request.can_read_body else b"")
+    return Asked(request.method, raw_path, headers, await request.content.read() if request.can_read_body else b"")
 
 
 def _kind_of(plane: Plane, asked: Asked) -> Kind:

@@ -1,5 +1,7 @@
 """Everything that exists on the synthetic Hub: repos, users and what the users may read."""
 
+import base64
+import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -125,7 +127,7 @@ class World:
     def caller(self, authorization: str | None) -> Caller:
         if authorization is None:
             return Caller(Standing.ANONYMOUS)
-        user = self.users.get(authorization.removeprefix("Bearer ").strip())
+        user = self.users.get(_token(authorization))
         return Caller(Standing.BAD_TOKEN) if user is None else Caller(Standing.KNOWN, user.name)
 
     def may_see(self, caller: Caller, repo: Repo) -> bool:
@@ -145,3 +147,14 @@ class World:
         folded = repo_id.lower()
         known = (known_id for known_kind, known_id in (*self._repos, *self._renamed) if known_kind is kind)
         return next((known_id for known_id in known if known_id.lower() == folded), repo_id)
+
+
+def _token(authorization: str) -> str:
+    """The token of a Bearer field, or of a Basic one, where it is the password (git)."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return credentials.strip()
+    try:
+        return base64.b64decode(credentials).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

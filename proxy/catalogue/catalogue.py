@@ -32,6 +32,8 @@ from .writer import Writer
 HOUR: Final = 3600
 MANY: Final = 1000
 """Resolutions written in one go, so that a listing of 100,000 files holds up nobody else's write."""
+MOST_HASHES: Final = 1_000_000
+"""Xet hashes given at once."""
 _NOTHING: Final = False
 """Stands, while the disk fails, for a row that was dropped."""
 log = logging.getLogger(__name__)
@@ -123,13 +125,23 @@ class Catalogue:
         if row is None:
             return None
         try:
-            facts = schema.resolution(row[:3], commit)
+            facts = schema.resolution(row[:4], commit)
         except ValueError as error:
             self._fail(error)
             return None
-        self._remember_resolution(target, facts, row[3])
-        self._use_resolution(target, facts, row[3])
+        self._remember_resolution(target, facts, row[4])
+        self._use_resolution(target, facts, row[4])
         return facts
+
+    def path_of_xet(self, repo: RepoId, commit: str, xet: str) -> str | None:
+        """Where in the repo at the commit a file of that Xet hash is (in one of several places); None when unknown."""
+        row = self._row(schema.SELECT_BY_XET, (schema.repo_text(repo), commit, bytes.fromhex(xet)))
+        return None if row is None else str(row[0])
+
+    def xet_above(self, repo: RepoId, commit: str, size: int, *, most: int = MOST_HASHES) -> dict[str, str]:
+        """Xet hash by path of the files of more than `size` bytes that are known to have one, at most `most`."""
+        rows = self._rows(schema.SELECT_XET_ABOVE, (schema.repo_text(repo), commit, size, most))
+        return {str(path): xet.hex() for path, xet in rows}
 
     async def keep_resolution(self, target: FileTarget, facts: FileFacts | Absent) -> None:
         """The file at the commit is `facts`. A key learnt later is kept by keeping the facts again."""
@@ -248,6 +260,15 @@ class Catalogue:
         except (sqlite3.Error, ValueError) as error:
             self._fail(error)
             return None
+
+    def _rows(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        if self._reader is None:
+            return []
+        try:
+            return self._reader.execute(statement, values).fetchall()
+        except (sqlite3.Error, ValueError) as error:
+            self._fail(error)
+            return []
 
     def _row_of(self, repo: RepoId, statement: str, name: str) -> Any:
         """A row of what `forget` drops; none while a repo is forgotten here and not yet on disk."""

@@ -42,7 +42,7 @@ def drop_ref(repo: RepoId, revision: Revision) -> Change:
 
 def put_resolution(target: FileTarget, facts: FileFacts | Absent, hour: int) -> Change:
     repo, commit = repo_text(target.repo), target.revision.text
-    etag, size, key = resolution_row(facts)
+    etag, size, key, xet = resolution_row(facts)
 
     def change(connection: sqlite3.Connection) -> None:
         (commit_row,) = connection.execute(
@@ -50,12 +50,13 @@ def put_resolution(target: FileTarget, facts: FileFacts | Absent, hour: int) -> 
             "ON CONFLICT (repo, commit_id) DO UPDATE SET used = max(used, excluded.used) RETURNING id",
             (repo, commit, hour),
         ).fetchone()
-        # A key once learnt is not forgotten by a worker that does not know it.
+        # A key or a hash once learnt is not forgotten by a worker that does not know it.
         connection.execute(
-            "INSERT INTO resolutions VALUES (?, ?, ?, ?, ?) ON CONFLICT (commit_row, path) DO UPDATE SET "
+            "INSERT INTO resolutions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (commit_row, path) DO UPDATE SET "
             "blob_key = CASE WHEN etag IS excluded.etag THEN coalesce(excluded.blob_key, blob_key) "
-            "ELSE excluded.blob_key END, etag = excluded.etag, size = excluded.size",
-            (commit_row, target.path, etag, size, key),
+            "ELSE excluded.blob_key END, xet = CASE WHEN etag IS excluded.etag THEN coalesce(excluded.xet, xet) "
+            "ELSE excluded.xet END, etag = excluded.etag, size = excluded.size",
+            (commit_row, target.path, etag, size, key, xet),
         )
 
     return change

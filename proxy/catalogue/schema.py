@@ -2,7 +2,7 @@
 
     refs         (repo, revision) -> commit, when it was last confirmed
     commits      (repo, commit) -> a small number, so that twenty million paths do not each carry forty digits
-    resolutions  (commit number, path) -> etag, size, key; no etag: there is no such file
+    resolutions  (commit number, path) -> etag, size, key, Xet hash; no etag: there is no such file
     listings     (repo, text) -> status, headers, body (zlib when that is marked)
     publicity    (repo, plane) -> when an anonymous caller was last seen to be allowed
     totals       rows and bytes of what is bounded, kept by triggers, so that all workers agree without counting
@@ -23,7 +23,7 @@ from proxy.hub.names import RepoId
 
 APPLICATION: Final = 0x50454E53
 """`PENS`, in the header of the file: nobody else's database is taken for ours."""
-VERSION: Final = 1
+VERSION: Final = 2
 COMPRESSED_ABOVE: Final = 1024
 LARGEST_BODY: Final = 64 * 1024 * 1024
 """Bytes a stored body may unpack to: twice what the origin may send."""
@@ -39,9 +39,11 @@ CREATE TABLE commits (
 );
 CREATE INDEX commits_by_use ON commits (used);
 CREATE TABLE resolutions (
-    commit_row INTEGER NOT NULL, path TEXT NOT NULL, etag BLOB, size INTEGER NOT NULL, blob_key TEXT,
+    commit_row INTEGER NOT NULL, path TEXT NOT NULL, etag BLOB, size INTEGER NOT NULL, blob_key TEXT, xet BLOB,
     PRIMARY KEY (commit_row, path)
 ) WITHOUT ROWID;
+CREATE INDEX resolutions_by_xet ON resolutions (commit_row, xet) WHERE xet IS NOT NULL;
+CREATE INDEX xet_by_size ON resolutions (commit_row, size, xet) WHERE xet IS NOT NULL;
 CREATE TABLE listings (
     id INTEGER PRIMARY KEY, repo TEXT NOT NULL, text TEXT NOT NULL, status INTEGER NOT NULL, headers BLOB NOT NULL,
     body BLOB NOT NULL, packed INTEGER NOT NULL, stored_at REAL NOT NULL, immutable INTEGER NOT NULL,
@@ -74,8 +76,16 @@ END;
 
 SELECT_REF: Final = "SELECT commit_id, checked_at FROM refs WHERE repo = ? AND revision = ?"
 SELECT_RESOLUTION: Final = (
-    "SELECT r.etag, r.size, r.blob_key, c.used FROM commits c JOIN resolutions r ON r.commit_row = c.id "
+    "SELECT r.etag, r.size, r.blob_key, r.xet, c.used FROM commits c JOIN resolutions r ON r.commit_row = c.id "
     "WHERE c.repo = ? AND c.commit_id = ? AND r.path = ?"
+)
+SELECT_BY_XET: Final = (
+    "SELECT r.path FROM commits c JOIN resolutions r ON r.commit_row = c.id "
+    "WHERE c.repo = ? AND c.commit_id = ? AND r.xet = ? LIMIT 1"
+)
+SELECT_XET_ABOVE: Final = (
+    "SELECT r.path, r.xet FROM commits c JOIN resolutions r ON r.commit_row = c.id "
+    "WHERE c.repo = ? AND c.commit_id = ? AND r.xet IS NOT NULL AND r.size > ? LIMIT ?"
 )
 SELECT_LISTING: Final = (
     "SELECT status, headers, body, packed, stored_at, immutable, used FROM listings WHERE repo = ? AND text = ?"
@@ -83,7 +93,7 @@ SELECT_LISTING: Final = (
 SELECT_PUBLICITY: Final = "SELECT seen_at FROM publicity WHERE repo = ? AND plane = ?"
 SELECT_TOTAL: Final = "SELECT amount FROM totals WHERE name = ?"
 
-ResolutionRow = tuple[bytes | None, int, str | None]
+ResolutionRow = tuple[bytes | None, int, str | None, bytes | None]
 ListingRow = tuple[int, bytes, bytes, int, float, int]
 
 
@@ -93,18 +103,20 @@ def repo_text(repo: RepoId) -> str:
 
 
 def resolution_row(facts: FileFacts | Absent) -> ResolutionRow:
-    """Etag, size, key."""
+    """Etag, size, key, Xet hash."""
     if isinstance(facts, Absent):
-        return None, 0, None
-    return bytes.fromhex(facts.etag), facts.size, None if facts.key is None else str(facts.key)
+        return None, 0, None, None
+    key = None if facts.key is None else str(facts.key)
+    return bytes.fromhex(facts.etag), facts.size, key, None if facts.xet is None else bytes.fromhex(facts.xet)
 
 
 def resolution(row: ResolutionRow, commit: str) -> FileFacts | Absent:
     """What `resolution_row` made a row of. Raises ValueError when it is none."""
-    etag, size, key = row
+    etag, size, key, xet = row
     if etag is None:
         return Absent(commit)
-    return FileFacts(etag.hex(), size, len(etag) == 32, None if key is None else BlobKey.parse(key))
+    blob = None if key is None else BlobKey.parse(key)
+    return FileFacts(etag.hex(), size, len(etag) == 32, blob, None if xet is None else xet.hex())
 
 
 def listing_row(listing: Listing) -> ListingRow:

@@ -28,6 +28,7 @@ def _duration(value: object) -> float:
 
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: None if value in ("off", None) else _size(value))]
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 
 
@@ -94,6 +95,11 @@ class ServerSection(Section):
         None, "The address clients use, for absolute links; from the Host header of the request when not set."
     )
     ready_file: AnchoredPath | None = knob(None, "Write a JSON file with addresses and pids here once the node serves.")
+    secret_file: AnchoredPath | None = knob(
+        None,
+        "File with the secret (at least 32 bytes) under which addresses handed to clients are signed. Give all nodes "
+        "behind one address the same; when not set, the node makes its own next to its catalogue.",
+    )
     tls_certificate: AnchoredPath | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
     tls_key: AnchoredPath | None = knob(None, "PEM private key of tls_certificate.")
     drain_delay: Duration = knob("0s", "After SIGTERM: be unready this long before the port closes (load balancers).")
@@ -118,6 +124,10 @@ class LimitsSection(Section):
     header_timeout: Duration = knob("10s", "A request head must be complete this soon after its first byte.")
     body_bytes: Size = knob("1MiB", "Longest request body (paths-info and the like); longer ones get 413.")
     body_timeout: Duration = knob("15s", "A request body must be complete this soon.")
+    git_body_bytes: Size = knob(
+        "64MiB", "Longest question of git (a fetch that says what it has); longer ones get 413."
+    )
+    git_body_timeout: Duration = knob("60s", "A question of git must be complete this soon.")
     keepalive_timeout: Duration = knob("75s", "An idle connection is closed after this long.")
     connections: int = knob(20_000, "Open client connections per worker; further ones are closed at once.", ge=1)
     connections_per_client: int = knob(
@@ -233,6 +243,28 @@ class FetchSection(Section):
     progress_timeout: Duration = knob("60s", "A reader whose bytes do not come for this long gets an error.", gt=0)
 
 
+class XetSection(Section):
+    """The Xet protocol towards clients, computed from the plain bytes that are kept."""
+
+    facade: bool = knob(True, "Serve clients that come by Xet; when off they are told to use plain HTTP.")
+    advertise_above: SizeOrOff = knob(
+        "50GB",
+        "Tell clients to fetch files larger than this by Xet: 50GB is what huggingface_hub refuses to fetch by plain "
+        "HTTP; 0 is all that the Hub has in Xet, off is none.",
+    )
+    token_ttl: Duration = knob(
+        "15m", "An access token for Xet, and the right behind it, holds this long.", gt=0, le=900
+    )
+    url_ttl: Duration = knob(
+        "15m", "The address of a xorb holds this long, but no longer than its token.", gt=0, le=900
+    )
+
+    @property
+    def advertised_above(self) -> int | None:
+        """`advertise_above` where it counts: None when nothing is advertised."""
+        return self.advertise_above if self.facade else None
+
+
 class LogSection(Section):
     """What is written, and where."""
 
@@ -255,4 +287,5 @@ class Config(Section):
     store: StoreSection = Field(default_factory=StoreSection)
     freshness: FreshnessSection = FreshnessSection()
     fetch: FetchSection = FetchSection()
+    xet: XetSection = XetSection()
     log: LogSection = LogSection()

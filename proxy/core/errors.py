@@ -5,6 +5,9 @@ PenstockError
 ├── MalformedTarget             a request target that names nothing, or names it in two ways
 ├── WritesRefused               the mirror does not take uploads
 ├── RequestRefused              a request we do not take (method, framing, size)
+├── TicketRefused               an address or token that we gave out, or did not
+│   ├── TicketExpired           it was ours; ask for a new one
+│   └── TicketForged            it is not ours, or for something else
 ├── OriginRefused               the origin said no, and its answer is the answer (401, 403, 404, 410, 416, 451)
 ├── OriginAway                  no answer to be had now; a stored one may serve
 │   ├── OriginUnreachable       connection, DNS, TLS, timeout, 5xx
@@ -46,6 +49,18 @@ class WritesRefused(PenstockError):
 
 class RequestRefused(PenstockError):
     """A well-framed request that we do not take: `reason` is shown to the client."""
+
+
+class TicketRefused(PenstockError):
+    """A signed address or token does not open what it is brought for."""
+
+
+class TicketExpired(TicketRefused):
+    """It was ours, and its time is over."""
+
+
+class TicketForged(TicketRefused):
+    """It is not ours, damaged, or made for something else."""
 
 
 class OriginRefused(PenstockError):

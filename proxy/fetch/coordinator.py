@@ -7,7 +7,7 @@ metadata  a listing of the Hub, kept where it may be kept
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -16,8 +16,8 @@ from typing import Protocol
 from proxy.core.caller import Caller
 from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
-from proxy.hub.names import FileTarget
-from proxy.hub.targets import RepoListing
+from proxy.hub.names import FileTarget, RepoId, Revision
+from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
 from .reading import FilePiece, Piece
 
@@ -49,6 +49,15 @@ class Located:
     @property
     def commit(self) -> str:
         return self.target.revision.text
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A caller's right to the files of `repo` at `commit`, just proven; `everybody`'s when nobody's token is needed."""
+
+    repo: RepoId
+    commit: str
+    everybody: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,20 @@ class Metadata:
     age: int
 
 
+class Streaming(Protocol):
+    """An answer of the origin that is passed on while it comes. `headers` are lower-case and safe to pass on."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body. Raises OriginAway when it is cut, OriginLied."""
+        ...
+
+
 class Coordinator(Protocol):
     """What the front needs of this room."""
 
@@ -110,6 +133,14 @@ class Coordinator(Protocol):
         readable, so that errors come before any header is sent."""
         ...
 
+    async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
+        """Prove the right of `caller` to the files of `repo`, and learn their Xet hashes. Raises OriginRefused, …"""
+        ...
+
+    def located_by_xet(self, repo: RepoId, commit: str, xet: str) -> Located | None:
+        """The file of that Xet hash in `repo` at `commit`, for whom it was granted; None when there is none."""
+        ...
+
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         """A kept (or now asked) listing. `body` is the normalised JSON body of paths-info. Statuses other than 2xx are
         raised as OriginRefused."""
@@ -119,4 +150,19 @@ class Coordinator(Protocol):
         self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
     ) -> Metadata:
         """An answer of the origin that is not kept, whatever its status (Xet stripped, links as in `metadata`)."""
+        ...
+
+    async def git_refs(self, caller: Caller, target: GitRefs, protocol: str) -> Metadata:
+        """Git's overture, in the version of its protocol that the Git-Protocol field `protocol` asks for."""
+        ...
+
+    def git_pack(
+        self,
+        caller: Caller,
+        target: GitPack,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes | AsyncIterable[bytes],
+        patience: float,
+    ) -> AbstractAsyncContextManager[Streaming]:
+        """Git's pack, as the origin makes it. `body` has `patience` seconds to come; what it raises is raised here."""
         ...

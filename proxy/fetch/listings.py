@@ -63,6 +63,7 @@ class Listings:
         tasks: TaskSet,
         clock: Clock,
         freshness: Freshness,
+        advertise_above: int | None = None,
     ) -> None:
         self._origin = origin
         self._catalogue = catalogue
@@ -70,9 +71,25 @@ class Listings:
         self._store = store
         self._clock = clock
         self._freshness = freshness
+        self._advertise_above = advertise_above
         self._calls: SharedCalls[Metadata] = SharedCalls(tasks)
 
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
+        return self._advertised(target, await self._metadata(caller, target, body))
+
+    def _advertised(self, target: RepoListing, answer: Metadata) -> Metadata:
+        """`answer`, which is kept without Xet, with the hashes of files that clients shall fetch by Xet."""
+        revision = revision_of(target)
+        if self._advertise_above is None or revision is None or not isinstance(target, Tree | PathsInfo):
+            return answer
+        said = next((text for name, text in answer.headers if name == "x-repo-commit"), None)
+        commit = commit_of(revision, said)
+        if commit is None or answer.status != 200:
+            return answer
+        hashes = self._catalogue.xet_above(target.repo, commit, self._advertise_above)
+        return replace(answer, body=dialect.with_xet(answer.body, hashes)) if hashes else answer
+
+    async def _metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         known = self._known(caller, target, body, origin_away=False)
         if known is not None:
             return known

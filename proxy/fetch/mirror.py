@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 
 from proxy.core.caller import Caller
@@ -13,13 +13,14 @@ from proxy.core.rights import Plane
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
-from proxy.hub.names import FileTarget
-from proxy.hub.targets import RepoListing
+from proxy.hub.names import FileTarget, RepoId, Revision
+from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
-from .coordinator import CacheOutcome, Elsewhere, Located, Metadata, Reading
+from .coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata, Reading, Streaming
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
+from .git import GitPassage
 from .listings import Listings
 from .locate import Freshness, Locator, Rights, is_about_the_repo
 from .node import OncePerNode
@@ -27,6 +28,7 @@ from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Sourc
 from .readahead import ReadAhead
 from .relay import RelayedEnd, relay
 from .small import SmallFiles
+from .xet import XetFiles
 
 
 class Mirror:
@@ -45,6 +47,7 @@ class Mirror:
         limits: FlightLimits,
         read_ahead: int,
         observer: FillObserver,
+        advertise_above: int | None = None,
     ) -> None:
         self._store = store
         self._origin = origin
@@ -54,13 +57,21 @@ class Mirror:
         self._observer = observer
         rights = self._rights = Rights(gatekeeper, catalogue, clock, freshness)
         self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
-        self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness)
+        self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness, advertise_above)
+        self._xet = XetFiles(catalogue, self._locator, self._listings, clock)
+        self._git = GitPassage(origin, tasks, clock, freshness)
         self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
         self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)
+
+    async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
+        return await self._xet.grant(caller, repo, revision)
+
+    def located_by_xet(self, repo: RepoId, commit: str, xet: str) -> Located | None:
+        return self._xet.located_by_xet(repo, commit, xet)
 
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         return await self._listings.metadata(caller, target, body)
@@ -69,6 +80,19 @@ class Mirror:
         self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
     ) -> Metadata:
         return await self._listings.pass_through(caller, method, raw_target, headers, body)
+
+    async def git_refs(self, caller: Caller, target: GitRefs, protocol: str) -> Metadata:
+        return await self._git.refs(caller, target, protocol)
+
+    def git_pack(
+        self,
+        caller: Caller,
+        target: GitPack,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes | AsyncIterable[bytes],
+        patience: float,
+    ) -> AbstractAsyncContextManager[Streaming]:
+        return self._git.pack(caller, target, headers, body, patience)
 
     @asynccontextmanager
     async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[Reading]:

@@ -7,7 +7,7 @@ The store's door gives blobs, the catalogue's facts, the gatekeeper's rights, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -158,6 +158,14 @@ class Catalogue(Protocol):
         """Keep the facts of many files (path, facts) of a repo at a commit; a key known already stays known."""
         ...
 
+    def path_of_xet(self, repo: RepoId, commit: str, xet: str) -> str | None:
+        """Where in the repo at the commit a file of that Xet hash is; None when unknown."""
+        ...
+
+    def xet_above(self, repo: RepoId, commit: str, size: int, *, most: int = ...) -> dict[str, str]:
+        """Xet hash by path of the files of more than `size` bytes that are known to have one, at most `most`."""
+        ...
+
     def listing(self, key: ListingKey) -> Listing | None: ...
 
     async def keep_listing(self, key: ListingKey, listing: Listing) -> None: ...
@@ -225,6 +233,20 @@ class Source(Protocol):
         ...
 
 
+class OriginStream(Protocol):
+    """An answer of the origin that is read while it lasts. `headers` are as those of an `OriginReply`."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises OriginUnreachable when it is cut, OriginLied."""
+        ...
+
+
 class Origin(Protocol):
     """The door of the origin."""
 
@@ -244,6 +266,20 @@ class Origin(Protocol):
         """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
 
         Any status but 429 and 5xx is returned. Raises OriginAway, OriginLied (too large)."""
+        ...
+
+    def stream(
+        self,
+        method: str,
+        raw_target: str,
+        caller: Caller,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | AsyncIterable[bytes] | None = None,
+        patience: float = 0.0,
+    ) -> AbstractAsyncContextManager[OriginStream]:
+        """As `call`, but the answer is read while it comes, and so may the body be: it has `patience` seconds for that,
+        and what it raises is raised here."""
         ...
 
     def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> Source:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from proxy.core.byterange import Ignored, Multi, Single
 from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.hub.targets import GitPack
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -29,20 +31,43 @@ class FileBody:
 
 
 @dataclass(frozen=True, slots=True)
+class XorbBody:
+    """The bytes of a file as a xorb: the one with number `index`."""
+
+    located: Located
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class PointerText:
     """What git holds of a linked file."""
 
     content: bytes
 
 
+Body = FileBody | XorbBody | PointerText
+
+
 @dataclass(frozen=True, slots=True)
 class FilePart:
     """200 with all `size` bytes of `body` (`Ignored`: no range counts), or 206 with a part of them."""
 
-    body: FileBody | PointerText
+    body: Body
     size: int
     headers: Headers
     part: Ignored | Single | Multi
 
 
-Answer = Small | FilePart
+@dataclass(frozen=True, slots=True)
+class PackRelay:
+    """Git's question (`body`, with the `fields` that go along), to be answered by the origin and passed on as it comes.
+
+    A body that has yet to come has `patience` seconds."""
+
+    target: GitPack
+    fields: Headers
+    body: bytes | AsyncIterator[bytes]
+    patience: float
+
+
+Answer = Small | FilePart | PackRelay

@@ -14,6 +14,8 @@ from typing import assert_never
 from aiohttp import http_parser, web
 from aiohttp.abc import AbstractStreamWriter
 
+from proxy.access.signatures import Signatures
+from proxy.config.schema import XetSection
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
 from proxy.fetch.coordinator import Coordinator
@@ -21,6 +23,8 @@ from proxy.hub.paths import parse
 from proxy.hub.targets import (
     AuthCheck,
     Commits,
+    GitPack,
+    GitRefs,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -31,23 +35,28 @@ from proxy.hub.targets import (
     Tree,
     WhoAmI,
     WriteCall,
+    XetReconstruction,
+    XetTelemetry,
     XetToken,
+    XetXorb,
 )
 
 from .answers import Answer, Small
 from .caller import caller_of
 from .cold import ColdReader
 from .gate import ClientGone, Gate
+from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
 from .limits import Limits
-from .metadata_routes import MetadataRoutes, no_xet
+from .metadata_routes import MetadataRoutes
 from .observer import Observer
 from .problems import Side, body, problem
 from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
 from .visit import Visit
 from .wire import Wire
+from .xet_routes import XetRoutes
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +70,18 @@ def make_data_server(
     clock: Clock | None = None,
     external_url: str | None = None,
     ready: Readiness = tuple,
+    xet: XetSection | None = None,
+    signatures: Signatures | None = None,
 ) -> Gate:
     """The protocol factory of the data port; call it on the running loop, give it to `listen`.
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
+    `signatures` make the addresses that clients carry around (None: such that this process alone knows).
     """
     gate = Gate(limits, observer)
-    application = Application(coordinator, gate, cold, clock or SystemClock(), external_url, ready)
+    clock = clock or SystemClock()
+    signatures = signatures or Signatures.passing(clock=clock)
+    application = Application(coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures)
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
     return gate
@@ -91,13 +105,17 @@ class Application:
         clock: Clock,
         external_url: str | None,
         ready: Readiness,
+        xet: XetSection,
+        signatures: Signatures,
     ) -> None:
         self._gate = gate
         self._clock = clock
         self._ready = ready
         self._key = secrets.token_bytes(32)
-        self._files = FileRoutes(coordinator)
+        self._xet = XetRoutes(coordinator, signatures, xet, gate.limits, clock, external_url, self._key)
+        self._files = FileRoutes(coordinator, self._xet.hints)
         self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)
+        self._git = GitRoutes(coordinator, gate.limits)
         self._sender = Sender(coordinator, gate, cold)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -146,6 +164,7 @@ class Application:
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES
         target = _target(head)
         visit.target, visit.route = target, _label(target)
+        visit.side = _side(target, visit.side)
         visit.caller = caller_of(request.headers.get("Authorization"), self._key)
         return await self._route(target, visit)
 
@@ -160,8 +179,12 @@ class Application:
                 return await self._metadata.listing(target, visit)
             case AuthCheck() | WhoAmI() | OtherApi():
                 return await self._metadata.pass_through(target, visit)
-            case XetToken():
-                raise no_xet()
+            case XetToken() | XetReconstruction() | XetXorb() | XetTelemetry():
+                return await self._xet.answer(target, visit)
+            case GitRefs():
+                return await self._git.refs(target, visit)
+            case GitPack():
+                return await self._git.pack(target, visit)
             case WriteCall():
                 raise WritesRefused("this mirror is read-only; send uploads to the Hub itself (unset HF_ENDPOINT)")
             case _:
@@ -183,8 +206,23 @@ def _label(target: Target) -> str:
             return "resolve"
         case RawFile():
             return "raw"
+        case XetReconstruction() | XetXorb() | XetTelemetry():
+            return "xet"
+        case GitRefs() | GitPack():
+            return "git"
         case _:
             return "api"
+
+
+def _side(target: Target, side: Side) -> Side:
+    """In whose words errors about `target` are told."""
+    match target:
+        case GitRefs() | GitPack():
+            return Side.GIT
+        case WriteCall(raw_target) if not raw_target.startswith("/api/"):
+            return Side.GIT
+        case _:
+            return side
 
 
 def _problem(error: Exception, visit: Visit) -> Small:

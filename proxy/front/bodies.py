@@ -14,8 +14,8 @@ from .strictness import BodyTooLong, BodyTooSlow
 from .visit import Visit
 
 
-async def read_body(visit: Visit, limits: Limits) -> bytes:
-    """The whole body, as it came (no coding is undone).
+async def read_body(visit: Visit, limits: Limits, *, codings: frozenset[str] = frozenset({"identity"})) -> bytes:
+    """The whole body, as it came (no coding is undone; those in `codings` are taken).
 
     Raises BodyTooLong, BodyTooSlow, RequestRefused (a coding, broken framing), ClientGone.
     """
@@ -23,7 +23,7 @@ async def read_body(visit: Visit, limits: Limits) -> bytes:
     announced = request.content_length
     if announced is not None and announced > limits.body_bytes:
         raise BodyTooLong(f"the body is longer than {limits.body_bytes} bytes")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if request.headers.get("Content-Encoding", "identity").lower() not in codings:
         raise RequestRefused("send the body as it is, without Content-Encoding")
     if request.headers.get("Expect") is not None:
         visit.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -21,18 +21,23 @@ def moved(asked: ResolveFile | RawFile, target: FileTarget) -> Small:
 
 
 def answer_file(
-    asked: ResolveFile | RawFile, located: Located, conditions: Conditions, range_field: str | None, method: str
+    asked: ResolveFile | RawFile,
+    located: Located,
+    conditions: Conditions,
+    range_field: str | None,
+    method: str,
+    hints: Headers = (),
 ) -> Answer:
     """At a commit 200, 206, 304, 412 or 416 (RFC 9110 §13.2.2; HEAD ignores Range); else a 307 to the commit.
 
     The redirect is relative and tells all about the file: some generations of clients read the first hop only, some
-    the last (HUB-PROTOCOL §2.2).
+    the last (HUB-PROTOCOL §2.2). `hints` are what it says besides: where to find it by Xet.
     """
     facts = _facts_as_served(asked, located)
     age = ("Age", str(located.age))
     if not asked.file.revision.is_commit:
-        return Small(307, (*redirect_fields(asked, located.commit, facts), age), cache=located.cache)
-    headers = (*file_fields(located.target, facts), age)
+        return Small(307, (*redirect_fields(asked, located.commit, facts), *hints, age), cache=located.cache)
+    headers = (*file_fields(located.target, facts), *hints, age)
     match judge(conditions, Validators(frozenset({facts.etag})), method):
         case NotModified():
             return Small(304, _without_type(headers), cache=located.cache)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from proxy.core.conditional import Conditions
 from proxy.fetch.coordinator import Coordinator, Elsewhere, Located
 from proxy.hub.targets import RawFile, ResolveFile
 
-from .answers import Answer
+from .answers import Answer, Headers
 from .file_answers import answer_file, moved
 from .visit import Visit
 
@@ -16,8 +17,9 @@ from .visit import Visit
 class FileRoutes:
     """GET and HEAD of `resolve` and `raw`."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, hints: Callable[[Located, Visit], Headers]) -> None:
         self._coordinator = coordinator
+        self._hints = hints
 
     async def answer(self, asked: ResolveFile | RawFile, visit: Visit) -> Answer:
         """The file's bytes at a commit; a redirect there from any other revision."""
@@ -25,7 +27,8 @@ class FileRoutes:
             case Elsewhere(target):
                 return moved(asked, target)
             case Located() as located:
-                return answer_file(asked, located, _conditions(visit), visit.field("Range"), visit.method)
+                hints = self._hints(located, visit) if isinstance(asked, ResolveFile) else ()
+                return answer_file(asked, located, _conditions(visit), visit.field("Range"), visit.method, hints)
             case never:
                 assert_never(never)
 

@@ -16,6 +16,8 @@ class Limits:
     header_timeout: float = 10.0
     body_bytes: int = MIB
     body_timeout: float = 15.0
+    git_body_bytes: int = 64 * MIB
+    git_body_timeout: float = 60.0
     keepalive_timeout: float = 75.0
     connections: int = 20_000
     connections_per_client: int = 1024

@@ -11,7 +11,7 @@ from typing import Final
 import xxhash
 
 from proxy.core.conditional import Conditions, NotModified, Validators, judge
-from proxy.core.errors import OriginAway, OriginRefused
+from proxy.core.errors import OriginAway
 from proxy.core.sizes import KIB
 from proxy.fetch.coordinator import Coordinator, Metadata
 from proxy.hub.links import Link, format_links, parse_links
@@ -69,16 +69,6 @@ class MetadataRoutes:
         else:
             answer = await asyncio.to_thread(represent, found, passed, compress=not plain)
         return conditional(answer, visit.field("If-None-Match"), visit.method)
-
-
-def no_xet() -> OriginRefused:
-    """The token endpoint of Xet: clients that remember an old listing ask for it, and should be told what to do."""
-    return OriginRefused(
-        404,
-        "this mirror serves files over plain HTTP and not over Xet; set HF_HUB_DISABLE_XET=1, or clear the client's "
-        "cached listing of this repo",
-        code="EntryNotFound",
-    )
 
 
 def represent(found: Metadata, passed: Headers, *, compress: bool) -> Small:

@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from proxy.core import errors
-from proxy.hub.paths import UnknownTarget
+from proxy.hub.paths import NotMirrored, UnknownTarget
 from proxy.hub.problems import INVALID_CREDENTIALS, Code
 
 from . import strictness
@@ -31,6 +31,8 @@ class Side(Enum):
 
     FILES = auto()
     API = auto()
+    GIT = auto()
+    """Git, which shows its user plain text, and sends credentials when it is asked for Basic ones."""
     ELSEWHERE = auto()
 
 
@@ -46,6 +48,8 @@ class Problem:
 
 
 Row = Callable[[errors.PenstockError, Side], Problem]
+
+BASIC: Final = 'Basic realm="Hugging Face: any user name, a token as password", charset="UTF-8"'
 
 _AGAIN: Final = 5
 """Seconds after which another try may find the origin back: long enough not to hammer, within a client's retries."""
@@ -74,7 +78,18 @@ def body(found: Problem, side: Side, request_id: str) -> tuple[Headers, bytes]:
     named: Headers = (("X-Error-Message", _one_line(found.message)),)
     if found.code is not None:
         named = (("X-Error-Code", found.code), *named)
+    if side is Side.GIT:
+        fields = (("Content-Type", "text/plain; charset=utf-8"), *named, *_asking_for_basic(found))
+        return fields, f"{found.message}\n".encode()
     return (("Content-Type", "application/json"), *named, *found.headers), orjson.dumps({"error": found.message})
+
+
+def _asking_for_basic(found: Problem) -> Headers:
+    """The problem's own fields; a 401 asks for Basic credentials, or git would not come back with its token."""
+    if found.status != 401:
+        return found.headers
+    others = (field for field in found.headers if field[0].lower() != "www-authenticate")
+    return (*others, ("WWW-Authenticate", BASIC))
 
 
 # --- the rows -----------------------------------------------------------------------------------------------------
@@ -133,6 +148,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     # a path that can be read in two ways is refused like a broken frame; one that means nothing is merely not there
     errors.MalformedTarget: _fixed(400, close=True),
     UnknownTarget: _fixed(404),
+    NotMirrored: _fixed(403),
     errors.RequestRefused: _fixed(400, close=True),
     strictness.MethodRefused: _method_refused,
     strictness.BodyTooLong: _fixed(413, close=True),
@@ -140,6 +156,10 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     strictness.ExpectationFailed: _fixed(417, close=True),
     # the body of the write was not read, and may be long
     errors.WritesRefused: _fixed(403, close=True),
+    # clients of Xet and git-lfs ask for a new address on 403, and give up on 404
+    errors.TicketExpired: _fixed(403),
+    errors.TicketForged: _fixed(404),
+    errors.TicketRefused: _fixed(404),
     errors.OriginRefused: _refused,
     errors.OriginBusy: _waiting,
     errors.OriginUnreachable: _retried(502),

@@ -16,13 +16,15 @@ from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Reading
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
+from proxy.hub import xet
 
-from .answers import Answer, FileBody, FilePart, Headers, PointerText, Small
+from .answers import Answer, Body, FileBody, FilePart, Headers, PackRelay, PointerText, Small, XorbBody
 from .cache_status import cache_status, combined
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
 from .gate import Gate
 from .visit import Visit
+from .xorbs import XorbReading
 
 AT_ONCE: Final = 32 * KIB
 """Longest body that is copied into one write with its head; a reader that stalls on it holds that much memory."""
@@ -59,6 +61,8 @@ class Sender:
         """Send `answer` whole. Raises PenstockError (look at `visit.head_sent`), ClientGone, ShortBody."""
         if isinstance(answer, Small):
             return await self.send_small(answer, visit)
+        if isinstance(answer, PackRelay):
+            return await self._send_pack(answer, visit)
         match answer.part:
             case Ignored():
                 return await self._send_span(200, answer.body, whole(answer.size), answer.headers, visit)
@@ -86,8 +90,22 @@ class Sender:
             self._booking(visit)(ByteSource.MEMORY, len(answer.body))
         return response
 
+    async def _send_pack(self, pack: PackRelay, visit: Visit) -> web.StreamResponse:
+        """An answer of the origin as it comes: of unknown length, and kept nowhere."""
+        asked = self._coordinator.git_pack(visit.caller, pack.target, pack.fields, pack.body, pack.patience)
+        async with asked as stream, contextlib.aclosing(stream.pieces()) as pieces:
+            visit.cache = CacheOutcome.BYPASS
+            response = web.StreamResponse(status=stream.status)
+            self._dress(response, (*stream.headers, ("Cache-Control", "no-store")), visit)
+            with self._delivery(visit) as delivery:
+                await self._hand_over(response, visit, 0)
+                async for piece in pieces:
+                    await delivery.send_bytes(piece, ByteSource.RELAY, response)
+        await response.write_eof()
+        return response
+
     async def _send_span(
-        self, status: int, body: FileBody | PointerText, span: Span, headers: Headers, visit: Visit
+        self, status: int, body: Body, span: Span, headers: Headers, visit: Visit
     ) -> web.StreamResponse:
         if not span or not visit.wants_body:
             return await self._send_head(status, body, len(span), headers, visit)
@@ -138,37 +156,43 @@ class Sender:
         return response
 
     async def _send_head(
-        self, status: int, body: FileBody | PointerText, length: int, headers: Headers, visit: Visit
+        self, status: int, body: Body, length: int, headers: Headers, visit: Visit
     ) -> web.StreamResponse:
         """The same head as for a GET, and no body: HEAD, and the empty file."""
-        visit.cache = body.located.cache if isinstance(body, FileBody) else CacheOutcome.HIT
+        visit.cache = CacheOutcome.HIT if isinstance(body, PointerText) else body.located.cache
         response = self._head(status, length, headers, visit, unverified=False)
         await self._hand_over(response, visit, length)
         await response.write_eof()
         return response
 
     @contextlib.asynccontextmanager
-    async def _open(self, body: FileBody | PointerText, span: Span, visit: Visit) -> AsyncIterator[Opened]:
+    async def _open(self, body: Body, span: Span, visit: Visit) -> AsyncIterator[Opened]:
         match body:
             case PointerText(content):
                 piece = MemoryPiece(content[span.start : span.stop], ByteSource.MEMORY)
                 yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True, reading=None)
             case FileBody(located):
-                async with self._open_file(located, span, visit) as opened:
+                read = self._coordinator.read(visit.caller, located, span)
+                async with read as reading, _opened(located, reading) as opened:
                     yield opened
+            case XorbBody(located, index):
+                async with self._open_xorb(located, index, span, visit) as opened:
+                    yield opened
+            case _:
+                assert_never(body)
 
     @contextlib.asynccontextmanager
-    async def _open_file(self, located: Located, span: Span, visit: Visit) -> AsyncIterator[Opened]:
-        async with self._coordinator.read(visit.caller, located, span) as reading:
-            pieces = reading.pieces()
-            try:
-                first = await anext(pieces, None)  # what goes wrong up to here is still an answer
-                if first is None:
-                    raise ShortBody(f"there is no piece of {span}")
-                outcome = combined(located.cache, reading.cache)
-                yield Opened(first, _behind(first, pieces), outcome, reading.verified, reading)
-            finally:
-                await _close(pieces)
+    async def _open_xorb(self, located: Located, index: int, wire: Span, visit: Visit) -> AsyncIterator[Opened]:
+        size = located.facts.size
+        layout = tuple(xet.layout(size, index, wire))
+        held = xet.file_span(size, index, wire)
+        if not held:
+            piece = MemoryPiece(b"".join(part for part in layout if isinstance(part, bytes)), ByteSource.MEMORY)
+            yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True, reading=None)
+            return
+        read = self._coordinator.read(visit.caller, located, held)
+        async with read as reading, _opened(located, XorbReading(reading, layout)) as opened:
+            yield opened
 
     def _head(
         self, status: int, length: int, headers: Headers, visit: Visit, *, unverified: bool
@@ -201,6 +225,18 @@ class Sender:
             self._gate.observer.bytes_sent(visit.route, source, count)
 
         return book
+
+
+@contextlib.asynccontextmanager
+async def _opened(located: Located, reading: Reading) -> AsyncIterator[Opened]:
+    pieces = reading.pieces()
+    try:
+        first = await anext(pieces, None)  # what goes wrong up to here is still an answer
+        if first is None:
+            raise ShortBody("there is no piece of it")
+        yield Opened(first, _behind(first, pieces), combined(located.cache, reading.cache), reading.verified, reading)
+    finally:
+        await _close(pieces)
 
 
 async def _deliver(delivery: Delivery, opened: Opened, response: web.StreamResponse) -> None:

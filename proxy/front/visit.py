@@ -18,6 +18,8 @@ from proxy.hub.names import RepoId
 from proxy.hub.targets import (
     AuthCheck,
     Commits,
+    GitPack,
+    GitRefs,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -148,6 +150,8 @@ def _subject(target: Target | None) -> tuple[str | None, str | None, str | None]
             return str(repo), revision.text, None
         case RepoInfo(repo, revision, _):
             return str(repo), None if revision is None else revision.text, None
+        case GitRefs(repo) | GitPack(repo):
+            return str(repo), None, None
         case Refs(repo, _) | AuthCheck(repo) | OtherApi(_, RepoId() as repo):
             return str(repo), None, None
         case _:

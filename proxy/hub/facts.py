@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.blob import BlobKey, BlobRecord, Digest, DigestKind
 from proxy.core.sizes import CHUNK
 
 from .names import FileTarget, RepoId
+
+_XET_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class FileFacts:
     linked: bool
     """Whether the Hub keeps it outside git (LFS or Xet)."""
     key: BlobKey | None
+    xet: str | None = None
+    """The name that Xet clients know it by (64 hexadecimal digits), where the Hub told us."""
 
     @property
     def digest(self) -> Digest:
@@ -38,6 +44,11 @@ class FileFacts:
         a name to share by."""
         key = self.key or BlobKey.of_place(f"git:{repo}", self.etag, self.size)
         return BlobRecord(key, self.size, self.etag, self.digest)
+
+
+def xet_hash(said: object) -> str | None:
+    """The Xet hash that the Hub told us; None for anything that is none."""
+    return said if isinstance(said, str) and _XET_HASH.fullmatch(said) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ What a listing says about files at a commit is as good as a HEAD of each: a list
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -17,7 +17,7 @@ from proxy.core.blob import BlobKey
 from proxy.core.errors import MalformedTarget, OriginLied, RequestRefused
 
 from . import headers, links
-from .facts import FileFacts, Listing, OriginReply
+from .facts import FileFacts, Listing, OriginReply, xet_hash
 from .headers import Fields
 from .rawtarget import check_segment
 
@@ -54,6 +54,15 @@ def without_xet(body: bytes) -> bytes:
     if b"xet" not in body:
         return body
     return orjson.dumps(_cleaned(_parsed(body)))
+
+
+def with_xet(body: bytes, hashes: Mapping[str, str]) -> bytes:
+    """The stripped answer `body` to Tree or PathsInfo with `xetHash` put back at the files of `hashes` (by path)."""
+    items = _parsed(body)
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict) and item.get("lfs") is not None and (found := hashes.get(item.get("path", ""))):
+            item["xetHash"] = found
+    return orjson.dumps(items)
 
 
 def next_target(fields: Fields) -> str | None:
@@ -108,16 +117,16 @@ def _files(items: list[Any]) -> Iterator[tuple[str, FileFacts]]:
     for item in items:
         if not isinstance(item, dict) or item.get("type") != "file" or not _is_path(item.get("path")):
             continue
-        facts = _linked_facts(item["lfs"]) if item.get("lfs") is not None else _git_facts(item)
+        facts = _linked_facts(item["lfs"], item.get("xetHash")) if item.get("lfs") is not None else _git_facts(item)
         if facts is not None:
             yield item["path"], facts
 
 
-def _linked_facts(lfs: object) -> FileFacts | None:
+def _linked_facts(lfs: object, xet: object) -> FileFacts | None:
     oid, size = (lfs.get("oid"), _size(lfs.get("size"))) if isinstance(lfs, dict) else (None, None)
     if not isinstance(oid, str) or not _SHA256.fullmatch(oid) or size is None:
         return None
-    return FileFacts(oid, size, linked=True, key=BlobKey.sha256(oid))
+    return FileFacts(oid, size, linked=True, key=BlobKey.sha256(oid), xet=xet_hash(xet))
 
 
 def _git_facts(item: dict[str, Any]) -> FileFacts | None:

@@ -4,7 +4,9 @@ The grammar (HUB-PROTOCOL §1, §6.1-6.4), on the decoded segments of the raw pa
 
     /{p}{id}/resolve/{revision}/{path…}      p: "" datasets/ spaces/ kernels/
     /{p}{id}/raw/{revision}/{path…}          id: namespace/name, or one name for models and datasets
+    /{p}{id}[.git]/info/refs, …/git-upload-pack, …/info/lfs/objects/batch
     /api/{T}/{id}[/{verb}[/{revision}[/…]]]  T: models datasets spaces kernels
+    /__xet/…                                 see xet_paths
 
 Only the revision, and a directory of a tree, may hold an encoded slash. A file target that fits the grammar with one
 *and* with two segments of id (`/a/resolve/raw/b/c`) is refused; an API target that does is passed on unkept.
@@ -19,12 +21,14 @@ from urllib.parse import quote
 
 from proxy.core.errors import MalformedTarget, RequestRefused
 
-from . import queries
+from . import queries, xet_paths
 from .names import FileTarget, RepoId, RepoKind, Revision
 from .rawtarget import RawTarget
 from .targets import (
     AuthCheck,
     Commits,
+    GitPack,
+    GitRefs,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -35,7 +39,10 @@ from .targets import (
     Tree,
     WhoAmI,
     WriteCall,
+    XetReconstruction,
+    XetTelemetry,
     XetToken,
+    XetXorb,
 )
 
 FILE_VERBS: Final = frozenset({"resolve", "raw"})
@@ -52,9 +59,25 @@ API_VERBS: Final = frozenset(
 """What may stand after an id in `/api/{T}/{id}/…`; most of it is passed on."""
 
 RESERVED: Final = frozenset(
-    {"api", "v2", "buckets", "papers", "collections", "jobs", "oauth", "models", "datasets", "spaces", "kernels"}
+    {
+        "__xet",
+        "api",
+        "v2",
+        "buckets",
+        "papers",
+        "collections",
+        "jobs",
+        "oauth",
+        "models",
+        "datasets",
+        "spaces",
+        "kernels",
+    }
 )
 """First segments that are no namespace of models."""
+
+UPLOAD_PACK: Final = "git-upload-pack"
+"""Git's word for giving: the server's half of clone and fetch."""
 
 _KINDS: Final = {kind.value: kind for kind in RepoKind}
 _PREFIXES: Final = {kind.value: kind for kind in RepoKind if kind.prefix}
@@ -62,27 +85,42 @@ _ONE_SEGMENT: Final = frozenset({RepoKind.MODEL, RepoKind.DATASET})
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 _ID_SEGMENT: Final = re.compile(r"[\w.\-]{1,96}", re.ASCII)
-_GIT_WRITES: Final = (("info", "lfs", "objects", "batch"), ("git-receive-pack",))
 
 
 class UnknownTarget(MalformedTarget):
     """A well-formed target that nothing here answers to."""
 
 
+class NotMirrored(UnknownTarget):
+    """A part of the Hub that is not served here; the message says where it is to be had."""
+
+
 def parse(raw_target: str, method: str) -> Target:
     """What the undecoded path and query `raw_target`, asked with `method`, means.
 
-    Raises MalformedTarget (it has no reading, or two), UnknownTarget (no such place), RequestRefused (wrong method).
+    Raises MalformedTarget (it has no reading, or two), UnknownTarget (no such place), NotMirrored (buckets),
+    RequestRefused (wrong method).
     """
     raw = RawTarget.read(raw_target)
     match raw.segments:
         case ("api", *rest):
             return _api(raw, tuple(rest), method)
+        case ("buckets", *_):
+            raise no_buckets()
+        case (xet_paths.PREFIX, *rest):
+            return _xet(raw, tuple(rest), method)
         case (first, *rest) if first in _PREFIXES:
             return _file_plane(raw, _PREFIXES[first], tuple(rest), method)
         case (first, *_) if first not in RESERVED:
             return _file_plane(raw, RepoKind.MODEL, raw.segments, method)
     raise UnknownTarget("there is nothing at this path; files are at /{repo}/resolve/{revision}/{path}")
+
+
+def no_buckets() -> NotMirrored:
+    """A 404 would say that there is no such bucket, or no such file in it: clients believe that."""
+    return NotMirrored(
+        "this mirror serves no buckets (they are kept in Xet alone); ask the Hub itself (unset HF_ENDPOINT)"
+    )
 
 
 def render(target: Target) -> str:
@@ -110,10 +148,23 @@ def render(target: Target) -> str:
             return f"{_api_base(repo)}/xet-read-token/{_segment(revision.text)}"
         case WhoAmI():
             return "/api/whoami-v2"
+        case XetReconstruction() | XetXorb() | XetTelemetry():
+            return xet_paths.render(target)
         case WriteCall(raw_target) | OtherApi(raw_target, _):
             return raw_target
+        case GitRefs(repo):
+            return f"/{repo}/info/refs?service={UPLOAD_PACK}"
+        case GitPack(repo):
+            return f"/{repo}/{UPLOAD_PACK}"
         case _:
             assert_never(target)
+
+
+def _xet(raw: RawTarget, rest: tuple[str, ...], method: str) -> Target:
+    found = xet_paths.parse(raw, rest, method)
+    if found is None:
+        raise UnknownTarget("there is nothing at this address of Xet")
+    return found
 
 
 def _render_file(file: FileTarget, verb: str) -> str:
@@ -132,16 +183,18 @@ def _segment(text: str) -> str:
 
 
 def _file_plane(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...], method: str) -> Target:
-    readings = [found for width in _widths(kind) if (found := _file(kind, segments, width)) is not None]
+    files = [_file(kind, segments, width) for width in _widths(kind)]
+    readings = [found for found in (*files, _git(raw, kind, segments)) if found is not None]
     if len(readings) > 1:
-        raise MalformedTarget("this path names a file of two different repos, depending on how it is read")
-    if readings:
-        if method not in _READS:
+        raise MalformedTarget("this path names two different things, depending on how it is read")
+    if not readings:
+        raise UnknownTarget("there is nothing at this path; files are at /{repo}/resolve/{revision}/{path}")
+    match readings[0]:
+        case ResolveFile() | RawFile() | GitRefs() if method not in _READS:
             raise RequestRefused(f"{method} is not for files; GET and HEAD are")
-        return readings[0]
-    if _is_git_write(raw, segments):
-        return WriteCall(raw.text)
-    raise UnknownTarget("there is nothing at this path; files are at /{repo}/resolve/{revision}/{path}")
+        case GitPack() if method != "POST":
+            raise RequestRefused(f"{method} is not for this; git POSTs to it")
+    return readings[0]
 
 
 def _file(kind: RepoKind, segments: tuple[str, ...], width: int) -> ResolveFile | RawFile | None:
@@ -157,15 +210,32 @@ def _file(kind: RepoKind, segments: tuple[str, ...], width: int) -> ResolveFile 
     return ResolveFile(file) if verb == "resolve" else RawFile(file)
 
 
-def _is_git_write(raw: RawTarget, segments: tuple[str, ...]) -> bool:
-    """Uploads by git and git-lfs: `/{id}[.git]/info/lfs/objects/batch`, `…/git-receive-pack` and its overture."""
-    for width in (1, 2):
-        rest = segments[width:]
-        if rest in _GIT_WRITES or rest[:3] == ("info", "lfs", "locks"):
-            return True
-        if rest == ("info", "refs") and "service=git-receive-pack" in raw.query:
-            return True
-    return False
+def _git(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...]) -> GitRefs | GitPack | WriteCall | None:
+    """What git and git-lfs mean: a read of a repo, or a write; None when it is neither."""
+    for width in _widths(kind):
+        repo = _repo(kind, _without_git(segments[:width]), width)
+        if repo is not None and (found := _git_call(raw, repo, segments[width:])) is not None:
+            return found
+    return None
+
+
+def _git_call(raw: RawTarget, repo: RepoId, rest: tuple[str, ...]) -> GitRefs | GitPack | WriteCall | None:
+    match rest:
+        case ("info", "refs") if raw.query == f"service={UPLOAD_PACK}":
+            return GitRefs(repo)
+        case ("info", "refs") if raw.query == "service=git-receive-pack":
+            return WriteCall(raw.text)
+        case ("git-upload-pack",) if not raw.query:
+            return GitPack(repo)
+        case ("git-receive-pack",) | ("info", "lfs", "objects", "batch") | ("info", "lfs", "locks", *_):
+            return WriteCall(raw.text)
+        case _:
+            return None
+
+
+def _without_git(segments: tuple[str, ...]) -> tuple[str, ...]:
+    """An id as git may spell it: with `.git` behind it."""
+    return (*segments[:-1], segments[-1].removesuffix(".git")) if segments else segments
 
 
 # --- the API ------------------------------------------------------------------------------------------------------
@@ -173,7 +243,7 @@ def _is_git_write(raw: RawTarget, segments: tuple[str, ...]) -> bool:
 
 def _api(raw: RawTarget, segments: tuple[str, ...], method: str) -> Target:
     if segments[:1] == ("buckets",):
-        raise UnknownTarget("buckets exist in Xet storage only, and this mirror does not serve it")
+        raise no_buckets()
     meant = _api_call(raw, segments)
     if isinstance(meant, PathsInfo):
         return _paths_info(meant, raw, method)

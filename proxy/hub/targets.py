@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxy.core.secret import Secret
+
 from .names import FileTarget, RepoId, Revision
 
 Query = tuple[tuple[str, str], ...]
@@ -85,10 +87,33 @@ class WhoAmI:
 
 @dataclass(frozen=True, slots=True)
 class XetToken:
-    """GET `/api/{type}/{id}/xet-read-token/{revision}`: not served by a mirror that strips Xet."""
+    """GET `/api/{type}/{id}/xet-read-token/{revision}`: where Xet begins."""
 
     repo: RepoId
     revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class XetReconstruction:
+    """GET `/__xet/v2/reconstructions/{hash}` and its older spellings: what a range of a file is made of."""
+
+    version: int
+    """1 or 2: the form of the answer."""
+    file_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class XetXorb:
+    """GET `/__xet/x/{etag}/{index}?t={ticket}`: a xorb of the file with that sha256."""
+
+    etag: str
+    index: int
+    ticket: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class XetTelemetry:
+    """POST `/__xet/v1/telemetry`: what a client tells about itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +131,27 @@ class OtherApi:
     repo: RepoId | None
 
 
+@dataclass(frozen=True, slots=True)
+class GitRefs:
+    """GET `/{prefix}{id}[.git]/info/refs?service=git-upload-pack`: what git asks first of a clone or fetch."""
+
+    repo: RepoId
+
+
+@dataclass(frozen=True, slots=True)
+class GitPack:
+    """POST `/{prefix}{id}[.git]/git-upload-pack`: the rest of a clone or fetch."""
+
+    repo: RepoId
+
+
+GitTarget = GitRefs | GitPack
+
 RepoListing = RepoInfo | Tree | PathsInfo | Refs | Commits
 """The metadata that is kept."""
 
-Target = ResolveFile | RawFile | RepoListing | AuthCheck | WhoAmI | XetToken | WriteCall | OtherApi
+XetTarget = XetReconstruction | XetXorb | XetTelemetry
+
+Target = (
+    XetTarget | ResolveFile | RawFile | RepoListing | AuthCheck | WhoAmI | XetToken | WriteCall | OtherApi | GitTarget
+)

@@ -20,7 +20,7 @@ from proxy.core.blob import BlobKey
 from proxy.core.errors import MalformedTarget, OriginLied, PenstockError, RequestRefused
 from proxy.core.sizes import CHUNK
 from proxy.hub import paths, problems
-from proxy.hub.facts import FileFacts, FoundFile, Moved
+from proxy.hub.facts import FileFacts, FoundFile, Moved, xet_hash
 from proxy.hub.names import FileTarget
 from proxy.hub.targets import ResolveFile
 
@@ -87,7 +87,10 @@ def _found(head: Head, target: FileTarget, commit: str | None) -> FoundFile:
     linked = len(etag) == 64
     found_at = _commit(head, target, commit, required=True)
     assert found_at is not None
-    return FoundFile(found_at, FileFacts(etag, size, linked, BlobKey.sha256(etag) if linked else None))
+    key = BlobKey.sha256(etag) if linked else None
+    return FoundFile(
+        found_at, FileFacts(etag, size, linked, key, xet_hash(head.first("x-xet-hash")) if linked else None)
+    )
 
 
 def _commit(head: Head, target: FileTarget, earlier: str | None, *, required: bool) -> str | None:

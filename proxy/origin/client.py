@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from random import Random
 from typing import Final, Self
 
@@ -29,7 +29,8 @@ from .hubline import HubLine
 from .observer import OriginObserver, Unobserved
 from .redirects import RedirectRules
 from .source import HubSource, Ways
-from .transport import Transport
+from .transport import Answer, Lane, Transport
+from .upload import Upload
 
 LARGEST_REPLY: Final = 32 * MIB
 HEAD_HOPS: Final = 5
@@ -114,6 +115,36 @@ class OriginClient:
             raise OriginUnreachable("the origin did not finish its answer in time") from None
         return OriginReply(answer.head.status, _passed_on(answer.head), content)
 
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        raw_target: str,
+        caller: Caller,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | AsyncIterable[bytes] | None = None,
+        patience: float = 0.0,
+    ) -> AsyncIterator[Streamed]:
+        """One request to the origin itself, whose answer is read while it comes; as `call` otherwise.
+
+        A `body` that is still to come may take `patience` seconds; what it raises is raised here."""
+        sent = body if body is None or isinstance(body, bytes) else Upload(body)
+        asked = self._ways.line.ask(
+            method,
+            self._url(RawTarget.read(raw_target).text),
+            caller,
+            Plane.API,
+            fields=headers,
+            body=sent,
+            lane=Lane.STREAM,
+            patience=patience,
+        )
+        async with asked as answer:
+            if answer.head.is_encoded:
+                raise OriginLied("the origin encoded its answer, which we asked it not to do")
+            yield Streamed(answer)
+
     def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> HubSource:
         """The bytes of a file at a commit, fetched with the caller's token. Asks nothing yet."""
         assert target.revision.is_commit, "a source is of a file at a commit"
@@ -126,6 +157,21 @@ class OriginClient:
         if not raw_target.startswith("/"):
             raise MalformedTarget("the target is no path")
         return URL(self._base + raw_target, encoded=True)
+
+
+class Streamed:
+    """An answer of the origin that is read while it lasts (`fetch.ports.OriginStream`)."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.head.status
+        self.headers = _passed_on(answer.head)
+        self._answer = answer
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises OriginUnreachable when it is cut, OriginLied when its end cannot be told."""
+        if not self._answer.is_delimited:
+            raise OriginLied("the origin's answer says neither how long it is nor where it ends")
+        return self._answer.pieces()
 
 
 def _passed_on(head: Head) -> tuple[tuple[str, str], ...]:

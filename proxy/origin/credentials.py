@@ -23,11 +23,11 @@ def _version() -> str:
 
 USER_AGENT: Final = f"penstock/{_version()}"
 _ALWAYS: Final = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"))
-_MAY_PASS: Final = frozenset({"accept", "content-type"})
+_MAY_PASS: Final = frozenset({"accept", "content-type", "content-encoding", "git-protocol"})
 
 
 def home_fields(caller: Caller, fields: Fields = ()) -> Fields:
-    """The fields of a request to the origin itself; of `fields` only Accept and Content-Type go along."""
+    """The fields of a request to the origin itself; of `fields` only those that shape the answer go along."""
     token = caller.token
     bearer = () if token is None else (("Authorization", f"Bearer {token.reveal()}"),)
     passed = tuple((name, value) for name, value in fields if name.lower() in _MAY_PASS)

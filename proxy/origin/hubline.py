@@ -21,6 +21,7 @@ from .budget import UNSAID, Budget, retry_after
 from .credentials import Fields, home_fields
 from .observer import HostClass, OriginObserver
 from .transport import Answer, Asking, Disconnected, Lane, Transport
+from .upload import Upload
 
 
 class HubLine:
@@ -43,15 +44,16 @@ class HubLine:
         *,
         fields: Fields = (),
         ranged: Fields = (),
-        body: bytes | None = None,
+        body: bytes | Upload | None = None,
         lane: Lane = Lane.CALL,
+        patience: float = 0.0,
     ) -> AsyncIterator[Answer]:
         """One request. `url` must be of the origin itself: the token goes there. Of `fields` only the allowed pass;
         `ranged` are our own Range and If-Range.
 
         Raises OriginBusy (429, budget, breaker), OriginUnreachable (5xx included), OriginLied."""
         self._refuse_if_busy(caller, plane)
-        asking = Asking(method, url, (*home_fields(caller, fields), *ranged), HostClass.HUB, True, lane, body)
+        asking = Asking(method, url, (*home_fields(caller, fields), *ranged), HostClass.HUB, True, lane, body, patience)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._transport.turn(asking))
             self._refuse_if_busy(caller, plane)  # again: those who waited their turn may have waited into an outage
@@ -68,6 +70,8 @@ class HubLine:
             try:
                 answer = await stack.enter_async_context(self._transport.ask(asking))
             except Disconnected:
+                if not asking.is_repeatable:
+                    raise
                 answer = await stack.enter_async_context(self._transport.ask(asking))
             if answer.head.status >= 500:
                 await answer.drain()

@@ -32,6 +32,7 @@ from .credentials import Fields
 from .head import Head
 from .observer import HostClass, OriginObserver
 from .turns import Turns
+from .upload import Upload
 
 FIELD_SIZE: Final = 16 * 1024
 """Longest line and field of an answer's head: presigned addresses run to kilobytes."""
@@ -58,6 +59,8 @@ class Lane(Enum):
 
     CALL = "call"
     TRANSFER = "transfer"
+    STREAM = "stream"
+    """What is passed on as it comes, as slowly as the client takes it: it must not keep fills waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,14 @@ class Asking:
     host_class: HostClass
     trusted: bool
     lane: Lane
-    body: bytes | None = None
+    body: bytes | Upload | None = None
+    patience: float = 0.0
+    """Seconds that a body which has yet to come may take, on top of those for an answer."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be sent a second time."""
+        return not isinstance(self.body, Upload)
 
 
 class Answer:
@@ -170,11 +180,13 @@ class Transport:
         began = self._clock.monotonic()
         code = 0
         try:
-            async with asyncio.timeout(self._head_deadline):
+            async with asyncio.timeout(self._head_deadline + asking.patience):
                 response = await self._send(asking)
             code = response.status
             return response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(asking.body, Upload) and asking.body.failure is not None:
+                raise asking.body.failure from None  # the client's doing, not the origin's
             raise _translated(error, asking.url.host or "the origin") from None
         finally:
             self._observer.request(asking.host_class.value, code, self._clock.monotonic() - began)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.access.gatekeeper import Gatekeeper
+from proxy.access.signatures import Signatures
 from proxy.catalogue.catalogue import Catalogue
 from proxy.config.schema import Config
 from proxy.core.clock import SystemClock
@@ -63,6 +64,7 @@ async def assemble(
             limits=_flight_limits(config),
             read_ahead=config.fetch.read_ahead,
             observer=telemetry,
+            advertise_above=config.xet.advertised_above,
         )
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
@@ -74,6 +76,8 @@ async def assemble(
             observer=FrontObserver(telemetry, clock),
             clock=clock,
             external_url=config.server.external_url,
+            xet=config.xet,
+            signatures=Signatures.open(state_folder(config), clock=clock, file=config.server.secret_file),
             ready=lambda: tuple(running.ready()),
         )
         running.gate = gate

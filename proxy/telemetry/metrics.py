@@ -39,7 +39,7 @@ class Metric:
 
 
 LABELS: Final = {
-    "route": "resolve, raw, api, other (health checks, and what never reached a route)",
+    "route": "resolve, raw, api, git, xet, other (health checks, and what never reached a route)",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import sqlite3
 import subprocess
@@ -160,6 +161,20 @@ async def test_what_a_listing_says_of_its_files_is_kept_at_once(tmp_path: Path) 
     async with two_workers(tmp_path) as (one, two):
         await one.keep_resolutions(REPO, COMMIT, files)
         assert all(two.resolution(FileTarget(REPO, Revision(COMMIT), path)) == LARGE for path, _ in files)
+
+
+async def test_a_file_is_found_by_its_xet_hash_at_its_commit_only(tmp_path: Path) -> None:
+    hashed = dataclasses.replace(LARGE, xet="e" * 64)
+    async with two_workers(tmp_path) as (one, two):
+        await one.keep_resolutions(REPO, COMMIT, [("a.bin", hashed), ("b.bin", LARGE), ("c.json", SMALL)])
+        await one.keep_resolution(FileTarget(REPO, Revision(COMMIT), "a.bin"), LARGE)  # learnt without: not forgotten
+        assert two.path_of_xet(REPO, COMMIT, "e" * 64) == "a.bin"
+        assert two.resolution(FileTarget(REPO, Revision(COMMIT), "a.bin")) == hashed
+        assert two.path_of_xet(REPO, COMMIT, "f" * 64) is None
+        assert two.path_of_xet(REPO, LATER, "e" * 64) is None
+        assert two.path_of_xet(NAMESAKE, COMMIT, "e" * 64) is None
+        assert two.xet_above(REPO, COMMIT, LARGE.size - 1) == {"a.bin": "e" * 64}
+        assert two.xet_above(REPO, COMMIT, LARGE.size) == {}
 
 
 async def test_a_caller_that_leaves_takes_no_write_back(tmp_path: Path) -> None:

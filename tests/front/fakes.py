@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from proxy.core.caller import Caller
 from proxy.core.errors import DiskFailed, OriginRefused
 from proxy.core.sizes import MIB
 from proxy.core.spans import Span
-from proxy.fetch.coordinator import CacheOutcome, Elsewhere, Located, Metadata
+from proxy.fetch.coordinator import CacheOutcome, Elsewhere, Located, Metadata, Streaming
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub.facts import FileFacts
 from proxy.hub.lfs import git_sha1
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
-from proxy.hub.targets import RepoListing
+from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
 COMMIT = "c" * 40
 REPO = RepoId(RepoKind.MODEL, "acme/tiny")
@@ -149,6 +149,43 @@ class FakeCoordinator:
         if self.refuse is not None:
             raise self.refuse
         return self.listing
+
+    async def git_refs(self, caller: Caller, target: GitRefs, protocol: str) -> Metadata:
+        self.calls.append(("git_refs", target, protocol))
+        self.callers.append(caller)
+        if self.refuse is not None:
+            raise self.refuse
+        return self.listing
+
+    @contextlib.asynccontextmanager
+    async def git_pack(
+        self,
+        caller: Caller,
+        target: GitPack,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes | AsyncIterable[bytes],
+        patience: float,
+    ) -> AsyncIterator[Streaming]:
+        """Says back what was asked, a piece at a time."""
+        self.callers.append(caller)
+        question = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
+        self.calls.append(("git_pack", target, headers, question))
+        if self.refuse is not None:
+            raise self.refuse
+        yield Echo(question)
+
+
+@dataclass
+class Echo:
+    """An answer of the origin to git: what it was asked."""
+
+    question: bytes
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/x-git-upload-pack-result"),)
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(self.question), 1000):
+            yield self.question[start : start + 1000]
 
 
 MAIN = Revision("main")

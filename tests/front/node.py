@@ -134,8 +134,17 @@ class Client:
         if method == "HEAD" or answer.status in (204, 304):
             return answer
         async with asyncio.timeout(PATIENCE):
-            answer.body = await self.reader.readexactly(int(answer.headers["content-length"]))
+            if answer.headers.get("transfer-encoding") == "chunked":
+                answer.body = b"".join([chunk async for chunk in self._chunks()])
+            else:
+                answer.body = await self.reader.readexactly(int(answer.headers["content-length"]))
         return answer
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while length := int(await self.reader.readline(), 16):
+            yield await self.reader.readexactly(length)
+            await self.reader.readexactly(2)
+        await self.reader.readexactly(2)
 
     async def ended(self) -> bytes:
         """What came before the connection ended (cleanly or not)."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from proxy.config.schema import XetSection
 from proxy.core.errors import OriginBusy, OriginUnreachable
 from proxy.fetch.coordinator import CacheOutcome, Metadata
 from proxy.front.limits import Limits
@@ -192,8 +193,8 @@ async def test_questions_about_the_caller_are_passed(coordinator: FakeCoordinato
     assert not coordinator.callers[0].is_anonymous
 
 
-async def test_xet_token_is_a_clear_404(coordinator: FakeCoordinator) -> None:
-    async with serving(coordinator) as node:
+async def test_without_the_facade_a_xet_token_is_a_clear_404(coordinator: FakeCoordinator) -> None:
+    async with serving(coordinator, xet=XetSection(facade=False)) as node:
         answer = await node.ask("/api/models/acme/tiny/xet-read-token/main")
     assert answer.status == 404
     assert "HF_HUB_DISABLE_XET" in answer.headers["x-error-message"]

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core import errors
 from proxy.front import strictness
-from proxy.front.problems import TABLE, Side, body, problem
+from proxy.front.problems import BASIC, TABLE, Side, body, problem
 from proxy.hub.paths import UnknownTarget
 from tests.front.fakes import COMMIT, FakeCoordinator, at_commit
 from tests.front.node import serving
@@ -53,7 +53,7 @@ def test_every_row_makes_an_answer(kind: type[errors.PenstockError], side: Side)
     found = problem(_instance(kind), side)
     headers, content = body(found, side, "id-1")
     assert 400 <= found.status < 600
-    assert orjson.loads(content)
+    assert content.decode().strip() if side is Side.GIT else orjson.loads(content)
     assert all("\n" not in text and "\r" not in text for _, text in headers)
 
 
@@ -65,6 +65,15 @@ def test_a_file_never_gets_a_5xx_that_another_try_may_mend(kind: type[errors.Pen
     if found.status >= 500:
         assert kind in lasting
     assert (found.status == 429) == (dict(found.headers).get("Retry-After") is not None)
+
+
+def test_git_is_asked_for_the_credentials_it_has() -> None:
+    """Git sends its token only after a 401 that asks for Basic credentials (HUB-PROTOCOL §5.1)."""
+    asked = (("www-authenticate", 'Bearer realm="Hub"'),)
+    found = problem(errors.OriginRefused(401, "who are you?", headers=asked), Side.GIT)
+    headers, content = body(found, Side.GIT, "id-1")
+    assert [text for name, text in headers if name.lower() == "www-authenticate"] == [BASIC]
+    assert content == b"who are you?\n"
 
 
 def test_a_stranger_s_error_is_a_500_without_a_word_about_it() -> None:

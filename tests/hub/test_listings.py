@@ -21,6 +21,7 @@ from proxy.hub.listings import (
     read_files,
     read_info,
     read_paths_asked,
+    with_xet,
     without_xet,
 )
 
@@ -110,8 +111,19 @@ def test_files_of_a_listing_have_the_facts_a_head_would_give() -> None:
     listing = orjson.dumps([SMALL, LARGE, {"type": "directory", "oid": SHA1, "size": 0, "path": "a"}])
     assert read_files(listing) == [
         ("config.json", FileFacts(SHA1, 7, linked=False, key=None)),
-        ("a/model.safetensors", FileFacts(SHA256, 5_000_000_000, linked=True, key=BlobKey.sha256(SHA256))),
+        ("a/model.safetensors", FileFacts(SHA256, 5_000_000_000, True, BlobKey.sha256(SHA256), xet="cd" * 32)),
     ]
+
+
+def test_a_xet_hash_that_is_none_is_not_believed() -> None:
+    ((_, facts),) = read_files(orjson.dumps([{**LARGE, "xetHash": "../x"}]))
+    assert facts.xet is None
+
+
+def test_hashes_are_put_back_where_they_belong() -> None:
+    bare = without_xet(orjson.dumps([SMALL, LARGE]))
+    both = {"a/model.safetensors": "cd" * 32, "config.json": "ef" * 32, "gone.bin": "ab" * 32}
+    assert orjson.loads(with_xet(bare, both)) == [SMALL, LARGE]
 
 
 def test_a_file_of_nothing_has_facts_too() -> None:

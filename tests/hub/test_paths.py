@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import MalformedTarget, RequestRefused
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
-from proxy.hub.paths import UnknownTarget, parse, render
+from proxy.hub.paths import NotMirrored, UnknownTarget, parse, render
 from proxy.hub.targets import (
     AuthCheck,
     Commits,
+    GitPack,
+    GitRefs,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -148,7 +150,7 @@ def test_an_encoded_slash_in_a_file_path_is_refused() -> None:
     "raw", ["/a/resolve/raw/b/c", "/acme/resolve/resolve/main/x", "/datasets/a/resolve/resolve/b/c"]
 )
 def test_a_path_that_names_files_of_two_repos_is_refused(raw: str) -> None:
-    with pytest.raises(MalformedTarget, match="two different repos"):
+    with pytest.raises(MalformedTarget, match="two different things"):
         parse(raw, "GET")
 
 
@@ -164,22 +166,47 @@ def test_a_path_that_names_files_of_two_repos_is_refused(raw: str) -> None:
         "/acme/tiny/x/resolve/main/y",
         "/spaces/demo/resolve/main/app.py",
         "/datasets/resolve/main/x",
-        "/buckets/acme/b/resolve/x",
         "/v2/acme/tiny/manifests/latest",
         "/papers/1234/resolve/main/x",
         "/models/acme/resolve/main/x",
         "/acme/tiny.git/resolve/main/x",
-        "/acme/tiny.git/git-upload-pack",
-        "/acme/tiny/info/refs?service=git-upload-pack",
+        "/acme/tiny/info/refs",
+        "/acme/tiny/info/refs?service=git-upload-pack&x=1",
+        "/spaces/demo/info/refs?service=git-upload-pack",
         "/ac%20me/tiny/resolve/main/x",
         "/acme%2Ftiny/resolve/main/x",
         "/" + "a" * 97 + "/tiny/resolve/main/x",
-        "/api/buckets/acme/b/tree",
         "/API/models/acme/tiny",
     ],
 )
 def test_a_well_formed_path_to_nothing_is_unknown(raw: str) -> None:
     with pytest.raises(UnknownTarget):
+        parse(raw, "GET")
+
+
+@pytest.mark.parametrize("spelt", ["acme/tiny", "acme/tiny.git", "gpt2", "datasets/acme/rain.git"])
+def test_git_asks_for_refs_and_packs_with_and_without_its_suffix(spelt: str) -> None:
+    repo = parse(f"/{spelt.removesuffix('.git')}/resolve/main/x", "GET")
+    assert isinstance(repo, ResolveFile)
+    assert parse(f"/{spelt}/info/refs?service=git-upload-pack", "GET") == GitRefs(repo.file.repo)
+    assert parse(f"/{spelt}/git-upload-pack", "POST") == GitPack(repo.file.repo)
+
+
+@pytest.mark.parametrize(
+    "raw", ["/acme/tiny/info/refs?service=git-receive-pack", "/acme/tiny.git/git-receive-pack", "/gpt2/info/lfs/locks"]
+)
+def test_a_push_is_a_write(raw: str) -> None:
+    assert parse(raw, "POST") == WriteCall(raw)
+
+
+def test_a_path_that_is_a_file_and_git_s_too_is_refused() -> None:
+    with pytest.raises(MalformedTarget, match="two different things"):
+        parse("/acme/raw/info/refs?service=git-upload-pack", "GET")
+
+
+@pytest.mark.parametrize("raw", ["/buckets/acme/b/resolve/x", "/api/buckets/acme/b/tree", "/api/buckets/acme/b"])
+def test_buckets_are_not_mirrored_which_is_not_to_say_that_there_are_none(raw: str) -> None:
+    with pytest.raises(NotMirrored, match="buckets"):
         parse(raw, "GET")
 
 

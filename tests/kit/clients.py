@@ -15,7 +15,12 @@ from .node import REPO_ROOT
 CURRENT = "2.4.0"
 """The version in the environment of the tests themselves."""
 VERSIONS = ("0.36.2", "1.30.0", CURRENT)
+XET_VERSIONS = ("0.32.6", "1.4.1", "1.16.1", CURRENT)
+"""Those whose hf_xet speak the Xet of their time: 1.1.2, 1.3.2, 1.5.1, 1.8.0."""
 DRIVER = Path(__file__).parent / "drivers" / "hub.py"
+LIBRARIES = "libraries"
+"""The environment that has datasets and transformers, on the current huggingface_hub."""
+LIBRARY_DRIVER = Path(__file__).parent / "drivers" / "libraries.py"
 DEADLINE = 90.0
 
 
@@ -41,11 +46,16 @@ class Outcome:
 class Client:
     """One installation of huggingface_hub and its cache in `home`. Calls of one `run` share a process."""
 
-    def __init__(self, version: str, endpoint: str, home: Path, token: str | None = None) -> None:
+    def __init__(
+        self, version: str, endpoint: str, home: Path, token: str | None = None, driver: Path = DRIVER
+    ) -> None:
+        self.driver = driver
         self.version = version
         self.endpoint = endpoint
         self.home = home
         self._token = token
+        self.constants: dict[str, Any] = {}
+        """Of huggingface_hub, set to other values before the first call."""
 
     @property
     def cache(self) -> Path:
@@ -60,17 +70,17 @@ class Client:
         self, calls: list[dict[str, Any]], *, deadline: float = DEADLINE, **environment: str
     ) -> list[Outcome]:
         """Make the calls, one after another. Raises AssertionError when the process itself fails."""
-        job = json.dumps({"calls": calls}).encode()
+        job = json.dumps({"calls": calls, "constants": self.constants}).encode()
         process = await asyncio.create_subprocess_exec(
             str(interpreter(self.version)),
-            str(DRIVER),
+            str(self.driver),
             env={**self.environment(), **environment},
             cwd=self.home,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, said = await _within(process, deadline, job)
+        out, said = await ended_within(process, deadline, job)
         self.transcript.write_bytes(said)
         assert process.returncode == 0, (
             f"huggingface_hub {self.version} ended with {process.returncode}:\n{said.decode()}"
@@ -88,7 +98,7 @@ class Client:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        out, _ = await _within(process, deadline)
+        out, _ = await ended_within(process, deadline)
         return process.returncode or 0, out.decode()
 
     def environment(self) -> dict[str, str]:
@@ -112,11 +122,11 @@ def interpreter(version: str) -> Path:
     if version == CURRENT:
         return Path(sys.executable)
     python = REPO_ROOT / ".venv-clients" / version / "bin" / "python"
-    assert python.exists(), f"huggingface_hub {version} is not installed in {python.parents[1]}: run `make test`"
+    assert python.exists(), f"the client {version} is not installed in {python.parents[1]}: run `make test`"
     return python
 
 
-async def _within(
+async def ended_within(
     process: asyncio.subprocess.Process, deadline: float, job: bytes | None = None
 ) -> tuple[bytes, bytes]:
     try:

@@ -1,0 +1,84 @@
+"""The ways a repo can be looked at, as a table: one row for each plane a right is judged on.
+
+A row is a request that needs no more than to be allowed; whoever adds a plane to the mirror adds a row here, and the
+rights matrix covers it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bench.hub.repo import Repo
+
+from .asking import Answer, ask
+
+LARGE: Final = "model.safetensors"
+SMALL: Final = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """One request. `body` is JSON."""
+
+    method: str
+    target: str
+    body: object = None
+    accept: str = "*/*"
+
+    async def ask(self, base_url: str, token: str | None) -> Answer:
+        headers = {"Accept": self.accept}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if self.body is None:
+            return await ask(base_url, self.method, self.target, headers)
+        content = json.dumps(self.body).encode()
+        return await ask(base_url, self.method, self.target, {**headers, "Content-Type": "application/json"}, content)
+
+
+def _file(verb: str, path: str, *, pinned: bool, method: str = "GET") -> Callable[[Repo], Looking]:
+    def row(repo: Repo) -> Looking:
+        revision = repo.head() if pinned else "main"
+        return Looking(method, f"/{repo.kind.prefix}{repo.id}/{verb}/{revision}/{path}")
+
+    return row
+
+
+def _api(rest: str) -> Callable[[Repo], Looking]:
+    return lambda repo: Looking("GET", f"/api/{repo.kind}/{repo.id}{rest.replace('{sha}', repo.head())}")
+
+
+PLANES: Final[dict[str, Callable[[Repo], Looking]]] = {
+    "resolve main": _file("resolve", SMALL, pinned=False),
+    "resolve commit": _file("resolve", SMALL, pinned=True),
+    "resolve commit, large": _file("resolve", LARGE, pinned=True),
+    "resolve commit, HEAD": _file("resolve", LARGE, pinned=True, method="HEAD"),
+    "resolve commit, missing": _file("resolve", "nowhere.json", pinned=True, method="HEAD"),
+    "raw": _file("raw", LARGE, pinned=True),
+    "info": _api(""),
+    "revision": _api("/revision/main"),
+    "revision commit": _api("/revision/{sha}"),
+    "revision missing": _api("/revision/nowhere"),
+    "tree main": _api("/tree/main?recursive=true"),
+    "tree commit": _api("/tree/{sha}"),
+    "paths-info": lambda repo: Looking(
+        "POST", f"/api/{repo.kind}/{repo.id}/paths-info/{repo.head()}", {"paths": [LARGE], "expand": False}
+    ),
+    "refs": _api("/refs"),
+    "commits": _api("/commits/main"),
+    "auth-check": _api("/auth-check"),
+}
+
+Verdict = str
+
+
+def verdict(answer: Answer) -> Verdict:
+    """What an answer says about the right: "allowed", or the refusal's status and code."""
+    if answer.status < 400:
+        return "allowed"
+    return f"{answer.status} {answer.headers.get('X-Error-Code', '')}".strip()
+
+
+__all__ = ["LARGE", "PLANES", "SMALL", "Looking", "Verdict", "verdict"]
