@@ -196,7 +196,7 @@ class Rack:
         return [shelf for shelf in shelves if self._shelves[shelf.disk.name].id in chosen]
 
     def _candidates(self, shelves: Sequence[Shelf]) -> list[Candidate]:
-        return [Candidate(self._shelves[s.disk.name].id, max(1, s.limits.hard)) for s in shelves]
+        return [Candidate(self._shelves[s.disk.name].id, self._shelves[s.disk.name].weight) for s in shelves]
 
     async def on_all(self, verb: Callable[[DiskAccount], T]) -> list[T]:
         """`verb` on every usable disk; those that fail are left out."""

@@ -13,6 +13,7 @@ from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
 from proxy.store.blobstore import BlobStore, DiskState
+from tests.store.faulty import FaultySyscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -253,3 +254,16 @@ async def test_a_folder_deleted_behind_our_back_is_filled_again(tmp_path: Path) 
         assert not await is_here(store, content)
         await keep(store, 1)
         assert await store.fsck(full=True) == []
+
+
+async def test_a_store_that_ends_makes_durable_what_is_just_being_closed(tmp_path: Path) -> None:
+    faulty = FaultySyscalls()
+    content = content_of(THREE_CHUNKS)
+    async with open_store(section(tmp_path), boot=b"a" * 16, syscalls=lambda _: faulty) as store:
+        async with store.open_blob(record_of(content)) as blob:
+            await fill(blob, content)
+            faulty.hang("fdatasync")
+        await until(faulty.entered.is_set)
+        asyncio.get_running_loop().call_later(0.2, faulty.heal)
+    async with open_store(section(tmp_path), boot=b"b" * 16) as store, store.open_blob(record_of(content)) as blob:
+        assert blob.missing(Span(0, THREE_CHUNKS)) == ()
