@@ -321,8 +321,8 @@ class Shelf:
         with self.named_lock(entry):
             try:
                 fd = self.calls.open(guard, os.O_RDWR)
-            except FileNotFoundError:
-                return Evicted(self.index.remove(entry), 0.0)
+            except FileNotFoundError:  # nothing there, or a folder without its map
+                return Evicted(self._unpublish(entry, place), 0.0)
             try:
                 if not rangelock.try_lock(fd, READERS_BYTE):
                     return None
