@@ -52,6 +52,7 @@ class BlobStore:
         self._small = SmallBlobs(rack, self._upkeep.hit)
         self._hashers = HashThreads()
         self._closing = False
+        self._being_closed: set[asyncio.Task[None]] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -96,6 +97,8 @@ class BlobStore:
 
     async def _stop(self) -> None:
         self._closing = True
+        if self._being_closed:  # not cancelled with the rest: what they wrote is not durable yet
+            await asyncio.wait(self._being_closed, timeout=_CLOSE_LIMIT)
         await self.tasks.aclose()
         for blob in list(self.blobs.values()):
             with contextlib.suppress(TimeoutError):
@@ -161,7 +164,9 @@ class BlobStore:
         if self.blobs.get(blob.record.key) is blob:
             del self.blobs[blob.record.key]
         if not blob.close_at_once():
-            self.tasks.start(blob.close(), f"close {blob.record.key}")
+            closing = self.tasks.start(blob.close(), f"close {blob.record.key}")
+            self._being_closed.add(closing)
+            closing.add_done_callback(self._being_closed.discard)
 
     def open_small(self, key: BlobKey) -> contextlib.AbstractAsyncContextManager[Extent | None]:
         """The one-file blob of at most one chunk, or None when it is not here."""

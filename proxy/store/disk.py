@@ -72,7 +72,8 @@ class Call(Generic[T]):
     work: Callable[[], T]
     result: asyncio.Future[T]
     finished: asyncio.Future[None]
-    since: float
+    since: float | None = None
+    """When a thread began with it; one that only waits for a thread does not hang."""
 
 
 class Disk:
@@ -115,7 +116,7 @@ class Disk:
     def submit(self, function: Callable[..., T], *args: Any, even_out: bool = False) -> Call[T]:
         """As `run`, but the call itself: for callers who must know when the thread is done with it."""
         loop = asyncio.get_running_loop()
-        call = Call(lambda: function(*args), loop.create_future(), loop.create_future(), self._clock.monotonic())
+        call = Call(lambda: function(*args), loop.create_future(), loop.create_future())
         if self.state is DiskState.OUT and not even_out:
             call.result.set_exception(DiskFailed(f"disk {self.name} is out: {self.reason}"))
             call.finished.set_result(None)
@@ -126,6 +127,7 @@ class Disk:
 
     def _perform(self, loop: asyncio.AbstractEventLoop, call: Call[T]) -> None:
         """In a thread: whatever happens is handed to the loop; a loop that has closed meanwhile wants no answer."""
+        call.since = self._clock.monotonic()
         try:
             outcome: tuple[T] | BaseException = (call.work(),)
         except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
@@ -167,7 +169,7 @@ class Disk:
     def watch(self) -> None:
         """Once a second: a call that takes too long puts the disk out, and its waiters are told."""
         now = self._clock.monotonic()
-        hung = [call for call in self._pending if now - call.since > HANG_LIMIT]
+        hung = [call for call in self._pending if call.since is not None and now - call.since > HANG_LIMIT]
         if not hung:
             return
         self._enter(DiskState.OUT, f"disk {self.name} ({self.path}): a call hangs for more than {HANG_LIMIT:.0f} s")

@@ -1,8 +1,8 @@
 """The index of a disk: its books, its queues, its promises. SQLite, shared by all workers, rebuildable from the files.
 
 All methods block: they run in the disk's threads. Each is one transaction, and triggers keep the totals, so the books
-are right after kill -9 at any line. A power cut may lose the last transactions (synchronous=NORMAL): promises are
-given up at the next start anyway, and `recount` brings a blob's bytes back from its map.
+are right after kill -9 at any line. A power cut may lose the last transactions (synchronous=NORMAL), so in another boot
+everything is counted anew from the files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .eviction import FREQUENCY_LIMIT, Queue, Row, Sweep
 from .layout import TAGS, Entry
 from .ledger import Books, Evict, Full, Granted, Limits, Room, decide
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT: Final = 5.0
 """Seconds to wait for another worker's transaction; each takes well under a millisecond."""
 GHOSTS: Final = 100_000
@@ -40,8 +40,9 @@ CREATE TABLE ghosts(name BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX ghosts_in_order ON ghosts(seq);
 CREATE TABLE pins(name BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE totals(stored INTEGER NOT NULL, reserved INTEGER NOT NULL, small INTEGER NOT NULL,
-                    objects INTEGER NOT NULL, seq INTEGER NOT NULL, rebuilt INTEGER NOT NULL);
-INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0);
+                    objects INTEGER NOT NULL, seq INTEGER NOT NULL, rebuilt INTEGER NOT NULL,
+                    boot BLOB NOT NULL);
+INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0, x'');
 CREATE TRIGGER blob_in AFTER INSERT ON blobs BEGIN
   UPDATE totals SET stored = stored + new.bytes, objects = objects + 1, seq = seq + 1,
                     small = small + CASE new.queue WHEN 0 THEN new.bytes ELSE 0 END; END;
@@ -301,8 +302,13 @@ class Index:
         ).fetchone()
         return Totals(Books(stored, reserved), small, objects, bool(rebuilt))
 
+    def enter_boot(self, boot: bytes) -> None:
+        """In another boot the books are in doubt: a power cut takes the last transactions, and what was not durable."""
+        with self._transaction() as db:
+            db.execute("UPDATE totals SET rebuilt = 0, boot = ? WHERE boot <> ?", (boot, boot))
+
     def mark_rebuilt(self) -> None:
-        """Everything on the disk is in the index now."""
+        """The books say what is on the disk, for this boot."""
         with self._transaction() as db:
             db.execute("UPDATE totals SET rebuilt = 1")
 

@@ -33,7 +33,7 @@ from .syscalls import Syscalls
 T = TypeVar("T")
 
 SWEEPS: Final = 200
-"""Rounds of eviction for one reservation, or one trim."""
+"""Rounds of eviction in one trim, and rounds for one reservation in which nothing went."""
 _CLOSE_LIMIT: Final = 1.0
 """Seconds for a disk's books to be closed at the end."""
 
@@ -196,7 +196,7 @@ class Rack:
         return [shelf for shelf in shelves if self._shelves[shelf.disk.name].id in chosen]
 
     def _candidates(self, shelves: Sequence[Shelf]) -> list[Candidate]:
-        return [Candidate(self._shelves[s.disk.name].id, max(1, s.limits.hard)) for s in shelves]
+        return [Candidate(self._shelves[s.disk.name].id, self._shelves[s.disk.name].weight) for s in shelves]
 
     async def on_all(self, verb: Callable[[DiskAccount], T]) -> list[T]:
         """`verb` on every usable disk; those that fail are left out."""
@@ -221,7 +221,8 @@ class Rack:
         """Book room, evicting if need be; the promise's id, or None when there is no room.
 
         Run it in a task that is not cancelled: the promise may be booked already. Raises StoreError."""
-        for _ in range(SWEEPS):
+        idle = 0
+        while idle < SWEEPS:
             answer = await shelf.disk.run(shelf.reserve, promise)
             if isinstance(answer, int):
                 shelf.live.add(answer)
@@ -232,6 +233,7 @@ class Rack:
             if gone is None:
                 return None
             self.note_evicted(shelf, gone, "room")
+            idle = 0 if gone else idle + 1
         return None
 
     async def settle(self, shelf: Shelf, promise: int, count: Callable[[], int]) -> None:

@@ -1,7 +1,8 @@
 """Taking a disk for this node, and cleaning up after workers that died. Blocks: runs in the disk's threads.
 
 Nothing here walks the blobs before the disk serves: what dead workers left half-done is found by its name (in `tmp`,
-in `trash`, among the promises of the index). `rebuild` walks everything, later, and only when the index was lost.
+in `trash`, among the promises of the index). What walks everything comes later, while the disk serves, and only in
+another boot or when the index was lost.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from typing import Final
 
 import orjson
 
@@ -81,6 +83,8 @@ class DiskAccount(Shelf):
     """A shelf with its tenancy and its id."""
 
     id: str
+    weight: int
+    """Its share in the placement. Not the hard limit, which without a configured size is another at every start."""
     tenancy: Tenancy
     suspects: set[int]
 
@@ -125,7 +129,7 @@ def open_account(
 ) -> DiskAccount:
     """Take the disk, clean up after the dead, and give back its shelf.
 
-    `limits` makes the limits of the bytes free for us now (stored and free). Raises DiskRefused, OSError."""
+    `limits` makes the limits of the bytes that may be ours (stored and free). Raises DiskRefused, OSError."""
     layout = Layout(disk.path)
     os.makedirs(layout.root, exist_ok=True)
     disk_id = identify(disk.calls, layout)
@@ -138,8 +142,12 @@ def open_account(
         index = _open_index(disk.calls, layout, tenancy, lock_fd)
         shelf = DiskAccount(disk, layout, index, worker=worker, boot=boot, clock=clock, lock_fd=lock_fd)
         shelf.id, shelf.tenancy, shelf.suspects = disk_id, tenancy, set()
+        shelf.limits_of = limits
+        index.enter_boot(boot)
         reclaim(shelf, own=True)
-        shelf.limits = limits(shelf.room().free + index.totals().books.stored)
+        shelf.review_limits(shelf.room())
+        found = disk.calls.statvfs(layout.root)
+        shelf.weight = max(1, limits(found.f_blocks * found.f_frsize).hard)
     except BaseException:
         os.close(lock_fd)
         tenancy.end()
@@ -229,9 +237,28 @@ def published(shelf: DiskAccount, folder: str, branch: str) -> list[Entry]:
     return [entry for name in names if (entry := entry_of_place(folder, name)) is not None]
 
 
-def rebuild_branch(shelf: DiskAccount, folder: str, branch: str) -> None:
-    """Enter what a branch holds and the index does not know. For a lost index; branch by branch, so that each call is
-    short."""
-    for entry in published(shelf, folder, branch):
-        if shelf.index.booked(entry) is None:
+_STRETCH: Final = 128
+"""Entries looked at in one call, so that on a cold disk it is not taken for a hung one."""
+
+
+def stretches(shelf: DiskAccount, folder: str, branch: str) -> list[list[Entry]]:
+    """What is published in one branch, a few at a time."""
+    entries = published(shelf, folder, branch)
+    return [entries[first : first + _STRETCH] for first in range(0, len(entries), _STRETCH)]
+
+
+def count_anew(shelf: DiskAccount, entries: list[Entry]) -> None:
+    """Make the books of `entries` say what is on the disk."""
+    for entry in entries:
+        shelf.settle_entry(entry)
+
+
+def strike_phantoms(shelf: DiskAccount, after: Entry | None) -> Entry | None:
+    """Strike out what is booked and not there, among the next few entries; the last of them, None at the end."""
+    batch = [entry for entry, _ in shelf.index.entries(after, _STRETCH)]
+    for entry in batch:
+        try:
+            shelf.calls.stat(shelf.layout.place(entry))
+        except FileNotFoundError:
             shelf.settle_entry(entry)
+    return batch[-1] if batch else None

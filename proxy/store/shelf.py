@@ -17,7 +17,7 @@ import hashlib
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,7 @@ from .disk import Disk
 from .eviction import sweep
 from .index import Index, Promise
 from .layout import Entry, Layout, entry_byte
-from .ledger import Evict, Full, Limits, Room
+from .ledger import Evict, Full, Limits, Room, excess
 from .part import Part, create, open_part
 from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
 
@@ -61,6 +61,8 @@ class Shelf:
         self.clock = clock
         self.lock_fd = lock_fd
         self.limits = Limits(0, 0, 0)
+        self.limits_of: Callable[[int], Limits] = lambda _ours: self.limits
+        self._books_counted = False
         self.live: set[int] = set()
         """Promises that somebody in this process will settle. Changed on the loop."""
         self._stripes = tuple(threading.Lock() for _ in range(_STRIPES))
@@ -237,7 +239,24 @@ class Shelf:
 
     def reserve(self, wanted: Promise) -> int | Evict | Full:
         """Book room: the promise's id, or what is in the way. Raises OSError."""
-        return self.index.reserve(wanted, self.limits, self.room())
+        room = self.room()
+        self.review_limits(room)
+        return self.index.reserve(wanted, self.limits, room)
+
+    def excess(self) -> int:
+        """How many bytes a quiet moment should evict. Raises OSError."""
+        room = self.room()
+        self.review_limits(room)
+        return excess(self.index.totals().books, self.limits, room)
+
+    def review_limits(self, room: Room) -> None:
+        """While the books are being counted the limits follow the count: what is stored and not booked yet is not free,
+        and must not look like a disk that has become smaller. Raises OSError."""
+        if self._books_counted:
+            return
+        totals = self.index.totals()
+        self.limits = self.limits_of(room.free + totals.books.stored)
+        self._books_counted = totals.rebuilt
 
     def settle_entry(self, entry: Entry) -> None:
         """Make the books of one entry say what is on the disk. Raises OSError."""
@@ -302,8 +321,8 @@ class Shelf:
         with self.named_lock(entry):
             try:
                 fd = self.calls.open(guard, os.O_RDWR)
-            except FileNotFoundError:
-                return Evicted(self.index.remove(entry), 0.0)
+            except FileNotFoundError:  # nothing there, or a folder without its map
+                return Evicted(self._unpublish(entry, place), 0.0)
             try:
                 if not rangelock.try_lock(fd, READERS_BYTE):
                     return None

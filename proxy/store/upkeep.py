@@ -1,5 +1,5 @@
 """What the store does of its own accord: hung calls found, hits booked, dead workers cleaned up after, disks trimmed,
-failed disks tried again, lost indexes rebuilt."""
+failed disks tried again, books counted anew in another boot."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from proxy.core.errors import StoreError
 
 from .disk import Disk, DiskState
 from .layout import Entry
-from .ledger import excess
 from .rack import SWEEPS, Rack
-from .recovery import DiskAccount, branches, rebuild_branch, reclaim
+from .recovery import DiskAccount, branches, count_anew, reclaim, stretches, strike_phantoms
 from .shelf import Shelf
 
 TICK: Final = 1.0
@@ -72,7 +71,7 @@ class Upkeep:
     async def _trim(self, shelf: Shelf) -> None:
         """Down to the soft limit, sweep by sweep, while anything goes."""
         for _ in range(SWEEPS):
-            over = await shelf.disk.run(_over, shelf)
+            over = await shelf.disk.run(shelf.excess)
             gone = await shelf.disk.run(shelf.evict, over) if over else None
             if not gone:
                 return
@@ -96,18 +95,22 @@ class Upkeep:
         self._rack.tasks.start(self._rebuild(shelf), f"rebuild {shelf.disk.name}")
 
     async def _rebuild(self, shelf: DiskAccount) -> None:
-        """Fill a fresh index from the files; one worker does it, the others find it done."""
+        """Count what is on the disk when the index is fresh, or of another boot; one worker does it, the others find it
+        done."""
         with contextlib.suppress(StoreError):
             if (await shelf.disk.run(shelf.index.totals)).rebuilt:
                 return
             async with self._once(f"rebuild {shelf.id}"):
                 if (await shelf.disk.run(shelf.index.totals)).rebuilt:
                     return
-                for folder, branch in await shelf.disk.run(branches, shelf):
-                    await shelf.disk.run(rebuild_branch, shelf, folder, branch)
+                await self._count_anew(shelf)
                 await shelf.disk.run(shelf.index.mark_rebuilt)
 
-
-def _over(shelf: Shelf) -> int:
-    """Bytes above the soft limit, or below the floor."""
-    return excess(shelf.index.totals().books, shelf.limits, shelf.room())
+    async def _count_anew(self, shelf: DiskAccount) -> None:
+        """In many short calls, between which others have their turn."""
+        for folder, branch in await shelf.disk.run(branches, shelf):
+            for entries in await shelf.disk.run(stretches, shelf, folder, branch):
+                await shelf.disk.run(count_anew, shelf, entries)
+        last = await shelf.disk.run(strike_phantoms, shelf, None)
+        while last is not None:
+            last = await shelf.disk.run(strike_phantoms, shelf, last)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from proxy.core.blob import BlobKey
 from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
+from proxy.store import rack
 from proxy.store.blobstore import BlobStore, DiskState
+from proxy.store.layout import Entry
+from tests.store.faulty import FaultySyscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -92,6 +97,9 @@ async def test_a_small_blob_that_rotted_before_this_boot_is_dropped_when_it_is_r
 async def test_blob_of_several_slices_lies_on_several_disks(folders: list[Path]) -> None:
     content = content_of(3 * 64 * MIB + 17)
     record = record_of(content)
+    for number, folder in enumerate(folders):  # ids of their own choice would put all slices on one, now and then
+        folder.mkdir()
+        (folder / "disk.json").write_text(json.dumps({"format": 1, "id": f"{number:032x}"}))
     async with open_store(section(*folders)) as store, store.open_blob(record) as blob:
         await fill(blob, content, step=4 * MIB)
         assert await blob.seal()
@@ -253,3 +261,40 @@ async def test_a_folder_deleted_behind_our_back_is_filled_again(tmp_path: Path) 
         assert not await is_here(store, content)
         await keep(store, 1)
         assert await store.fsck(full=True) == []
+
+
+async def test_a_store_that_ends_makes_durable_what_is_just_being_closed(tmp_path: Path) -> None:
+    faulty = FaultySyscalls()
+    content = content_of(THREE_CHUNKS)
+    async with open_store(section(tmp_path), boot=b"a" * 16, syscalls=lambda _: faulty) as store:
+        async with store.open_blob(record_of(content)) as blob:
+            await fill(blob, content)
+            faulty.hang("fdatasync")
+        await until(faulty.entered.is_set)
+        asyncio.get_running_loop().call_later(0.2, faulty.heal)
+    async with open_store(section(tmp_path), boot=b"b" * 16) as store, store.open_blob(record_of(content)) as blob:
+        assert blob.missing(Span(0, THREE_CHUNKS)) == ()
+
+
+async def test_one_large_blob_takes_the_place_of_very_many_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rack, "SWEEPS", 5)  # of 64 victims each
+    async with open_store(section(tmp_path, size=8 * MIB)) as store:
+        await until(lambda: store.rack.accounts()[0].index.totals().rebuilt)
+        index = store.rack.accounts()[0].index
+        with index._transaction() as db:
+            for number in range(1000):
+                index._add(db, Entry(BlobKey.sha256(f"{number:064x}"), small=True), 0, 8000, 0.0)
+        await keep(store, 2, 7 * MIB)
+        assert await stored(store) <= 8 * MIB
+
+
+async def test_a_folder_without_its_map_is_evicted_whole(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path)) as store:
+        await keep(store, 1)
+        await until(lambda: not store.blobs and len(store.tasks) == 1)
+        (path,) = tmp_path.glob("blobs/*/*/map")
+        path.unlink()
+        await asyncio.to_thread(store.rack.accounts()[0].evict, MIB)
+        assert not path.parent.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,21 @@ async def test_a_disk_that_hangs_is_out_and_comes_back(folders: list[Path]) -> N
         await until(lambda: home.state is DiskState.OK)
         await fill(blob, CONTENT)
         assert await blob.seal()
+
+
+async def test_a_call_that_waits_for_a_thread_does_not_hang(tmp_path: Path) -> None:
+    clock, released = ManualClock(), threading.Event()
+    disk = Disk("disk0", str(tmp_path), threads=1, clock=clock, calls=Syscalls())
+    first, second = disk.submit(released.wait), disk.submit(released.wait)
+    await until(lambda: first.since is not None)
+    clock.advance(HANG_LIMIT - 1)
+    disk._pending.discard(first)  # as if it ended just now
+    clock.advance(2)
+    disk.watch()
+    assert disk.state is DiskState.OK
+    released.set()
+    await asyncio.wait([first.finished, second.finished])
+    disk.close()
 
 
 async def test_a_read_only_disk_serves_its_hits(tmp_path: Path, faulty: FaultySyscalls) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from proxy.core.blob import BlobKey
-from proxy.core.sizes import CHUNK
+from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
 from proxy.store.blobstore import BlobStore
 from proxy.store.index import Promise
 from proxy.store.layout import Entry, Layout
 from proxy.store.recovery import reclaim
+from proxy.store.syscalls import Syscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -116,3 +118,50 @@ async def test_a_reader_in_the_middle_of_a_deletion_behind_our_back_still_closes
             await store.drop(RECORD.key, "purged")
         await until(lambda: not store.blobs)
         assert await books(store) == (0, 0, 0)
+
+
+async def test_another_boot_counts_anew_what_a_power_cut_took_from_the_books(tmp_path: Path) -> None:
+    """The last transactions are lost: one blob is not in the index, one is that is not there, one has other bytes."""
+    first, second = content_of(THREE_CHUNKS, 1), content_of(THREE_CHUNKS, 2)
+    async with open_store(section(tmp_path), boot=b"a" * 16) as store:
+        for content in (first, second):
+            async with store.open_blob(record_of(content)) as blob:
+                await fill(blob, content)
+        index = store.rack.accounts()[0].index
+        await until(lambda: index.totals().rebuilt and not store.blobs)
+        index.remove(Entry(record_of(first).key, small=False))
+        index.recount(Entry(record_of(second).key, small=False), 5, lambda _: 99)
+        index.add(Entry(BlobKey.sha256("ab" * 32), small=True), 0, size=5000)
+    async with open_store(section(tmp_path), boot=b"b" * 16) as store:
+        await until(lambda: store.rack.accounts()[0].index.totals().rebuilt)
+        assert await books(store) == (2 * THREE_CHUNKS, 0, 2)
+        assert await store.fsck(full=True) == []
+
+
+class SmallFileSystem(Syscalls):
+    """As if the folder were a file system of 20 MiB."""
+
+    def statvfs(self, path: str) -> os.statvfs_result:
+        folder = Path(path).parent if Path(path).is_file() else Path(path)
+        used = sum(file.stat().st_blocks * 512 for file in folder.glob("blobs/**/bytes"))
+        found = list(super().statvfs(path))
+        found[1:5] = [4096, 20 * MIB // 4096, (20 * MIB - used) // 4096, (20 * MIB - used) // 4096]
+        return os.statvfs_result(found)
+
+
+async def test_a_lost_index_does_not_make_the_disk_look_small(tmp_path: Path) -> None:
+    """Without a configured size the limit follows from what is free, and what nobody has booked is not free."""
+    contents = [content_of(THREE_CHUNKS, seed) for seed in range(6)]
+    config = section(tmp_path, size=None)
+    async with open_store(config, syscalls=lambda _: SmallFileSystem()) as store:
+        for content in contents:
+            async with store.open_blob(record_of(content)) as blob:
+                await fill(blob, content)
+    for left in tmp_path.glob("index.sqlite*"):
+        left.unlink()
+    async with open_store(config, syscalls=lambda _: SmallFileSystem()) as store:
+        shelf = store.rack.accounts()[0]
+        await until(lambda: shelf.index.totals().rebuilt)
+        assert shelf.excess() == 0
+        assert await books(store) == (6 * THREE_CHUNKS, 0, 6)
+        assert shelf.limits.hard > 17 * MIB
