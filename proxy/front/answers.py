@@ -21,6 +21,8 @@ class Small:
     body: bytes = b""
     cache: CacheOutcome = CacheOutcome.NONE
     close: bool = False
+    plain: bytes | None = None
+    """The body before it was compressed, if it was."""
 
 
 @dataclass(frozen=True, slots=True)

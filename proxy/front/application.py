@@ -51,6 +51,7 @@ from .gate import ClientGone, Gate
 from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
+from .leak_watch import LeakWatch
 from .limits import Limits
 from .metadata_routes import MetadataRoutes
 from .observer import Observer
@@ -126,7 +127,7 @@ class Application:
         self._files = FileRoutes(coordinator, self._xet.hints)
         self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)
         self._git = GitRoutes(coordinator, gate.limits)
-        self._sender = Sender(coordinator, gate, cold)
+        self._sender = Sender(coordinator, gate, cold, LeakWatch(gate.observer, external_url, xet=xet.facade))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is and whatever happens. Only cancellation from outside gets through."""

@@ -23,6 +23,7 @@ from .cache_status import cache_status, combined
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
 from .gate import Gate
+from .leak_watch import LeakWatch
 from .visit import Visit
 from .xorbs import XorbReading
 
@@ -52,7 +53,8 @@ class Opened:
 class Sender:
     """Sends the answers of one listener."""
 
-    def __init__(self, coordinator: Coordinator, gate: Gate, cold: ColdReader) -> None:
+    def __init__(self, coordinator: Coordinator, gate: Gate, cold: ColdReader, watch: LeakWatch) -> None:
+        self._watch = watch
         self._coordinator = coordinator
         self._gate = gate
         self._cold = cold
@@ -78,6 +80,7 @@ class Sender:
         """Head and body in one write."""
         visit.cache = answer.cache
         response = web.Response(status=answer.status, body=answer.body)
+        self._watch.body(answer.headers, answer.plain or answer.body, visit)
         self._dress(response, answer.headers, visit)
         if answer.close:
             response.force_close()
@@ -204,6 +207,7 @@ class Sender:
 
     def _dress(self, response: web.StreamResponse, headers: Headers, visit: Visit, *, unverified: bool = False) -> None:
         """The fields that every answer carries, and its own."""
+        self._watch.fields(headers, visit)
         for name, text in headers:
             response.headers.add(name, text)
         response.headers["Server"] = "penstock"

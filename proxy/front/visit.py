@@ -59,6 +59,7 @@ class Visit:
         self.code = 499
         self.size = 0
         self.aborted = False
+        self.leaks = False
         self.failure: str | None = None
         self.target: Target | None = None
         self.sent: Counter[ByteSource] = Counter()

@@ -96,6 +96,12 @@ WORKER_METRICS: Final = (
         THROUGHPUT_BUCKETS,
     ),
     Metric("penstock_response_size_bytes", H, "Body bytes of an answer.", (), SIZE_BUCKETS),
+    Metric(
+        "penstock_leaks_total",
+        C,
+        "Answers that held an absolute address of another host, or a hint of Xet that leads there; always 0 "
+        "(`penstock doctor` says what it is when it is not).",
+    ),
     Metric("penstock_requests_in_flight", G, "Requests being answered."),
     Metric("penstock_connections", G, "Open client connections."),
     Metric(
