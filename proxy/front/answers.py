@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from proxy.core.byterange import Ignored, Multi, Single
-from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.fetch.coordinator import CacheOutcome, Located, Readable
 from proxy.hub.targets import GitPack
 
 Headers = tuple[tuple[str, str], ...]
@@ -29,7 +29,7 @@ class Small:
 class FileBody:
     """The bytes of a file, to be read from the rooms below."""
 
-    located: Located
+    located: Readable
 
 
 @dataclass(frozen=True, slots=True)

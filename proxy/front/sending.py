@@ -14,7 +14,7 @@ from proxy.core.byterange import Ignored, Multi, Single, content_range, multipar
 from proxy.core.errors import DiskFailed
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
-from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Reading
+from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Readable, Reading
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub import xet
 
@@ -233,7 +233,7 @@ class Sender:
 
 
 @contextlib.asynccontextmanager
-async def _opened(located: Located, reading: Reading) -> AsyncIterator[Opened]:
+async def _opened(located: Readable, reading: Reading) -> AsyncIterator[Opened]:
     pieces = reading.pieces()
     try:
         first = await anext(pieces, None)  # what goes wrong up to here is still an answer

@@ -39,7 +39,7 @@ class Metric:
 
 
 LABELS: Final = {
-    "route": "resolve, raw, api, git, xet, health, refused (never reached a route), other",
+    "route": "resolve, raw, api, git, lfs, oci, xet, health, refused (never reached a route), other",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
