@@ -58,6 +58,8 @@ class FilePart:
     size: int
     headers: Headers
     part: Ignored | Single | Multi
+    sized: bool = True
+    """Whether a HEAD tells the length."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ class Application:
         """The route table."""
         match target:
             case ResolveFile() | RawFile():
-                return await self._files.answer(target, visit)
+                return self._xet.sized_for(await self._files.answer(target, visit), visit)
             case PathsInfo():
                 return await self._metadata.paths_info(target, visit)
             case RepoInfo() | Tree() | Refs() | Commits():

@@ -67,6 +67,8 @@ class Sender:
             return await self._send_pack(answer, visit)
         match answer.part:
             case Ignored():
+                if not visit.wants_body and not answer.sized:
+                    return await self._send_head(200, answer.body, None, answer.headers, visit)
                 return await self._send_span(200, answer.body, whole(answer.size), answer.headers, visit)
             case Single(span):
                 headers = (*answer.headers, ("Content-Range", content_range(span, answer.size)))
@@ -159,12 +161,12 @@ class Sender:
         return response
 
     async def _send_head(
-        self, status: int, body: Body, length: int, headers: Headers, visit: Visit
+        self, status: int, body: Body, length: int | None, headers: Headers, visit: Visit
     ) -> web.StreamResponse:
-        """The same head as for a GET, and no body: HEAD, and the empty file."""
+        """The same head as for a GET (None: without its length), and no body: HEAD, and the empty file."""
         visit.cache = CacheOutcome.HIT if isinstance(body, PointerText) else body.located.cache
         response = self._head(status, length, headers, visit, unverified=False)
-        await self._hand_over(response, visit, length)
+        await self._hand_over(response, visit, length or 0)
         await response.write_eof()
         return response
 
@@ -198,7 +200,7 @@ class Sender:
             yield opened
 
     def _head(
-        self, status: int, length: int, headers: Headers, visit: Visit, *, unverified: bool
+        self, status: int, length: int | None, headers: Headers, visit: Visit, *, unverified: bool
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=status)
         self._dress(response, headers, visit, unverified=unverified)

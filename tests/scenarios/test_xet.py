@@ -132,6 +132,45 @@ async def test_a_file_above_the_client_s_limit_that_is_not_advertised_is_refused
     assert "too large" in outcome.text
 
 
+async def test_without_xet_a_file_above_the_client_s_limit_comes_if_its_size_is_not_told(stage: Stage) -> None:
+    """HUB-PROTOCOL §7.8: the client checks its limit only against a size that it was told."""
+    repo = furnished(stage)
+    node = await stage.node(xet__advertise_above="off", xet__hide_size_above="1MB")
+    client = limited(stage, CURRENT, node)
+    client.extra = {"HF_HUB_DISABLE_XET": "1"}
+    outcomes = await stage.client(CURRENT, node, [download(repo), download(repo, "config.json")], client=client)
+    stage.got(expected(repo, BIG), outcomes[0])
+    stage.got(expected(repo, "config.json"), outcomes[1])
+    assert {record["route"] for record in node.access_records()} == {"resolve"}
+    head = await stage.ask(node, f"/{repo.id}/resolve/{repo.head()}/{BIG}", method="HEAD")
+    assert head.headers["Content-Length"] == head.headers["X-Linked-Size"] == str(SIZE), "others are told as ever"
+
+
+async def test_a_file_of_51_gb_is_advertised_and_fetched_in_ranges(stage: Stage) -> None:
+    """By default, and nothing is patched: what is asked of it is what it costs."""
+    size = 51_000_000_000
+    repo = stage.world.add_model("acme/huge")
+    repo.put_blob(BIG, size, sha256="5a" * 32)
+    repo.put_blob("small.bin", 2 * MIB)
+    repo.commit("Upload")
+    node = await stage.node(disk_size="4GiB")
+    heads = [
+        await stage.ask(node, f"/{repo.id}/resolve/{repo.head()}/{path}", method="HEAD") for path in (BIG, "small.bin")
+    ]
+    assert ["X-Xet-Hash" in head.headers for head in heads] == [True, False]
+    file = expected(repo, BIG)
+    tail = await stage.read(node, file, span=(size - 300_000, size))
+    assert tail.complete, tail
+    address = await xorb_address(stage, node, repo, Range=f"bytes={size - 10}-")
+    xorb = await stage.ask(node, address)
+    last = size - size % (128 * 1024)
+    assert xorb.body[-(size - last) :] == file.blob.read(last, size - last)
+    stage.wants(file, (size // (16 * MIB) * 16 * MIB, size))
+    fetched = [record for record in stage.hub.log if record.plane is Plane.CDN]
+    assert fetched
+    assert all(record.headers.get("range", "").startswith("bytes=") for record in fetched)
+
+
 async def test_what_is_advertised_changes_without_a_purge(stage: Stage) -> None:
     repo = furnished(stage, size=3 * MIB)
     node = await stage.node(xet__advertise_above="off")
@@ -272,9 +311,9 @@ def xet_hash(repo: Repo) -> str:
     return repo.commits[repo.head()].files[BIG].xet_hash  # type: ignore[union-attr]
 
 
-async def xorb_address(stage: Stage, node: Node, repo: Repo) -> str:
+async def xorb_address(stage: Stage, node: Node, repo: Repo, **fields: str) -> str:
     token = (await stage.ask(node, f"/api/models/{repo.id}/xet-read-token/main")).json["accessToken"]
-    found: Answer = await stage.ask(node, f"/__xet/v2/reconstructions/{xet_hash(repo)}", token=token)
+    found: Answer = await stage.ask(node, f"/__xet/v2/reconstructions/{xet_hash(repo)}", token=token, **fields)
     ((place,),) = found.json["xorbs"].values()
     assert place["url"].startswith(node.url)
     return str(place["url"].removeprefix(node.url))
