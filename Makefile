@@ -10,7 +10,7 @@ BIN    := .venv/bin
 # One environment; what it holds is written beside it, so that `make` knows when it is stale.
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 OURSELVES = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CLIENTS := 0.36.2 1.30.0 libraries
+CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 

@@ -12,6 +12,6 @@ from tests.kit.stage import Stage
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    """A synthetic Hub, room for nodes and clients, and the eight oracles, who judge when the test is over."""
+    """A synthetic Hub, room for nodes and clients, and the nine oracles, who judge when the test is over."""
     async with Stage.open(tmp_path) as ready:
         yield ready

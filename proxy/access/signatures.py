@@ -81,7 +81,7 @@ class Signatures:
     def seal(self, purpose: Purpose, claims: Mapping[str, Any], *, until: float, token: Secret | None = None) -> str:
         """A ticket, in characters that need no quoting in a URL. `until` is cut to `LONGEST` from now."""
         now = self._clock.wall()
-        content: dict[str, Any] = {"c": dict(claims), "x": int(min(until, now + LONGEST))}
+        content: dict[str, Any] = {"c": dict(claims), "x": round(min(until, now + LONGEST), 3)}
         if token is not None:
             content["t"] = token.reveal()
         sealed = self._boxes[purpose].encrypt_at_time(orjson.dumps(content), int(now))

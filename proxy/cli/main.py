@@ -8,6 +8,7 @@ from proxy.service.system import keep_standard_descriptors
 
 from .check import check
 from .config import config
+from .doctor import doctor
 from .serve import serve
 from .version import version
 
@@ -21,6 +22,7 @@ from .version import version
       penstock serve                                    run the mirror on 127.0.0.1:8080
       export HF_ENDPOINT=http://127.0.0.1:8080          let a client use it
       penstock check --config /etc/penstock.toml        find every mistake before a restart
+      penstock doctor --endpoint http://mirror:8080     does anything lead clients past it?
       penstock config init penstock.toml                write all settings to a file
 
     \b
@@ -32,7 +34,7 @@ def main() -> None:
     keep_standard_descriptors()
 
 
-for command in (serve, check, config, version):
+for command in (serve, check, doctor, config, version):
     main.add_command(command)
 
 if __name__ == "__main__":

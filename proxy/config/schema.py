@@ -252,6 +252,12 @@ class XetSection(Section):
         "Tell clients to fetch files larger than this by Xet: 50GB is what huggingface_hub refuses to fetch by plain "
         "HTTP; 0 is all that the Hub has in Xet, off is none.",
     )
+    hide_size_above: SizeOrOff = knob(
+        "off",
+        "Tell huggingface_hub no size of files larger than this that are not advertised, so that it fetches them by "
+        "plain HTTP beyond its limit: for clients without hf_xet, and only from version 1.33 on (older ones fail "
+        "without a size). To be used with advertise_above = off.",
+    )
     token_ttl: Duration = knob(
         "15m", "An access token for Xet, and the right behind it, holds this long.", gt=0, le=900
     )

@@ -7,7 +7,7 @@ metadata  a listing of the Hub, kept where it may be kept
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -16,8 +16,10 @@ from typing import Protocol
 from proxy.core.caller import Caller
 from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
-from proxy.hub.names import FileTarget, RepoId, Revision
-from proxy.hub.targets import GitPack, GitRefs, RepoListing
+from proxy.hub.lfs_batch import LfsMissing, LfsPointer
+from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
+from proxy.hub.oci import Agent
+from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
 
 from .reading import FilePiece, Piece
 
@@ -65,6 +67,37 @@ class Elsewhere:
     """The repo goes by another name; answer with a relative 307 to `target`."""
 
     target: FileTarget
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedObject:
+    """An object of a repo the caller may read. `everybody` may when the repo is known to be public."""
+
+    target: ObjectTarget
+    facts: FileFacts
+    cache: CacheOutcome
+    everybody: bool
+    age: int = 0
+
+
+Readable = Located | LocatedObject
+"""What can be read: a file at a commit, or an object by its digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTo:
+    """The repo goes by another name: the raw target there, None when the origin names no place of its own."""
+
+    raw_target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LfsAnswer:
+    """Of the objects asked for those that the repo has not, by oid; the caller may have the others."""
+
+    missing: dict[str, LfsMissing]
+    everybody: bool
+    cache: CacheOutcome
 
 
 class Reading(Protocol):
@@ -128,7 +161,7 @@ class Coordinator(Protocol):
         """Right, commit and facts of `target`. Raises OriginRefused (answer it as the Hub would), OriginAway, …"""
         ...
 
-    def read(self, caller: Caller, located: Located, span: Span) -> AbstractAsyncContextManager[Reading]:
+    def read(self, caller: Caller, located: Readable, span: Span) -> AbstractAsyncContextManager[Reading]:
         """Open the bytes of `span` (inside the file; not empty) for one reader. Entering waits for the first byte to be
         readable, so that errors come before any header is sent."""
         ...
@@ -165,4 +198,16 @@ class Coordinator(Protocol):
         patience: float,
     ) -> AbstractAsyncContextManager[Streaming]:
         """Git's pack, as the origin makes it. `body` has `patience` seconds to come; what it raises is raised here."""
+        ...
+
+    async def lfs_batch(self, caller: Caller, target: LfsBatch, wanted: Sequence[LfsPointer]) -> LfsAnswer | MovedTo:
+        """Prove the right of `caller` to the files of the repo, and say which of the objects it has not."""
+        ...
+
+    async def manifest(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
+        """The registry's manifest for that class of clients, the right of `caller` proven."""
+        ...
+
+    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject:
+        """A blob that a manifest of the repo has named, the right of `caller` proven."""
         ...

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from typing import assert_never
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
@@ -13,10 +14,24 @@ from proxy.core.rights import Plane
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
+from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import FileTarget, RepoId, Revision
-from proxy.hub.targets import GitPack, GitRefs, RepoListing
+from proxy.hub.oci import Agent
+from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
 
-from .coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata, Reading, Streaming
+from .coordinator import (
+    CacheOutcome,
+    Elsewhere,
+    Granted,
+    LfsAnswer,
+    Located,
+    LocatedObject,
+    Metadata,
+    MovedTo,
+    Readable,
+    Reading,
+    Streaming,
+)
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
@@ -24,8 +39,10 @@ from .git import GitPassage
 from .listings import Listings
 from .locate import Freshness, Locator, Rights, is_about_the_repo
 from .node import OncePerNode
+from .objects import Objects
 from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Source
 from .readahead import ReadAhead
+from .registry import Manifests
 from .relay import RelayedEnd, relay
 from .small import SmallFiles
 from .xet import XetFiles
@@ -60,6 +77,8 @@ class Mirror:
         self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness, advertise_above)
         self._xet = XetFiles(catalogue, self._locator, self._listings, clock)
         self._git = GitPassage(origin, tasks, clock, freshness)
+        self._objects = Objects(origin, catalogue, rights)
+        self._manifests = Manifests(origin, catalogue, rights, self._objects, store, tasks, clock, freshness)
         self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
         self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
@@ -94,10 +113,19 @@ class Mirror:
     ) -> AbstractAsyncContextManager[Streaming]:
         return self._git.pack(caller, target, headers, body, patience)
 
+    async def lfs_batch(self, caller: Caller, target: LfsBatch, wanted: Sequence[LfsPointer]) -> LfsAnswer | MovedTo:
+        return await self._objects.lfs_batch(caller, target, wanted)
+
+    async def manifest(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
+        return await self._manifests.manifest(caller, target, agent)
+
+    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject:
+        return await self._objects.layer(caller, target)
+
     @asynccontextmanager
-    async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[Reading]:
+    async def read(self, caller: Caller, located: Readable, span: Span) -> AsyncIterator[Reading]:
         assert span, "a reader asks for at least one byte"
-        source = self._origin.source(located.target, located.facts, caller)
+        source = self._source(caller, located)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._limits.first_byte):
@@ -110,8 +138,17 @@ class Mirror:
                 raise
             yield reading
 
+    def _source(self, caller: Caller, located: Readable) -> Source:
+        match located:
+            case Located(target, facts):
+                return self._origin.source(target, facts, caller)
+            case LocatedObject(target, facts):
+                return self._origin.object_source(target, facts, caller)
+            case _:
+                assert_never(located)
+
     async def _begun(
-        self, stack: AsyncExitStack, caller: Caller, located: Located, span: Span, source: Source
+        self, stack: AsyncExitStack, caller: Caller, located: Readable, span: Span, source: Source
     ) -> Reading:
         try:
             self._check_fits(located, span)
@@ -120,21 +157,21 @@ class Mirror:
             record = located.facts.record(located.target.repo)
             return await stack.enter_async_context(relay(record, span, source))
 
-    def _check_fits(self, located: Located, span: Span) -> None:
+    def _check_fits(self, located: Readable, span: Span) -> None:
         """Raises NoDisk for a whole that all disks together cannot hold: it could not be proven from them at its end,
         and would push out everything else before it broke off. Ranges of it are kept like any other."""
         if span == whole(located.facts.size) and located.facts.size > self._store.capacity:
             raise NoDisk("the file is larger than all disks together")
 
     def _stored(
-        self, caller: Caller, located: Located, span: Span, source: Source
+        self, caller: Caller, located: Readable, span: Span, source: Source
     ) -> AbstractAsyncContextManager[Reading]:
         if located.facts.is_small:
             return self._small.read(caller, located.target, located.facts, span, source)
         return self._large(located, span, source)
 
     @asynccontextmanager
-    async def _large(self, located: Located, span: Span, source: Source) -> AsyncIterator[RelayedEnd]:
+    async def _large(self, located: Readable, span: Span, source: Source) -> AsyncIterator[RelayedEnd]:
         record = located.facts.record(located.target.repo)
         wanted = span.aligned(CHUNK, record.size)
         self.flights.mistrust.check(record.key)

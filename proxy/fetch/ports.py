@@ -17,7 +17,7 @@ from proxy.core.errors import OriginRefused
 from proxy.core.rights import Denied, Plane
 from proxy.core.spans import Span
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
-from proxy.hub.names import FileTarget, RepoId, Revision
+from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
 
 # --- store ------------------------------------------------------------------------------------------------------
 
@@ -284,4 +284,8 @@ class Origin(Protocol):
 
     def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> Source:
         """The bytes of a file at a commit, fetched with the caller's token."""
+        ...
+
+    def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller) -> Source:
+        """The bytes of an object, fetched over the counter it names, with the caller's token."""
         ...

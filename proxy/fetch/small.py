@@ -13,7 +13,7 @@ from proxy.core.errors import DigestMismatch, DiskFailed, SourceChanged
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import FileFacts
-from proxy.hub.names import FileTarget
+from proxy.hub.names import FileTarget, ObjectTarget
 
 from .coordinator import CacheOutcome
 from .node import counted
@@ -70,7 +70,7 @@ class SmallFiles:
 
     @asynccontextmanager
     async def read(
-        self, caller: Caller, target: FileTarget, facts: FileFacts, span: Span, source: Source
+        self, caller: Caller, target: FileTarget | ObjectTarget, facts: FileFacts, span: Span, source: Source
     ) -> AsyncIterator[SmallReading]:
         """`span` of the file. Entering fetches it when it is not here; raises what fetching raises."""
 
@@ -97,16 +97,17 @@ class SmallFiles:
                 raise SourceChanged("the file left the cache as soon as it had come; ask again")
             yield SmallReading(span, _Stored(extent), cache, failed)
 
-    def _key(self, target: FileTarget, facts: FileFacts) -> BlobKey | None:
+    def _key(self, target: FileTarget | ObjectTarget, facts: FileFacts) -> BlobKey | None:
         if facts.key is not None:
             return facts.key
+        assert isinstance(target, FileTarget), "an object's key is its digest"
         kept = self._catalogue.resolution(target)
         return kept.key if isinstance(kept, FileFacts) and kept.etag == facts.etag else None
 
     async def _open(self, stack: AsyncExitStack, key: BlobKey | None) -> Extent | None:
         return None if key is None else await stack.enter_async_context(self._store.open_small(key))
 
-    async def _fetch(self, target: FileTarget, facts: FileFacts, source: Source) -> bytes | None:
+    async def _fetch(self, target: FileTarget | ObjectTarget, facts: FileFacts, source: Source) -> bytes | None:
         """Fetch, prove, keep. None when another worker did so meanwhile."""
         async with self._store.once(f"small:{target.repo}:{facts.etag}"):
             # Look again now that we are inside: another worker may have fetched it while we waited for the lock.
@@ -116,7 +117,7 @@ class SmallFiles:
             with counted(self._observer):
                 content = await self._received(facts, source)
             key = BlobKey.sha256(hashlib.sha256(content).hexdigest())
-            if await self._store.put_small(key, content):
+            if await self._store.put_small(key, content) and isinstance(target, FileTarget):
                 await self._catalogue.keep_resolution(target, replace(facts, key=key))
             return content
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from proxy.core.byterange import Ignored, Multi, Single
-from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.fetch.coordinator import CacheOutcome, Located, Readable
 from proxy.hub.targets import GitPack
 
 Headers = tuple[tuple[str, str], ...]
@@ -21,13 +21,15 @@ class Small:
     body: bytes = b""
     cache: CacheOutcome = CacheOutcome.NONE
     close: bool = False
+    plain: bytes | None = None
+    """The body before it was compressed, if it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
     """The bytes of a file, to be read from the rooms below."""
 
-    located: Located
+    located: Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class FilePart:
     size: int
     headers: Headers
     part: Ignored | Single | Multi
+    sized: bool = True
+    """Whether a HEAD tells the length."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,12 @@ from proxy.hub.targets import (
     Commits,
     GitPack,
     GitRefs,
+    LfsBatch,
+    LfsObject,
+    OciBlob,
+    OciManifest,
+    OciPing,
+    OciToken,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -48,12 +54,16 @@ from .gate import ClientGone, Gate
 from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
+from .leak_watch import LeakWatch
+from .lfs_routes import LfsRoutes
 from .limits import Limits
 from .metadata_routes import MetadataRoutes
 from .observer import Observer
+from .oci_routes import OciRoutes
 from .problems import Side, body, problem
 from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
+from .tickets import Tickets
 from .visit import Visit
 from .wire import Wire
 from .xet_routes import XetRoutes
@@ -116,7 +126,10 @@ class Application:
         self._files = FileRoutes(coordinator, self._xet.hints)
         self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)
         self._git = GitRoutes(coordinator, gate.limits)
-        self._sender = Sender(coordinator, gate, cold)
+        tickets = Tickets(signatures, clock, self._key)
+        self._lfs = LfsRoutes(coordinator, tickets, gate.limits, external_url)
+        self._oci = OciRoutes(coordinator, tickets)
+        self._sender = Sender(coordinator, gate, cold, LeakWatch(gate.observer, external_url, xet=xet.facade))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is and whatever happens. Only cancellation from outside gets through."""
@@ -172,7 +185,7 @@ class Application:
         """The route table."""
         match target:
             case ResolveFile() | RawFile():
-                return await self._files.answer(target, visit)
+                return self._xet.sized_for(await self._files.answer(target, visit), visit)
             case PathsInfo():
                 return await self._metadata.paths_info(target, visit)
             case RepoInfo() | Tree() | Refs() | Commits():
@@ -185,6 +198,18 @@ class Application:
                 return await self._git.refs(target, visit)
             case GitPack():
                 return await self._git.pack(target, visit)
+            case LfsBatch():
+                return await self._lfs.batch(target, visit)
+            case LfsObject():
+                return self._lfs.object(target, visit)
+            case OciPing():
+                return self._oci.ping()
+            case OciToken():
+                return self._oci.token(visit)
+            case OciManifest():
+                return await self._oci.manifest(target, visit)
+            case OciBlob():
+                return await self._oci.blob(target, visit)
             case WriteCall():
                 raise WritesRefused("this mirror is read-only; send uploads to the Hub itself (unset HF_ENDPOINT)")
             case _:
@@ -210,6 +235,10 @@ def _label(target: Target) -> str:
             return "xet"
         case GitRefs() | GitPack():
             return "git"
+        case LfsBatch() | LfsObject():
+            return "lfs"
+        case OciPing() | OciToken() | OciManifest() | OciBlob():
+            return "oci"
         case _:
             return "api"
 
@@ -219,6 +248,10 @@ def _side(target: Target, side: Side) -> Side:
     match target:
         case GitRefs() | GitPack():
             return Side.GIT
+        case LfsBatch():
+            return Side.LFS
+        case OciPing() | OciToken() | OciManifest() | OciBlob():
+            return Side.OCI
         case WriteCall(raw_target) if not raw_target.startswith("/api/"):
             return Side.GIT
         case _:
@@ -227,7 +260,7 @@ def _side(target: Target, side: Side) -> Side:
 
 def _problem(error: Exception, visit: Visit) -> Small:
     found = problem(error, visit.side)
-    headers, content = body(found, visit.side, visit.request_id)
+    headers, content = body(found, visit.side, visit.request_id, visit.base_url(None))
     return Small(found.status, (*headers, ("Cache-Control", "no-store")), content, close=found.close)
 
 

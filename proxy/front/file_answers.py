@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.core.byterange import Ignored, Multi, Single, Unsatisfiable, unsatisfied_range, wanted
 from proxy.core.conditional import Conditions, NotModified, PreconditionFailed, Proceed, Validators, judge
 from proxy.fetch.coordinator import CacheOutcome, Located
@@ -46,6 +48,20 @@ def answer_file(
         case Proceed(range_holds):
             body = PointerText(pointer(located.facts)) if facts is not located.facts else FileBody(located)
             return _answer_range(body, facts.size, headers, range_field if range_holds else None, located.cache)
+
+
+def without_size(answer: Answer, above: int) -> Answer:
+    """The answer to a HEAD of a file without any word of its size, if that is more than `above` and clients are not
+    told to fetch it by Xet (for which they need the size)."""
+    if not isinstance(answer, Small | FilePart):
+        return answer
+    told = dict(answer.headers)
+    if "X-Xet-Hash" in told or int(told.get("X-Linked-Size", "0")) <= above:
+        return answer
+    headers = tuple(field for field in answer.headers if field[0] != "X-Linked-Size")
+    if isinstance(answer, Small):
+        return replace(answer, headers=headers)
+    return replace(answer, headers=headers, sized=False)
 
 
 def _facts_as_served(asked: ResolveFile | RawFile, located: Located) -> FileFacts:

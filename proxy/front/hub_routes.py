@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from proxy.core.conditional import Conditions
 from proxy.fetch.coordinator import Coordinator, Elsewhere, Located
 from proxy.hub.targets import RawFile, ResolveFile
 
 from .answers import Answer, Headers
+from .conditions import conditions_of
 from .file_answers import answer_file, moved
 from .visit import Visit
 
@@ -28,16 +28,6 @@ class FileRoutes:
                 return moved(asked, target)
             case Located() as located:
                 hints = self._hints(located, visit) if isinstance(asked, ResolveFile) else ()
-                return answer_file(asked, located, _conditions(visit), visit.field("Range"), visit.method, hints)
+                return answer_file(asked, located, conditions_of(visit), visit.field("Range"), visit.method, hints)
             case never:
                 assert_never(never)
-
-
-def _conditions(visit: Visit) -> Conditions:
-    return Conditions(
-        visit.field("If-Match"),
-        visit.field("If-None-Match"),
-        visit.field("If-Modified-Since"),
-        visit.field("If-Unmodified-Since"),
-        visit.field("If-Range"),
-    )

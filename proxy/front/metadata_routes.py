@@ -84,7 +84,8 @@ def represent(found: Metadata, passed: Headers, *, compress: bool) -> Small:
     if not compress:
         return Small(found.status, headers, found.body, cache=found.cache)
     content = gzip.compress(found.body, compresslevel=4, mtime=0)
-    return Small(found.status, (*headers, ("Content-Encoding", "gzip")), content, cache=found.cache)
+    encoded = (*headers, ("Content-Encoding", "gzip"))
+    return Small(found.status, encoded, content, cache=found.cache, plain=found.body)
 
 
 def conditional(answer: Small, if_none_match: str | None, method: str) -> Small:
@@ -96,7 +97,7 @@ def conditional(answer: Small, if_none_match: str | None, method: str) -> Small:
     if not isinstance(judgement, NotModified):
         return answer
     kept = tuple(field for field in answer.headers if field[0].lower() not in ("content-type", "content-encoding"))
-    return replace(answer, status=304, headers=kept, body=b"")
+    return replace(answer, status=304, headers=kept, body=b"", plain=None)
 
 
 def accepts_gzip(field: str | None) -> bool:

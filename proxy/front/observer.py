@@ -8,7 +8,7 @@ from typing import Protocol
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
-ROUTES = ("resolve", "raw", "api", "xet", "other")
+ROUTES = ("resolve", "raw", "api", "git", "lfs", "oci", "xet", "other")
 """The closed set of route labels; `other` is health checks and what never reached a route."""
 
 
@@ -72,6 +72,10 @@ class Observer(Protocol):
         """The kernel took `count` body bytes of an answer: called as they move, and again summed up in the account."""
         ...
 
+    def leaked(self) -> None:
+        """An answer held something that leads its client away from here."""
+        ...
+
     def request_ended(self, exchange: Exchange) -> None: ...
 
 
@@ -91,6 +95,9 @@ class SilentObserver:
         pass
 
     def bytes_sent(self, route: str, source: ByteSource, count: int) -> None:
+        pass
+
+    def leaked(self) -> None:
         pass
 
     def request_ended(self, exchange: Exchange) -> None:

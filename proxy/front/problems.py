@@ -33,6 +33,10 @@ class Side(Enum):
     API = auto()
     GIT = auto()
     """Git, which shows its user plain text, and sends credentials when it is asked for Basic ones."""
+    LFS = auto()
+    """git-lfs, which shows its user a JSON `message`."""
+    OCI = auto()
+    """Clients of the registry, which look for `errors`, and for the Bearer challenge of the host they asked."""
     ELSEWHERE = auto()
 
 
@@ -51,6 +55,8 @@ Row = Callable[[errors.PenstockError, Side], Problem]
 
 BASIC: Final = 'Basic realm="Hugging Face: any user name, a token as password", charset="UTF-8"'
 
+_OCI_CODES: Final = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
+
 _AGAIN: Final = 5
 """Seconds after which another try may find the origin back: long enough not to hammer, within a client's retries."""
 
@@ -63,8 +69,8 @@ def problem(error: BaseException, side: Side) -> Problem:
     return Problem(500, "something went wrong here; the request id finds it in the log")
 
 
-def body(found: Problem, side: Side, request_id: str) -> tuple[Headers, bytes]:
-    """The answer's own fields and its body."""
+def body(found: Problem, side: Side, request_id: str, base_url: str | None = None) -> tuple[Headers, bytes]:
+    """The answer's own fields and its body. `base_url` is how the client reaches us."""
     if side is Side.ELSEWHERE:
         return (("Content-Type", "application/problem+json"), *found.headers), orjson.dumps(
             {
@@ -79,17 +85,26 @@ def body(found: Problem, side: Side, request_id: str) -> tuple[Headers, bytes]:
     if found.code is not None:
         named = (("X-Error-Code", found.code), *named)
     if side is Side.GIT:
-        fields = (("Content-Type", "text/plain; charset=utf-8"), *named, *_asking_for_basic(found))
+        fields = (("Content-Type", "text/plain; charset=utf-8"), *named, *_asking_for(BASIC, found))
         return fields, f"{found.message}\n".encode()
+    if side is Side.LFS:
+        fields = (("Content-Type", "application/vnd.git-lfs+json"), *named, *_asking_for(BASIC, found))
+        return fields, orjson.dumps({"message": found.message, "request_id": request_id})
+    if side is Side.OCI:
+        realm = f'Bearer realm="{base_url or ""}/v2/token",service="penstock"'
+        fields = (("Content-Type", "application/json"), *named, *_asking_for(realm, found))
+        told = {"code": _OCI_CODES.get(found.status, "UNKNOWN"), "message": found.message}
+        return fields, orjson.dumps({"errors": [told], "error": found.message})
     return (("Content-Type", "application/json"), *named, *found.headers), orjson.dumps({"error": found.message})
 
 
-def _asking_for_basic(found: Problem) -> Headers:
-    """The problem's own fields; a 401 asks for Basic credentials, or git would not come back with its token."""
+def _asking_for(challenge: str, found: Problem) -> Headers:
+    """The problem's own fields; a 401 asks with our own challenge: git comes back with its token for a Basic one alone,
+    ollama goes to a realm of the host it asked alone."""
     if found.status != 401:
         return found.headers
     others = (field for field in found.headers if field[0].lower() != "www-authenticate")
-    return (*others, ("WWW-Authenticate", BASIC))
+    return (*others, ("WWW-Authenticate", challenge))
 
 
 # --- the rows -----------------------------------------------------------------------------------------------------

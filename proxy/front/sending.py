@@ -14,7 +14,7 @@ from proxy.core.byterange import Ignored, Multi, Single, content_range, multipar
 from proxy.core.errors import DiskFailed
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
-from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Reading
+from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Readable, Reading
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub import xet
 
@@ -23,6 +23,7 @@ from .cache_status import cache_status, combined
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
 from .gate import Gate
+from .leak_watch import LeakWatch
 from .visit import Visit
 from .xorbs import XorbReading
 
@@ -52,7 +53,8 @@ class Opened:
 class Sender:
     """Sends the answers of one listener."""
 
-    def __init__(self, coordinator: Coordinator, gate: Gate, cold: ColdReader) -> None:
+    def __init__(self, coordinator: Coordinator, gate: Gate, cold: ColdReader, watch: LeakWatch) -> None:
+        self._watch = watch
         self._coordinator = coordinator
         self._gate = gate
         self._cold = cold
@@ -65,6 +67,8 @@ class Sender:
             return await self._send_pack(answer, visit)
         match answer.part:
             case Ignored():
+                if not visit.wants_body and not answer.sized:
+                    return await self._send_head(200, answer.body, None, answer.headers, visit)
                 return await self._send_span(200, answer.body, whole(answer.size), answer.headers, visit)
             case Single(span):
                 headers = (*answer.headers, ("Content-Range", content_range(span, answer.size)))
@@ -78,6 +82,7 @@ class Sender:
         """Head and body in one write."""
         visit.cache = answer.cache
         response = web.Response(status=answer.status, body=answer.body)
+        self._watch.body(answer.headers, answer.plain or answer.body, visit)
         self._dress(response, answer.headers, visit)
         if answer.close:
             response.force_close()
@@ -156,12 +161,12 @@ class Sender:
         return response
 
     async def _send_head(
-        self, status: int, body: Body, length: int, headers: Headers, visit: Visit
+        self, status: int, body: Body, length: int | None, headers: Headers, visit: Visit
     ) -> web.StreamResponse:
-        """The same head as for a GET, and no body: HEAD, and the empty file."""
+        """The same head as for a GET (None: without its length), and no body: HEAD, and the empty file."""
         visit.cache = CacheOutcome.HIT if isinstance(body, PointerText) else body.located.cache
         response = self._head(status, length, headers, visit, unverified=False)
-        await self._hand_over(response, visit, length)
+        await self._hand_over(response, visit, length or 0)
         await response.write_eof()
         return response
 
@@ -195,7 +200,7 @@ class Sender:
             yield opened
 
     def _head(
-        self, status: int, length: int, headers: Headers, visit: Visit, *, unverified: bool
+        self, status: int, length: int | None, headers: Headers, visit: Visit, *, unverified: bool
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=status)
         self._dress(response, headers, visit, unverified=unverified)
@@ -204,6 +209,7 @@ class Sender:
 
     def _dress(self, response: web.StreamResponse, headers: Headers, visit: Visit, *, unverified: bool = False) -> None:
         """The fields that every answer carries, and its own."""
+        self._watch.fields(headers, visit)
         for name, text in headers:
             response.headers.add(name, text)
         response.headers["Server"] = "penstock"
@@ -228,7 +234,7 @@ class Sender:
 
 
 @contextlib.asynccontextmanager
-async def _opened(located: Located, reading: Reading) -> AsyncIterator[Opened]:
+async def _opened(located: Readable, reading: Reading) -> AsyncIterator[Opened]:
     pieces = reading.pieces()
     try:
         first = await anext(pieces, None)  # what goes wrong up to here is still an answer

@@ -20,6 +20,9 @@ from proxy.hub.targets import (
     Commits,
     GitPack,
     GitRefs,
+    LfsBatch,
+    OciBlob,
+    OciManifest,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -59,6 +62,7 @@ class Visit:
         self.code = 499
         self.size = 0
         self.aborted = False
+        self.leaks = False
         self.failure: str | None = None
         self.target: Target | None = None
         self.sent: Counter[ByteSource] = Counter()
@@ -150,7 +154,7 @@ def _subject(target: Target | None) -> tuple[str | None, str | None, str | None]
             return str(repo), revision.text, None
         case RepoInfo(repo, revision, _):
             return str(repo), None if revision is None else revision.text, None
-        case GitRefs(repo) | GitPack(repo):
+        case GitRefs(repo) | GitPack(repo) | LfsBatch(repo) | OciManifest(repo, _) | OciBlob(repo, _, _):
             return str(repo), None, None
         case Refs(repo, _) | AuthCheck(repo) | OtherApi(_, RepoId() as repo):
             return str(repo), None, None

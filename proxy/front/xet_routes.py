@@ -24,6 +24,7 @@ from proxy.hub.targets import ResolveFile, XetReconstruction, XetTarget, XetTele
 
 from .answers import Answer, FilePart, Headers, Small, XorbBody
 from .bodies import read_body
+from .file_answers import without_size
 from .limits import Limits
 from .visit import Visit
 
@@ -80,6 +81,13 @@ class XetRoutes:
         about = base + xet_paths.render(XetReconstruction(1, facts.xet))
         links = (Link(refresh, ("xet-auth",)), Link(about, ("xet-reconstruction-info",)))
         return (("X-Xet-Hash", facts.xet), ("X-Xet-Refresh-Route", refresh), ("Link", format_links(links)))
+
+    def sized_for(self, answer: Answer, visit: Visit) -> Answer:
+        """The answer about a file, its size kept from a client that would refuse to fetch so much by plain HTTP."""
+        above = self._settings.hide_size_above
+        if above is None or visit.method != "HEAD" or "hf_hub/" not in (visit.field("User-Agent") or ""):
+            return answer
+        return without_size(answer, above)
 
     async def _token(self, target: XetToken, visit: Visit) -> Small:
         """Python reads the fields, all others the JSON."""

@@ -49,6 +49,27 @@ class Revision:
         return _COMMIT.fullmatch(self.text) is not None
 
 
+class Counter(Enum):
+    """Over which of its counters the origin hands out an object."""
+
+    LFS = "lfs"
+    REGISTRY = "registry"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTarget:
+    """An object of a repo by its digest, wherever in it that stands, or nowhere but in the registry."""
+
+    repo: RepoId
+    sha256: str
+    counter: Counter
+
+    @property
+    def path(self) -> str:
+        """What stands for a name in logs."""
+        return self.sha256
+
+
 @dataclass(frozen=True, slots=True)
 class FileTarget:
     """A file of a repo at a revision. `path` is decoded, relative, and holds no empty, `.` or `..` segment."""

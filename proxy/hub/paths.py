@@ -6,7 +6,7 @@ The grammar (HUB-PROTOCOL §1, §6.1-6.4), on the decoded segments of the raw pa
     /{p}{id}/raw/{revision}/{path…}          id: namespace/name, or one name for models and datasets
     /{p}{id}[.git]/info/refs, …/git-upload-pack, …/info/lfs/objects/batch
     /api/{T}/{id}[/{verb}[/{revision}[/…]]]  T: models datasets spaces kernels
-    /__xet/…                                 see xet_paths
+    /__xet/…                                 see object_paths, xet_paths
 
 Only the revision, and a directory of a tree, may hold an encoded slash. A file target that fits the grammar with one
 *and* with two segments of id (`/a/resolve/raw/b/c`) is refused; an API target that does is passed on unkept.
@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from proxy.core.errors import MalformedTarget, RequestRefused
 
-from . import queries, xet_paths
+from . import object_paths, queries, xet_paths
 from .names import FileTarget, RepoId, RepoKind, Revision
 from .rawtarget import RawTarget
 from .targets import (
@@ -29,6 +29,12 @@ from .targets import (
     Commits,
     GitPack,
     GitRefs,
+    LfsBatch,
+    LfsObject,
+    OciBlob,
+    OciManifest,
+    OciPing,
+    OciToken,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -60,6 +66,7 @@ API_VERBS: Final = frozenset(
 
 RESERVED: Final = frozenset(
     {
+        "__lfs",
         "__xet",
         "api",
         "v2",
@@ -101,8 +108,10 @@ def parse(raw_target: str, method: str) -> Target:
     Raises MalformedTarget (it has no reading, or two), UnknownTarget (no such place), NotMirrored (buckets),
     RequestRefused (wrong method).
     """
-    raw = RawTarget.read(raw_target)
+    raw = RawTarget.read("/v2" if raw_target == "/v2/" else raw_target)  # the one path that ends with a slash
     match raw.segments:
+        case (object_paths.LFS | object_paths.REGISTRY, *_):
+            return _object(raw, method)
         case ("api", *rest):
             return _api(raw, tuple(rest), method)
         case ("buckets", *_):
@@ -156,6 +165,8 @@ def render(target: Target) -> str:
             return f"/{repo}/info/refs?service={UPLOAD_PACK}"
         case GitPack(repo):
             return f"/{repo}/{UPLOAD_PACK}"
+        case LfsBatch() | LfsObject() | OciPing() | OciToken() | OciManifest() | OciBlob():
+            return object_paths.render(target)
         case _:
             assert_never(target)
 
@@ -192,7 +203,7 @@ def _file_plane(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...], metho
     match readings[0]:
         case ResolveFile() | RawFile() | GitRefs() if method not in _READS:
             raise RequestRefused(f"{method} is not for files; GET and HEAD are")
-        case GitPack() if method != "POST":
+        case GitPack() | LfsBatch() if method != "POST":
             raise RequestRefused(f"{method} is not for this; git POSTs to it")
     return readings[0]
 
@@ -210,7 +221,16 @@ def _file(kind: RepoKind, segments: tuple[str, ...], width: int) -> ResolveFile 
     return ResolveFile(file) if verb == "resolve" else RawFile(file)
 
 
-def _git(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...]) -> GitRefs | GitPack | WriteCall | None:
+def _object(raw: RawTarget, method: str) -> Target:
+    found = object_paths.parse(raw)
+    if found is None:
+        raise UnknownTarget("there is nothing at this path; the registry has /v2/{namespace}/{name}/manifests/{tag}")
+    if method not in _READS:
+        raise RequestRefused(f"{method} is not for objects; GET and HEAD are")
+    return found
+
+
+def _git(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...]) -> GitRefs | GitPack | LfsBatch | WriteCall | None:
     """What git and git-lfs mean: a read of a repo, or a write; None when it is neither."""
     for width in _widths(kind):
         repo = _repo(kind, _without_git(segments[:width]), width)
@@ -219,7 +239,7 @@ def _git(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...]) -> GitRefs |
     return None
 
 
-def _git_call(raw: RawTarget, repo: RepoId, rest: tuple[str, ...]) -> GitRefs | GitPack | WriteCall | None:
+def _git_call(raw: RawTarget, repo: RepoId, rest: tuple[str, ...]) -> GitRefs | GitPack | LfsBatch | WriteCall | None:
     match rest:
         case ("info", "refs") if raw.query == f"service={UPLOAD_PACK}":
             return GitRefs(repo)
@@ -227,7 +247,9 @@ def _git_call(raw: RawTarget, repo: RepoId, rest: tuple[str, ...]) -> GitRefs | 
             return WriteCall(raw.text)
         case ("git-upload-pack",) if not raw.query:
             return GitPack(repo)
-        case ("git-receive-pack",) | ("info", "lfs", "objects", "batch") | ("info", "lfs", "locks", *_):
+        case ("info", "lfs", "objects", "batch") if not raw.query:
+            return LfsBatch(repo)
+        case ("git-receive-pack",) | ("info", "lfs", "locks", *_):
             return WriteCall(raw.text)
         case _:
             return None

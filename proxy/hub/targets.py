@@ -147,11 +147,68 @@ class GitPack:
 
 GitTarget = GitRefs | GitPack
 
+
+@dataclass(frozen=True, slots=True)
+class LfsBatch:
+    """POST `/{prefix}{id}[.git]/info/lfs/objects/batch`: where some objects of a repo can be had."""
+
+    repo: RepoId
+
+
+@dataclass(frozen=True, slots=True)
+class LfsObject:
+    """HEAD/GET `/__lfs/{oid}?t={ticket}`: an object, at the address that a batch gave out."""
+
+    oid: str
+    ticket: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class OciPing:
+    """GET `/v2/`: is this a registry?"""
+
+
+@dataclass(frozen=True, slots=True)
+class OciToken:
+    """GET `/v2/token`: where our Bearer challenge leads to."""
+
+
+@dataclass(frozen=True, slots=True)
+class OciManifest:
+    """HEAD/GET `/v2/{namespace}/{name}/manifests/{tag}`."""
+
+    repo: RepoId
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class OciBlob:
+    """HEAD/GET `/v2/{namespace}/{name}/blobs/sha256:{hex}`; with a `ticket` at the address that such a GET gave out."""
+
+    repo: RepoId
+    sha256: str
+    ticket: Secret | None = None
+
+
+LfsTarget = LfsBatch | LfsObject
+OciTarget = OciPing | OciToken | OciManifest | OciBlob
+
 RepoListing = RepoInfo | Tree | PathsInfo | Refs | Commits
 """The metadata that is kept."""
 
 XetTarget = XetReconstruction | XetXorb | XetTelemetry
 
 Target = (
-    XetTarget | ResolveFile | RawFile | RepoListing | AuthCheck | WhoAmI | XetToken | WriteCall | OtherApi | GitTarget
+    XetTarget
+    | ResolveFile
+    | RawFile
+    | RepoListing
+    | AuthCheck
+    | WhoAmI
+    | XetToken
+    | WriteCall
+    | OtherApi
+    | GitTarget
+    | LfsTarget
+    | OciTarget
 )

@@ -33,7 +33,7 @@ _VERSIONS: Final = {
 def parse(raw: RawTarget, rest: tuple[str, ...], method: str) -> XetTarget | None:
     """What `rest` of the path means behind the prefix; None when nothing. Raises RequestRefused (wrong method)."""
     found = _parse(raw, rest)
-    if found is None or method == "HEAD" or method == ("POST" if isinstance(found, XetTelemetry) else "GET"):
+    if found is None or method in (("POST",) if isinstance(found, XetTelemetry) else ("GET", "HEAD")):
         return found
     raise RequestRefused(f"{method} is not for this address of Xet")
 

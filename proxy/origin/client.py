@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from random import Random
-from typing import Final, Self
+from typing import Final, Self, assert_never
 
 from aiohttp.abc import AbstractResolver
 from yarl import URL
@@ -17,15 +17,17 @@ from proxy.core.clock import Clock
 from proxy.core.errors import MalformedTarget, OriginLied, OriginUnreachable
 from proxy.core.rights import Plane
 from proxy.core.sizes import MIB
-from proxy.hub import paths
+from proxy.hub import lfs_batch, paths
 from proxy.hub.facts import FileFacts, FoundFile, Moved, OriginReply
-from proxy.hub.names import FileTarget
+from proxy.hub.lfs_batch import LfsPointer
+from proxy.hub.names import Counter, FileTarget, ObjectTarget
 from proxy.hub.rawtarget import RawTarget
-from proxy.hub.targets import ResolveFile
+from proxy.hub.targets import LfsBatch, OciBlob, ResolveFile
 
 from .answers import LookAt, read_file_head
 from .head import Head
 from .hubline import HubLine
+from .objects import LfsSource, RegistrySource
 from .observer import OriginObserver, Unobserved
 from .redirects import RedirectRules
 from .source import HubSource, Ways
@@ -149,6 +151,18 @@ class OriginClient:
         """The bytes of a file at a commit, fetched with the caller's token. Asks nothing yet."""
         assert target.revision.is_commit, "a source is of a file at a commit"
         return HubSource(self._ways, self._file_url(target), facts, caller)
+
+    def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller) -> HubSource:
+        """The bytes of an object by its digest, fetched with the caller's token. Asks nothing yet."""
+        match target.counter:
+            case Counter.LFS:
+                question = lfs_batch.question((LfsPointer(target.sha256, facts.size),))
+                return LfsSource(self._ways, self._url(paths.render(LfsBatch(target.repo))), facts, caller, question)
+            case Counter.REGISTRY:
+                url = self._url(paths.render(OciBlob(target.repo, target.sha256)))
+                return RegistrySource(self._ways, url, facts, caller)
+            case _:
+                assert_never(target.counter)
 
     def _file_url(self, target: FileTarget) -> URL:
         return self._url(paths.render(ResolveFile(target)))

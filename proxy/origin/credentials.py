@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from proxy.core.caller import Caller
+from proxy.hub.oci import Agent
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -24,14 +25,22 @@ def _version() -> str:
 USER_AGENT: Final = f"penstock/{_version()}"
 _ALWAYS: Final = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"))
 _MAY_PASS: Final = frozenset({"accept", "content-type", "content-encoding", "git-protocol"})
+_AGENTS: Final = frozenset(agent.value for agent in Agent)
+"""Names we go by where the answer depends on the class of who asks; a client's own never goes along."""
 
 
 def home_fields(caller: Caller, fields: Fields = ()) -> Fields:
     """The fields of a request to the origin itself; of `fields` only those that shape the answer go along."""
     token = caller.token
     bearer = () if token is None else (("Authorization", f"Bearer {token.reveal()}"),)
-    passed = tuple((name, value) for name, value in fields if name.lower() in _MAY_PASS)
-    return (*_ALWAYS, ("Via", "1.1 penstock"), *bearer, *passed)
+    passed = tuple((name, value) for name, value in fields if _may_pass(name.lower(), value))
+    given = {name.lower() for name, _ in passed}
+    always = tuple(field for field in _ALWAYS if field[0].lower() not in given)
+    return (*always, ("Via", "1.1 penstock"), *bearer, *passed)
+
+
+def _may_pass(name: str, value: str) -> bool:
+    return name in _MAY_PASS or (name == "user-agent" and value in _AGENTS)
 
 
 def abroad_fields() -> Fields:

@@ -38,6 +38,9 @@ class FrontObserver:
     def bytes_sent(self, route: str, source: ByteSource, count: int) -> None:
         self._telemetry.bytes_delivered(route, source.value, count)
 
+    def leaked(self) -> None:
+        self._telemetry.leaked()
+
     def request_ended(self, exchange: Exchange) -> None:
         self._telemetry.request_ended(self._record(exchange))
 

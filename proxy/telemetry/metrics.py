@@ -39,7 +39,7 @@ class Metric:
 
 
 LABELS: Final = {
-    "route": "resolve, raw, api, git, xet, other (health checks, and what never reached a route)",
+    "route": "resolve, raw, api, git, lfs, oci, xet, other (health checks, and what never reached a route)",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
@@ -95,6 +95,12 @@ WORKER_METRICS: Final = (
         THROUGHPUT_BUCKETS,
     ),
     Metric("penstock_response_size_bytes", H, "Body bytes of an answer.", (), SIZE_BUCKETS),
+    Metric(
+        "penstock_leaks_total",
+        C,
+        "Answers that held an absolute address of another host, or a hint of Xet that leads there; always 0 "
+        "(`penstock doctor` says what it is when it is not).",
+    ),
     Metric("penstock_requests_in_flight", G, "Requests being answered."),
     Metric("penstock_connections", G, "Open client connections."),
     Metric(

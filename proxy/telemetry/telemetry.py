@@ -43,6 +43,7 @@ class Telemetry:
         self._duration = _Children(metrics.histogram("transfer_duration_seconds"))
         self._throughput = metrics.histogram("transfer_throughput_bytes_per_second")
         self._response_size = metrics.histogram("response_size_bytes")
+        self._leaks = metrics.counter("leaks_total")
         self._in_flight = metrics.gauge("requests_in_flight")
         self._connections = metrics.gauge("connections")
         self._refused = _Children(metrics.counter("connections_refused_total"))
@@ -94,6 +95,10 @@ class Telemetry:
     def bytes_delivered(self, route: str, source: str, count: int) -> None:
         """`count` body bytes went to the kernel. Call it where the bytes move, also for answers that are cut later."""
         self._response_bytes(route, source).inc(count)
+
+    def leaked(self) -> None:
+        """An answer held an address, or a hint of Xet, that leads its client away from here."""
+        self._leaks.inc()
 
     def request_ended(self, record: AccessRecord) -> None:
         """The answer of `record` ended, well or not; writes the access log too. One call for each `request_started`."""

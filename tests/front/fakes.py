@@ -16,7 +16,7 @@ from proxy.core.caller import Caller
 from proxy.core.errors import DiskFailed, OriginRefused
 from proxy.core.sizes import MIB
 from proxy.core.spans import Span
-from proxy.fetch.coordinator import CacheOutcome, Elsewhere, Located, Metadata, Streaming
+from proxy.fetch.coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata, Streaming
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub.facts import FileFacts
 from proxy.hub.lfs import git_sha1
@@ -80,11 +80,11 @@ class FakeCoordinator:
     """Set when a reading was left."""
     _files: dict[str, tuple[FileFacts, Path]] = field(default_factory=dict)
 
-    def add(self, path: str, content: bytes, *, linked: bool = True) -> FileFacts:
+    def add(self, path: str, content: bytes, *, linked: bool = True, xet: str | None = None) -> FileFacts:
         sha = hashlib.sha256(content).hexdigest()
         place = self.folder / sha
         place.write_bytes(content)
-        facts = FileFacts(sha if linked else git_sha1(content), len(content), linked, BlobKey.sha256(sha))
+        facts = FileFacts(sha if linked else git_sha1(content), len(content), linked, BlobKey.sha256(sha), xet)
         self._files[path] = (facts, place)
         return facts
 
@@ -104,6 +104,7 @@ class FakeCoordinator:
     async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[FakeReading]:
         assert span, "an empty span is never read"
         self.calls.append(("read", located.target, span))
+        self.calls.append(("read by", caller))
         if self.fail_entering is not None:
             raise self.fail_entering
         fd = os.open(self._files[located.target.path][1], os.O_RDONLY)
@@ -133,6 +134,20 @@ class FakeCoordinator:
                     yield FilePiece(fd, part.start, len(part), "disk0", source)
         finally:
             self.closed.set()
+
+    async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
+        self.calls.append(("grant", repo, revision))
+        self.callers.append(caller)
+        if self.refuse is not None:
+            raise self.refuse
+        return Granted(repo, COMMIT, everybody=caller.is_anonymous)
+
+    def located_by_xet(self, repo: RepoId, commit: str, xet: str) -> Located | None:
+        self.calls.append(("located_by_xet", repo, commit, xet))
+        for path, (facts, _) in self._files.items():
+            if facts.xet == xet:
+                return Located(FileTarget(repo, Revision(commit), path), facts, CacheOutcome.HIT, 0)
+        return None
 
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         self.calls.append(("metadata", target, body))

@@ -32,6 +32,10 @@ class Books(SilentObserver):
     sent: Counter[ByteSource] = field(default_factory=Counter)
     open: int = 0
     in_flight: int = 0
+    leaks: int = 0
+
+    def leaked(self) -> None:
+        self.leaks += 1
 
     def connection_opened(self) -> None:
         self.open += 1

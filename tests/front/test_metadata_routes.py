@@ -205,7 +205,7 @@ async def test_without_the_facade_a_xet_token_is_a_clear_404(coordinator: FakeCo
     [
         ("POST", "/api/models/acme/tiny/commit/main"),
         ("DELETE", "/api/repos/delete"),
-        ("POST", "/acme/tiny.git/info/lfs/objects/batch"),
+        ("POST", "/acme/tiny.git/info/lfs/locks"),
     ],
 )
 async def test_write_is_a_clear_403(coordinator: FakeCoordinator, method: str, target: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from proxy.core.secret import Secret
 from proxy.hub import paths
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from proxy.hub.targets import (
@@ -18,13 +19,17 @@ from proxy.hub.targets import (
     Target,
     Tree,
     WhoAmI,
+    XetReconstruction,
+    XetTelemetry,
     XetToken,
+    XetXorb,
 )
 
 _VERBS = paths.FILE_VERBS | paths.API_VERBS
 _TEXT = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/\\")
 
 commits = st.text("0123456789abcdef", min_size=40, max_size=40)
+hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
 id_segments = st.from_regex(r"[aZ0_]{1,4}(?:[-.][aZ0_]{1,3}){0,2}", fullmatch=True).filter(
     lambda text: text not in _VERBS | paths.RESERVED
 )
@@ -71,4 +76,7 @@ targets: st.SearchStrategy[Target] = st.one_of(
     st.builds(AuthCheck, repos()),
     st.builds(XetToken, repos(), revisions),
     st.just(WhoAmI()),
+    st.builds(XetReconstruction, st.sampled_from([1, 2]), hashes),
+    st.builds(XetXorb, hashes, st.integers(0, 999_999_999), st.text("aZ09-_", max_size=20).map(Secret)),
+    st.just(XetTelemetry()),
 )

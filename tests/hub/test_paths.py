@@ -15,6 +15,7 @@ from proxy.hub.targets import (
     Commits,
     GitPack,
     GitRefs,
+    LfsBatch,
     OtherApi,
     PathsInfo,
     RawFile,
@@ -25,6 +26,7 @@ from proxy.hub.targets import (
     Tree,
     WhoAmI,
     WriteCall,
+    XetTelemetry,
     XetToken,
 )
 from tests.hub.strategies import files, repos, revisions, targets
@@ -37,7 +39,7 @@ DATASET = RepoId(RepoKind.DATASET, "acme/words")
 
 
 def method_of(target: Target) -> str:
-    return "POST" if isinstance(target, PathsInfo) else "GET"
+    return "POST" if isinstance(target, PathsInfo | XetTelemetry) else "GET"
 
 
 def resolve(repo: RepoId, revision: str, path: str) -> ResolveFile:
@@ -166,7 +168,6 @@ def test_a_path_that_names_files_of_two_repos_is_refused(raw: str) -> None:
         "/acme/tiny/x/resolve/main/y",
         "/spaces/demo/resolve/main/app.py",
         "/datasets/resolve/main/x",
-        "/v2/acme/tiny/manifests/latest",
         "/papers/1234/resolve/main/x",
         "/models/acme/resolve/main/x",
         "/acme/tiny.git/resolve/main/x",
@@ -190,6 +191,7 @@ def test_git_asks_for_refs_and_packs_with_and_without_its_suffix(spelt: str) -> 
     assert isinstance(repo, ResolveFile)
     assert parse(f"/{spelt}/info/refs?service=git-upload-pack", "GET") == GitRefs(repo.file.repo)
     assert parse(f"/{spelt}/git-upload-pack", "POST") == GitPack(repo.file.repo)
+    assert parse(f"/{spelt}/info/lfs/objects/batch", "POST") == LfsBatch(repo.file.repo)
 
 
 @pytest.mark.parametrize(
@@ -307,9 +309,8 @@ def test_paths_info_with_a_query_is_passed_on() -> None:
         ("POST", "/api/models/acme/tiny"),
         ("POST", "/api/whoami-v2"),
         ("POST", "/api/anything/new"),
-        ("POST", "/acme/tiny.git/info/lfs/objects/batch"),
-        ("POST", "/gpt2.git/info/lfs/objects/batch"),
-        ("POST", "/datasets/acme/words.git/info/lfs/objects/batch"),
+        ("POST", "/acme/tiny.git/info/lfs/locks/verify"),
+        ("POST", "/datasets/acme/words.git/info/lfs/locks"),
         ("POST", "/acme/tiny/info/lfs/locks/verify"),
         ("POST", "/acme/tiny.git/git-receive-pack"),
         ("GET", "/acme/tiny/info/refs?service=git-receive-pack"),

@@ -7,5 +7,5 @@ scrape     /metrics and the access log, as values            evidence   what a s
 oracles    the eight promises of RELIABILITY §5.1            stage      all of it together: the fixture `stage`
 sabotage   the command `penstock` with one bug planted
 
-A scenario arranges and acts on the stage; when it is over the stage takes the evidence and all eight oracles judge it.
+A scenario arranges and acts on the stage; when it is over the stage takes the evidence and all nine oracles judge it.
 """

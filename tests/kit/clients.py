@@ -15,8 +15,8 @@ from .node import REPO_ROOT
 CURRENT = "2.4.0"
 """The version in the environment of the tests themselves."""
 VERSIONS = ("0.36.2", "1.30.0", CURRENT)
-XET_VERSIONS = ("0.32.6", "1.4.1", "1.16.1", CURRENT)
-"""Those whose hf_xet speak the Xet of their time: 1.1.2, 1.3.2, 1.5.1, 1.8.0."""
+XET_VERSIONS = ("0.32.6", "0.34.6", "1.4.1", "1.16.1", CURRENT)
+"""Each with a hf_xet of another generation: 1.1.2, 1.1.10, 1.3.2, 1.5.1, 1.8.0."""
 DRIVER = Path(__file__).parent / "drivers" / "hub.py"
 LIBRARIES = "libraries"
 """The environment that has datasets and transformers, on the current huggingface_hub."""
@@ -56,6 +56,8 @@ class Client:
         self._token = token
         self.constants: dict[str, Any] = {}
         """Of huggingface_hub, set to other values before the first call."""
+        self.extra: dict[str, str] = {}
+        """Of the environment."""
 
     @property
     def cache(self) -> Path:
@@ -85,7 +87,9 @@ class Client:
         assert process.returncode == 0, (
             f"huggingface_hub {self.version} ended with {process.returncode}:\n{said.decode()}"
         )
-        return [Outcome(**one | {"error": tuple(one.get("error", ()))}) for one in json.loads(out)]
+        return [
+            Outcome(**one | {"error": tuple(one.get("error", ()))}) for one in json.loads(out.splitlines()[-1])
+        ]  # hf_xet logs there too
 
     async def command(self, *words: str, deadline: float = DEADLINE) -> tuple[int, str]:
         """Run the `hf` command; exit code and all it wrote."""
@@ -114,6 +118,7 @@ class Client:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             **token,
+            **self.extra,
         }
 
 

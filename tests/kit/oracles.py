@@ -1,4 +1,4 @@
-"""The eight oracles of RELIABILITY §5.1: pure functions from the evidence to what was broken.
+"""The eight oracles of RELIABILITY §5.1 and a ninth: pure functions from the evidence to what was broken.
 
 Tolerances are named and explained here, once; a scenario that needs more says so on the stage.
 """
@@ -142,6 +142,12 @@ def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
         yield f"the origin saw {answered} requests, {asked} are counted"
 
 
+def o9_nothing_leads_away(evidence: Evidence) -> Iterator[str]:
+    """No answer held what would lead its client past the mirror."""
+    if leaking := evidence.total("leaks_total"):
+        yield f"{leaking:g} answers led their clients away from the mirror"
+
+
 ORACLES: dict[str, Oracle] = {
     "O1 no wrong byte": o1_no_wrong_byte,
     "O2 complete or clean error": o2_complete_or_clean_error,
@@ -151,6 +157,7 @@ ORACLES: dict[str, Oracle] = {
     "O6 nothing hangs": o6_nothing_hangs,
     "O7 no token leaks": o7_no_token_leaks,
     "O8 counters agree": o8_counters_agree,
+    "O9 nothing leads away": o9_nothing_leads_away,
 }
 
 
