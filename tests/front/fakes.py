@@ -72,6 +72,8 @@ class FakeCoordinator:
     )
     calls: list[tuple[object, ...]] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)
+    readers: list[Caller] = field(default_factory=list)
+    """On whose behalf bytes were read."""
     given: Counter[ByteSource] = field(default_factory=Counter)
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +106,7 @@ class FakeCoordinator:
     async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[FakeReading]:
         assert span, "an empty span is never read"
         self.calls.append(("read", located.target, span))
-        self.calls.append(("read by", caller))
+        self.readers.append(caller)
         if self.fail_entering is not None:
             raise self.fail_entering
         fd = os.open(self._files[located.target.path][1], os.O_RDONLY)

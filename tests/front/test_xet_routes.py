@@ -138,7 +138,7 @@ async def test_bytes_are_read_in_the_name_of_whom_the_address_was_given_to(coord
     async with serving(coordinator, signatures=same(), clock=clock) as two:
         await assemble(two, plan, 5)
     assert "CANARY" not in str(plan)
-    readers = [call[1] for call in coordinator.calls if call[0] == "read by"]
+    readers = coordinator.readers
     assert [reader.token.reveal() for reader in readers] == ["hf_CANARY_of_a_member"]
 
 
