@@ -19,7 +19,7 @@ POINTS = [
     *(("rename", when) for when in (1,)),
     *(("unlink", when) for when in (1, 2)),
 ]
-"""Bytes of blobs are written by pwritev2, their maps and the databases by pwrite64. Each thread counts its own calls."""
+"""Bytes of blobs are written by pwritev2, maps and databases by pwrite64. Each thread counts its own calls."""
 
 
 @pytest.mark.parametrize(("call", "when"), POINTS, ids=str)
