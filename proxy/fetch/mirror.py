@@ -9,6 +9,7 @@ from typing import assert_never
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import NoDisk
+from proxy.core.rights import Plane
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
@@ -70,7 +71,7 @@ class Mirror:
         self.freshness = freshness
         self._limits = limits
         self._observer = observer
-        rights = Rights(gatekeeper, catalogue, clock, freshness)
+        self._rights = rights = Rights(gatekeeper, catalogue, clock, freshness)
         self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
         self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness, advertise_above)
         self._xet = XetFiles(catalogue, self._locator, self._listings, clock)
@@ -136,7 +137,8 @@ class Mirror:
     def _source(self, caller: Caller, located: Readable) -> Source:
         match located:
             case Located(target, facts):
-                return self._origin.source(target, facts, caller)
+                lend = caller.is_anonymous and self._rights.proven(caller, target.repo, Plane.FILES)
+                return self._origin.source(target, facts, caller, lend=lend)
             case LocatedObject(target, facts):
                 return self._origin.object_source(target, facts, caller)
             case _:

@@ -21,8 +21,6 @@ _PASSED_BACK: Final = frozenset(
         "content-type",
         "last-modified",
         "link",
-        "ratelimit",
-        "ratelimit-policy",
         "retry-after",
         "www-authenticate",
         "x-error-code",
