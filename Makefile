@@ -62,6 +62,12 @@ tests/clients/js/node_modules/.made: tests/clients/js/package-lock.json
 	npm ci --prefix tests/clients/js --silent --no-audit --no-fund
 	@touch $@
 
+# git and git-lfs themselves, for the tests.
+.PHONY: git
+git:
+	@command -v git-lfs >/dev/null && command -v git >/dev/null || \
+	  { echo 'error: git and git-lfs are needed: apt-get install -y git git-lfs'; exit 1; }
+
 serve: .venv/.run
 	$(BIN)/penstock serve $(ARGS)
 
@@ -70,7 +76,7 @@ demo: .venv/.demo
 
 clients: $(CLIENTS:%=.venv-clients/%/.made) tests/clients/js/node_modules/.made
 
-test: .venv/.test clients
+test: git .venv/.test clients
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.check
