@@ -81,6 +81,7 @@ PLANES: Final[dict[str, Callable[[Repo], Looking]]] = {
     "refs": _api("/refs"),
     "commits": _api("/commits/main"),
     "auth-check": _api("/auth-check"),
+    "xet token": _api("/xet-read-token/{sha}"),
     "git": lambda repo: Looking("GET", f"/{repo.kind.prefix}{repo.id}/info/refs?service=git-upload-pack"),
     "lfs": lambda repo: Looking("POST", f"/{repo.kind.prefix}{repo.id}.git/info/lfs/objects/batch", _batch(repo)),
     "v2 manifest": lambda repo: Looking("GET", f"/v2/{repo.id}/manifests/latest"),
