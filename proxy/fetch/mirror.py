@@ -118,7 +118,7 @@ class Mirror:
     async def manifest(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
         return await self._manifests.manifest(caller, target, agent)
 
-    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject:
+    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         return await self._objects.layer(caller, target)
 
     @asynccontextmanager
