@@ -57,8 +57,7 @@ help:
 	@touch $@
 
 # Clients that are no Python: huggingface.js.
-tests/clients/js/node_modules/.made: tests/clients/js/package-lock.json
-	@command -v npm >/dev/null || { echo 'error: node and npm are needed: apt-get install -y nodejs npm'; exit 1; }
+tests/clients/js/node_modules/.made: tests/clients/js/package-lock.json | tools
 	npm ci --prefix tests/clients/js --silent --no-audit --no-fund
 	@touch $@
 

@@ -44,7 +44,7 @@ class RepoTarget:
 
     def renamed(self, raw_path: str, repo_id: str) -> str:
         """The same raw target with another id in the place of this one's."""
-        return re.sub(rf"/{re.escape(self.repo_id)}(?=[/?]|$)", f"/{repo_id}", raw_path, count=1)
+        return re.sub(rf"/{re.escape(self.repo_id)}(?=\.git/|[/?]|$)", f"/{repo_id}", raw_path, count=1)
 
 
 @dataclass(frozen=True, slots=True)

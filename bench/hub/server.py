@@ -16,6 +16,7 @@ from .delivery import Delivery, Hangup, before_answer, hang_up
 from .faults import Faults, Gate, Hold
 from .gitfolder import GitFolder
 from .messages import API_KINDS, Answer, Asked, Kind, Plane, json_answer
+from .quota import Quota
 from .site import Signer, Site
 from .world import World
 
@@ -90,6 +91,8 @@ class SyntheticHub:
         self._signer = Signer(clock)
         self._delivery = Delivery(faults, self.counters)
         self._xet = xet
+        self._clock = clock
+        self.quota: Quota | None = None
         self._git = GitFolder()
         self._doors: dict[Plane, Door] = {}
         self._serial = 0
@@ -142,6 +145,11 @@ class SyntheticHub:
         gate = Gate()
         self.faults.add(Hold(gate, after), kinds=(kind,), path=path, times=times, skip=skip)
         return gate
+
+    def limit_rate(self, limit: int, seconds: float) -> Quota:
+        """From now on each account may ask so often in so many seconds, and is told what is left."""
+        self.quota = Quota(limit, seconds, self._clock)
+        return self.quota
 
     def expire_urls(self) -> None:
         """Every CDN address minted so far answers 403 from now on."""
@@ -196,8 +204,10 @@ class SyntheticHub:
         except Hangup as hangup:
             hang_up(request, reset=hangup.reset)
             return web.StreamResponse()
-        answer = distort.instead(asked, acts) or await self._answer(plane, distort.asked_as(asked, acts), acts)
-        answer = distort.answered_as(self._signed(plane, answer), acts)
+        said, refusal = self.quota.spend(kind, asked) if self.quota and plane is Plane.HUB else ({}, None)
+        answer = refusal or distort.instead(asked, acts)
+        answer = answer or await self._answer(plane, distort.asked_as(asked, acts), acts)
+        answer = distort.answered_as(self._signed(plane, answer.with_headers({**said, **answer.headers})), acts)
         self.counters.answered(record, answer.status)
         return await self._delivery.send(request, answer, acts, record)
 

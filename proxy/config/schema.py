@@ -147,6 +147,11 @@ class OriginSection(Section):
     read_timeout: Duration = knob("10s", "Longest silence of the origin before a request is given up or resumed.", gt=0)
     connections_per_host: int = knob(32, "Transfers under way per origin host (and worker).", ge=1)
     retries: int = knob(4, "How often a cut or failed transfer is taken up again without any progress.", ge=0, le=20)
+    token_file: AnchoredPath | None = knob(
+        None,
+        "A file (0600, or a systemd credential) with a token of the mirror's own. Bytes that an anonymous caller was "
+        "proven to be allowed are then fetched on its rate limit; it is never used to find out what anybody may read.",
+    )
     redirect_hosts: tuple[str, ...] = knob(
         (".hf.co", ".huggingface.co"), "Hosts (or .suffixes) to which the origin may send us for file bytes."
     )

@@ -208,6 +208,6 @@ class Coordinator(Protocol):
         """The registry's manifest for that class of clients, the right of `caller` proven."""
         ...
 
-    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject:
+    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         """A blob that a manifest of the repo has named, the right of `caller` proven."""
         ...

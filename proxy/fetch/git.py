@@ -7,18 +7,18 @@ that everybody may clone is kept, and only for moments: a fleet that starts at o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginLied
+from proxy.core.errors import OriginLied, SourceChanged
 from proxy.core.sizes import KIB
 from proxy.core.tasks import TaskSet
 from proxy.hub import paths
-from proxy.hub.headers import passed_back
+from proxy.hub.headers import here, passed_back
 from proxy.hub.names import RepoId
 from proxy.hub.problems import refusal_of
 from proxy.hub.targets import GitPack, GitRefs
@@ -35,6 +35,7 @@ LARGEST_KEPT: Final = 256 * KIB
 """Together at most 64 MiB; in version 2 of the protocol an overture has 200 bytes, however many refs there are."""
 LARGEST_REFUSAL: Final = 64 * KIB
 
+_PROTOCOLS: Final = ("", "version=0", "version=1", "version=2")
 _Key = tuple[RepoId, str]
 
 
@@ -68,11 +69,33 @@ class GitPassage:
         patience: float,
     ) -> AsyncIterator[Streaming]:
         """The origin's answer, read while it comes. Raises OriginRefused before any of it."""
-        asked = self._origin.stream("POST", paths.render(target), caller, headers=headers, body=body, patience=patience)
-        async with asked as stream:
+        async with AsyncExitStack() as stack:
+            stream = await stack.enter_async_context(self._asked(caller, target, headers, body, patience))
+            if (renamed := _renamed(stream)) is not None:
+                # Git was shown the overture of a moment ago, and follows no redirect of what comes after it.
+                self._forget(target.repo)
+                await _whole(stream)
+                await stack.aclose()
+                if not isinstance(body, bytes):
+                    raise SourceChanged(f"the repo has just become {renamed.repo}; ask again")
+                stream = await stack.enter_async_context(self._asked(caller, renamed, headers, body, patience))
             if stream.status >= 300:
                 raise refusal_of(stream.status, stream.headers, await _whole(stream))
             yield _Passed(stream)
+
+    def _asked(
+        self,
+        caller: Caller,
+        target: GitPack,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes | AsyncIterable[bytes],
+        patience: float,
+    ) -> AbstractAsyncContextManager[OriginStream]:
+        return self._origin.stream("POST", paths.render(target), caller, headers=headers, body=body, patience=patience)
+
+    def _forget(self, repo: RepoId) -> None:
+        for protocol in _PROTOCOLS:
+            self._kept.discard((repo, protocol))
 
     def _known(self, key: _Key) -> Metadata | None:
         kept = self._kept.get(key)
@@ -106,6 +129,16 @@ class _Passed:
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
         return self._stream.pieces()
+
+
+def _renamed(stream: OriginStream) -> GitPack | None:
+    """The same question to the repo's other name, if that is where the origin sends us."""
+    if stream.status not in (301, 302, 307, 308):
+        return None
+    location = next((value for name, value in stream.headers if name == "location"), "")
+    where = here(location)
+    target = None if where is None else paths.parse(where, "POST")
+    return target if isinstance(target, GitPack) else None
 
 
 async def _whole(stream: OriginStream) -> bytes:

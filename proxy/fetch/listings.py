@@ -117,10 +117,15 @@ class Listings:
 
     # --- what is kept -------------------------------------------------------------------------------------------
 
-    def _known(self, caller: Caller, target: RepoListing, body: bytes | None, *, origin_away: bool) -> Metadata | None:
-        """The answer that needs no origin. Raises OriginRefused when a fresh refusal is the answer."""
+    def _known(
+        self, caller: Caller, target: RepoListing, body: bytes | None, *, origin_away: bool, stale: bool = False
+    ) -> Metadata | None:
+        """The answer that needs no origin. Raises OriginRefused when a fresh refusal is the answer.
+
+        While the origin is away old answers will do; with `stale` they do too, but only to a right that is fresh."""
         if not self._rights.hold(caller, target.repo, Plane.API, origin_away=origin_away):
             return None
+        origin_away = origin_away or stale
         question = self._question(target, body, origin_away=origin_away)
         if question is None:
             return None
@@ -182,10 +187,10 @@ class Listings:
             return await self._fetch(caller, target, body)
 
     async def _fetch(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
-        question = self._question(target, body, origin_away=False)
-        asked = question.target if question else target
+        asked = question.target if (question := self._question(target, body, origin_away=False)) else target
+        can_wait = self._known(caller, target, body, origin_away=False, stale=True) is not None
         try:
-            return await self._call(caller, asked, body)
+            return await self._call(caller, asked, body, can_wait=can_wait)
         except OriginRefused as refusal:
             revision = revision_of(target)
             if refusal.code != "RevisionNotFound" or revision is None or revision.is_commit:
@@ -194,13 +199,13 @@ class Listings:
             if asked == target:
                 raise
         # The commit that the branch meant a moment ago is gone (a force push): ask for what it means now.
-        return await self._call(caller, target, body)
+        return await self._call(caller, target, body, can_wait=False)
 
-    async def _call(self, caller: Caller, asked: RepoListing, body: bytes | None) -> Metadata:
-        method = "GET" if body is None else "POST"
-        headers = () if body is None else (("content-type", "application/json"),)
+    async def _call(self, caller: Caller, asked: RepoListing, body: bytes | None, *, can_wait: bool) -> Metadata:
+        method, headers = ("GET", ()) if body is None else ("POST", (("content-type", "application/json"),))
         asked_at, closings = self._clock.wall(), self._rights.closings(asked.repo)
-        reply = await self._origin.call(method, paths.render(asked), caller, headers=headers, body=body)
+        asking = self._origin.call(method, paths.render(asked), caller, headers=headers, body=body, can_wait=can_wait)
+        reply = await asking
         if 300 <= reply.status < 400:
             return _answer(dialect.kept(reply, self._clock.wall()), CacheOutcome.BYPASS, 0)
         if reply.status >= 400:
@@ -240,8 +245,10 @@ class Listings:
                 commit = commit_of(revision, reply.header("x-repo-commit"))
                 if commit is not None:
                     await self._catalogue.keep_resolutions(repo, commit, dialect.read_files(reply.body))
-            case Commits() | Refs():
-                return revision.text if revision is not None and revision.is_commit else None
+            case Commits(_, _, query):
+                commit = commit_of(revision, dialect.read_tip(query, reply.body))
+            case Refs():
+                return None
             case _:
                 assert_never(asked)
         if commit is not None and (revision is None or not revision.is_commit):

@@ -81,6 +81,10 @@ class Rights:
         """How often the repo was seen to be closed: to be taken before a question, and given back with its answer."""
         return self._closings.get(repo) or 0
 
+    def proven(self, caller: Caller, repo: RepoId, plane: Plane) -> bool:
+        """Whether the origin itself let `caller` in no longer ago than a right holds."""
+        return self._gatekeeper.standing(caller, repo, plane) is True
+
     async def learn(self, caller: Caller, repo: RepoId, plane: Plane, closings: int) -> None:
         """The origin let `caller` in, asked when `closings` was taken."""
         # 1. nobody asks   2. the repo turns private   3. a stranger asks, is refused   4. nobody's answer arrives
@@ -172,8 +176,17 @@ class Locator:
             return Located(found.target, found.facts, CacheOutcome.COALESCED, found.age)
         return found
 
-    def _known(self, caller: Caller, target: FileTarget, *, origin_away: bool) -> Located | None:
-        """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
+    def _can_wait(self, caller: Caller, target: FileTarget) -> bool:
+        """Whether what is kept would do, though it is due to be confirmed. Rights never wait."""
+        try:
+            return self._known(caller, target, origin_away=False, stale=True) is not None
+        except OriginRefused:
+            return True
+
+    def _known(self, caller: Caller, target: FileTarget, *, origin_away: bool, stale: bool = False) -> Located | None:
+        """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer.
+
+        While the origin is away old things are enough; with `stale` they are too, but only to a right that is fresh."""
         if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=origin_away):
             return None
         commit, age = target.revision.text, 0.0
@@ -182,7 +195,7 @@ class Locator:
             if ref is None:
                 return None
             commit, age = ref.commit, max(0.0, self._clock.wall() - ref.checked_at)
-            if age >= (self._freshness.stale_for if origin_away else self._freshness.ref_ttl):
+            if age >= (self._freshness.stale_for if origin_away or stale else self._freshness.ref_ttl):
                 return None
         facts = self._catalogue.resolution(target.at(commit))
         match facts:
@@ -206,7 +219,7 @@ class Locator:
     async def _ask(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         asked_at, closings = self._clock.wall(), self._rights.closings(target.repo)
         try:
-            answer = await self._origin.head_file(target, caller)
+            answer = await self._origin.head_file(target, caller, can_wait=self._can_wait(caller, target))
         except OriginRefused as refusal:
             await self._keep_refusal(caller, target, refusal, asked_at)
             raise

@@ -119,7 +119,7 @@ class Mirror:
     async def manifest(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
         return await self._manifests.manifest(caller, target, agent)
 
-    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject:
+    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         return await self._objects.layer(caller, target)
 
     @asynccontextmanager
@@ -141,7 +141,8 @@ class Mirror:
     def _source(self, caller: Caller, located: Readable) -> Source:
         match located:
             case Located(target, facts):
-                return self._origin.source(target, facts, caller)
+                lend = caller.is_anonymous and self._rights.proven(caller, target.repo, Plane.FILES)
+                return self._origin.source(target, facts, caller, lend=lend)
             case LocatedObject(target, facts):
                 return self._origin.object_source(target, facts, caller)
             case _:

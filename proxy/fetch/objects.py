@@ -66,7 +66,7 @@ class Objects:
             await self._refuse(caller, repo, reply)
         return await self._learn(caller, repo, wanted, lfs_batch.read_answer(reply.body), closings)
 
-    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject:
+    async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         """A blob of the registry that a manifest, or an LFS batch, of this repo has named."""
         facts = self.facts(target.repo, target.sha256)
         cache = CacheOutcome.HIT
@@ -82,6 +82,8 @@ class Objects:
             else:
                 if reply.status >= 400:
                     await self._refuse(caller, target.repo, reply)
+                if (elsewhere := here(reply.header("location") or "")) is not None:
+                    return MovedTo(elsewhere)  # proves nothing of this name; where bytes are is no place of the Hub's
                 await self._rights.learn(caller, target.repo, Plane.FILES, closings)
         if facts is None:
             raise OriginRefused(404, "no manifest of this repo has named this blob; fetch its manifest first")

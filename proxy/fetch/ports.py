@@ -250,8 +250,10 @@ class OriginStream(Protocol):
 class Origin(Protocol):
     """The door of the origin."""
 
-    async def head_file(self, target: FileTarget, caller: Caller) -> FoundFile | Moved:
-        """HEAD of the very file with the caller's own token. Raises OriginRefused, OriginAway, OriginLied."""
+    async def head_file(self, target: FileTarget, caller: Caller, *, can_wait: bool = False) -> FoundFile | Moved:
+        """HEAD of the very file with the caller's own token. Raises OriginRefused, OriginAway, OriginLied.
+
+        `can_wait`: what is kept will do; not worth one of the last requests the origin allows (OriginBusy then)."""
         ...
 
     async def call(
@@ -262,6 +264,7 @@ class Origin(Protocol):
         *,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | None = None,
+        can_wait: bool = False,
     ) -> OriginReply:
         """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
 
@@ -282,8 +285,10 @@ class Origin(Protocol):
         and what it raises is raised here."""
         ...
 
-    def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> Source:
-        """The bytes of a file at a commit, fetched with the caller's token."""
+    def source(self, target: FileTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> Source:
+        """The bytes of a file at a commit, fetched with the caller's token.
+
+        `lend`: the caller has none and was just proven to be allowed; the mirror may use a token of its own."""
         ...
 
     def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller) -> Source:

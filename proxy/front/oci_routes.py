@@ -64,6 +64,8 @@ class OciRoutes:
 
     async def blob(self, target: OciBlob, visit: Visit) -> Answer:
         located = await self._located(target, visit)
+        if isinstance(located, MovedTo):
+            return moved_to(located)
         where: tuple[tuple[str, str], ...] = ()
         if target.ticket is None and visit.wants_body:
             place = ObjectTarget(target.repo, target.sha256, Counter.REGISTRY)
@@ -71,7 +73,7 @@ class OciRoutes:
             where = (("Location", render(OciBlob(target.repo, target.sha256, ticket))),)
         return answer_object(located, conditions_of(visit), visit.field("Range"), visit.method, whole=where)
 
-    async def _located(self, target: OciBlob, visit: Visit) -> LocatedObject:
+    async def _located(self, target: OciBlob, visit: Visit) -> LocatedObject | MovedTo:
         """By its ticket; with one that has run out as if there were none, which will do where everybody may read."""
         if target.ticket is None:
             return await self._coordinator.layer(visit.caller, target)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from proxy.core.errors import MalformedTarget, OriginLied
+from proxy.core.errors import MalformedTarget, OriginLied, RequestRefused
 
 from . import links, paths
 
@@ -21,8 +21,6 @@ _PASSED_BACK: Final = frozenset(
         "content-type",
         "last-modified",
         "link",
-        "ratelimit",
-        "ratelimit-policy",
         "retry-after",
         "www-authenticate",
         "x-error-code",
@@ -54,6 +52,8 @@ def here(location: str) -> str | None:
         paths.parse(target, "GET")
     except (OriginLied, MalformedTarget):
         return None
+    except RequestRefused:
+        return target  # a place of the Hub's that takes another method: a 307 keeps the client's
     return target
 
 

@@ -20,6 +20,7 @@ from . import headers, links
 from .facts import FileFacts, Listing, OriginReply, xet_hash
 from .headers import Fields
 from .rawtarget import check_segment
+from .targets import Query
 
 MOST_PATHS: Final = 10_000
 """Paths in one paths-info request: ten pages of a tree."""
@@ -111,6 +112,16 @@ def read_files(body: bytes) -> list[tuple[str, FileFacts]]:
     if not isinstance(items, list):
         raise OriginLied("the origin's listing is no JSON list")
     return list(_files(items))
+
+
+def read_tip(query: Query, body: bytes) -> str | None:
+    """The commit that a history begins with, if this is its first page: what its revision means now."""
+    if "p" in dict(query):
+        return None
+    history = _parsed(body)
+    first = history[0] if isinstance(history, list) and history else None
+    tip = first.get("id") if isinstance(first, dict) else None
+    return tip if isinstance(tip, str) and _SHA1.fullmatch(tip) else None
 
 
 def _files(items: list[Any]) -> Iterator[tuple[str, FileFacts]]:

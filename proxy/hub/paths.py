@@ -15,13 +15,13 @@ A repo that is called like a verb of the API (`acme/refs`) is out of reach there
 
 from __future__ import annotations
 
-import re
 from typing import Final, assert_never
 from urllib.parse import quote
 
 from proxy.core.errors import MalformedTarget, RequestRefused
 
-from . import object_paths, queries, xet_paths
+from . import git_paths, object_paths, queries, xet_paths
+from .ids import repo_of, widths
 from .names import FileTarget, RepoId, RepoKind, Revision
 from .rawtarget import RawTarget
 from .targets import (
@@ -83,15 +83,10 @@ RESERVED: Final = frozenset(
 )
 """First segments that are no namespace of models."""
 
-UPLOAD_PACK: Final = "git-upload-pack"
-"""Git's word for giving: the server's half of clone and fetch."""
-
 _KINDS: Final = {kind.value: kind for kind in RepoKind}
 _PREFIXES: Final = {kind.value: kind for kind in RepoKind if kind.prefix}
-_ONE_SEGMENT: Final = frozenset({RepoKind.MODEL, RepoKind.DATASET})
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
-_ID_SEGMENT: Final = re.compile(r"[\w.\-]{1,96}", re.ASCII)
 
 
 class UnknownTarget(MalformedTarget):
@@ -161,10 +156,8 @@ def render(target: Target) -> str:
             return xet_paths.render(target)
         case WriteCall(raw_target) | OtherApi(raw_target, _):
             return raw_target
-        case GitRefs(repo):
-            return f"/{repo}/info/refs?service={UPLOAD_PACK}"
-        case GitPack(repo):
-            return f"/{repo}/{UPLOAD_PACK}"
+        case GitRefs() | GitPack():
+            return git_paths.render(target)
         case LfsBatch() | LfsObject() | OciPing() | OciToken() | OciManifest() | OciBlob():
             return object_paths.render(target)
         case _:
@@ -194,8 +187,8 @@ def _segment(text: str) -> str:
 
 
 def _file_plane(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...], method: str) -> Target:
-    files = [_file(kind, segments, width) for width in _widths(kind)]
-    readings = [found for found in (*files, _git(raw, kind, segments)) if found is not None]
+    files = [_file(kind, segments, width) for width in widths(kind)]
+    readings = [found for found in (*files, git_paths.parse(raw, kind, segments)) if found is not None]
     if len(readings) > 1:
         raise MalformedTarget("this path names two different things, depending on how it is read")
     if not readings:
@@ -211,7 +204,7 @@ def _file_plane(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...], metho
 def _file(kind: RepoKind, segments: tuple[str, ...], width: int) -> ResolveFile | RawFile | None:
     """The file meant when the id has `width` segments; None when that does not fit. A query on it changes no byte
     (`download=true` asks for a Content-Disposition) and is left out."""
-    repo = _repo(kind, segments[:width], width)
+    repo = repo_of(kind, segments[:width], width)
     if repo is None or len(segments) < width + 3 or segments[width] not in FILE_VERBS:
         return None
     verb, revision, *path = segments[width:]
@@ -228,36 +221,6 @@ def _object(raw: RawTarget, method: str) -> Target:
     if method not in _READS:
         raise RequestRefused(f"{method} is not for objects; GET and HEAD are")
     return found
-
-
-def _git(raw: RawTarget, kind: RepoKind, segments: tuple[str, ...]) -> GitRefs | GitPack | LfsBatch | WriteCall | None:
-    """What git and git-lfs mean: a read of a repo, or a write; None when it is neither."""
-    for width in _widths(kind):
-        repo = _repo(kind, _without_git(segments[:width]), width)
-        if repo is not None and (found := _git_call(raw, repo, segments[width:])) is not None:
-            return found
-    return None
-
-
-def _git_call(raw: RawTarget, repo: RepoId, rest: tuple[str, ...]) -> GitRefs | GitPack | LfsBatch | WriteCall | None:
-    match rest:
-        case ("info", "refs") if raw.query == f"service={UPLOAD_PACK}":
-            return GitRefs(repo)
-        case ("info", "refs") if raw.query == "service=git-receive-pack":
-            return WriteCall(raw.text)
-        case ("git-upload-pack",) if not raw.query:
-            return GitPack(repo)
-        case ("info", "lfs", "objects", "batch") if not raw.query:
-            return LfsBatch(repo)
-        case ("git-receive-pack",) | ("info", "lfs", "locks", *_):
-            return WriteCall(raw.text)
-        case _:
-            return None
-
-
-def _without_git(segments: tuple[str, ...]) -> tuple[str, ...]:
-    """An id as git may spell it: with `.git` behind it."""
-    return (*segments[:-1], segments[-1].removesuffix(".git")) if segments else segments
 
 
 # --- the API ------------------------------------------------------------------------------------------------------
@@ -299,11 +262,11 @@ def _api_call(raw: RawTarget, segments: tuple[str, ...]) -> Target:
 
 
 def _repo_call(raw: RawTarget, kind: RepoKind, rest: tuple[str, ...]) -> Target:
-    verb_at = [width for width in _widths(kind) if len(rest) > width and rest[width] in API_VERBS]
+    verb_at = [width for width in widths(kind) if len(rest) > width and rest[width] in API_VERBS]
     if len(verb_at) > 1:
         return OtherApi(raw.text, None)
     width = verb_at[0] if verb_at else min(len(rest), 2)
-    repo = _repo(kind, rest[:width], width) if width in _widths(kind) else None
+    repo = repo_of(kind, rest[:width], width) if width in widths(kind) else None
     if repo is None:
         return OtherApi(raw.text, None)
     call = _call(raw, repo, rest[width:])
@@ -338,17 +301,3 @@ def _call(raw: RawTarget, repo: RepoId, rest: tuple[str, ...]) -> Target | None:
             return WriteCall(raw.text)
         case _:
             return None
-
-
-# --- ids ----------------------------------------------------------------------------------------------------------
-
-
-def _widths(kind: RepoKind) -> tuple[int, ...]:
-    return (1, 2) if kind in _ONE_SEGMENT else (2,)
-
-
-def _repo(kind: RepoKind, segments: tuple[str, ...], width: int) -> RepoId | None:
-    """The repo whose id is `segments`, `width` of them; None when they spell none."""
-    if len(segments) != width or not all(map(_ID_SEGMENT.fullmatch, segments)) or segments[-1].endswith(".git"):
-        return None
-    return RepoId(kind, "/".join(segments))

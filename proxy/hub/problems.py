@@ -54,7 +54,12 @@ def refusal_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> 
         message,
         code=_code(status, fields.get("x-error-code", ""), message),
         commit=commit if _COMMIT.fullmatch(commit) else None,
-        headers=tuple((name, value) for name, value in sorted(fields.items()) if name in _PASSED_BACK),
+        headers=tuple(
+            # a realm that is an address (the registry's) is the origin's own: clients would take their token there
+            (name, value)
+            for name, value in sorted(fields.items())
+            if name in _PASSED_BACK and "//" not in value
+        ),
     )
 
 

@@ -3,6 +3,13 @@
 The Hub counts per account (or per address, for the anonymous) and per kind of request, and says in every answer what
 is left: `RateLimit: "api";r=12;t=180`. A 429 says when to come back in `Retry-After`. Asking in between would only
 prolong it, so we refuse on our own until then.
+
+The last requests of a window are a reserve for questions that somebody waits for and nothing here can answer. A
+question that can wait (what is kept is merely due to be confirmed) is put off until the next window:
+
+    left > reserve      ask
+    left <= reserve     ask only what cannot wait
+    left = 0, or 429    ask nothing
 """
 
 from __future__ import annotations
@@ -26,6 +33,12 @@ UNSAID: Final = 10
 """Seconds to wait after a 429 that says nothing."""
 ACCOUNTS: Final = 10_000
 
+RESERVE: Final = 0.1
+"""Share of a window's quota that is kept for what cannot wait."""
+SMALLEST_RESERVE: Final = 10
+LARGEST_RESERVE: Final = 200
+
+_QUOTA: Final = re.compile(r"[;\s]q=(\d{1,9})\b", re.ASCII)
 _REMAINING: Final = re.compile(r"[;\s]r=(\d{1,9})\b", re.ASCII)
 _RESET: Final = re.compile(r"[;\s]t=(\d{1,9})\b", re.ASCII)
 
@@ -58,38 +71,68 @@ def retry_after(head: Head, wall: float) -> int | None:
     return None if seconds is None else int(min(LONGEST, max(1.0, math.ceil(seconds))))
 
 
+def reserve(head: Head) -> int:
+    """The requests kept for what cannot wait: a tenth of the smallest quota in `RateLimit-Policy` (10 to 200)."""
+    quotas = [int(quota) for quota in _QUOTA.findall(head.first("ratelimit-policy") or "")]
+    return min(LARGEST_RESERVE, max(SMALLEST_RESERVE, int(min(quotas) * RESERVE))) if quotas else SMALLEST_RESERVE
+
+
+@dataclass(slots=True)
+class _Window:
+    """What is left until `until` (monotonic). Nothing, or only what must not be spent lightly, once it is low."""
+
+    left: int
+    reserve: int
+    until: float
+    shut: bool
+    """The origin said that nothing is left: an answer that was under way meanwhile does not open it again."""
+
+
 class Budget:
-    """Until when each account must not ask. In memory, at most 10,000 accounts, oldest forgotten first."""
+    """What each account may still ask. In memory, at most 10,000 accounts, oldest forgotten first."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._closed_until: OrderedDict[tuple[bytes, Plane], float] = OrderedDict()
+        self._windows: OrderedDict[tuple[bytes, Plane], _Window] = OrderedDict()
 
-    def refusal(self, identity: bytes, plane: Plane) -> int | None:
-        """Seconds (>= 1) this account has to wait before it asks on `plane`; None when it may."""
-        until = self._closed_until.get((identity, plane))
-        if until is None:
+    def refusal(self, identity: bytes, plane: Plane, *, can_wait: bool = False) -> int | None:
+        """Seconds (>= 1) this account has to wait before it asks on `plane`; None when it may.
+
+        `can_wait`: the question is not worth one of the last requests of the window."""
+        window = self._windows.get((identity, plane))
+        if window is None:
             return None
-        left = until - self._clock.monotonic()
-        if left > 0:
-            return math.ceil(left)
-        del self._closed_until[identity, plane]
-        return None
+        seconds = window.until - self._clock.monotonic()
+        if seconds <= 0:
+            del self._windows[identity, plane]
+            return None
+        return math.ceil(seconds) if window.left <= (window.reserve if can_wait else 0) else None
+
+    def spend(self, identity: bytes, plane: Plane) -> None:
+        """A request is sent now; its answer will say what is left, others may ask before that."""
+        window = self._windows.get((identity, plane))
+        if window is not None:
+            window.left -= 1
 
     def learn(self, identity: bytes, plane: Plane, head: Head) -> int | None:
         """Take in what an answer says; gives the requests left, when it said so."""
         said = allowance(head)
         if head.status == 429:
-            self._close(identity, plane, retry_after(head, self._clock.wall()) or UNSAID)
-        elif said.remaining == 0 and said.reset:
-            self._close(identity, plane, min(LONGEST, said.reset))
+            self._keep(identity, plane, 0, 0, float(retry_after(head, self._clock.wall()) or UNSAID))
+        elif said.remaining is not None and said.reset and not self._is_shut(identity, plane):
+            self._keep(identity, plane, said.remaining, reserve(head), min(LONGEST, said.reset))
         return said.remaining
 
-    def _close(self, identity: bytes, plane: Plane, seconds: float) -> None:
-        self._closed_until[identity, plane] = self._clock.monotonic() + seconds
-        self._closed_until.move_to_end((identity, plane))
-        if len(self._closed_until) > ACCOUNTS:
-            self._closed_until.popitem(last=False)
+    def _is_shut(self, identity: bytes, plane: Plane) -> bool:
+        window = self._windows.get((identity, plane))
+        return window is not None and window.shut and window.until > self._clock.monotonic()
+
+    def _keep(self, identity: bytes, plane: Plane, left: int, kept_back: int, seconds: float) -> None:
+        until = self._clock.monotonic() + seconds
+        self._windows[identity, plane] = _Window(left, kept_back, until, shut=left == 0)
+        self._windows.move_to_end((identity, plane))
+        if len(self._windows) > ACCOUNTS:
+            self._windows.popitem(last=False)
 
 
 def _seconds(text: str | None, wall: float) -> float | None:

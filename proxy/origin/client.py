@@ -25,6 +25,7 @@ from proxy.hub.rawtarget import RawTarget
 from proxy.hub.targets import LfsBatch, OciBlob, ResolveFile
 
 from .answers import LookAt, read_file_head
+from .credentials import own_token
 from .head import Head
 from .hubline import HubLine
 from .objects import LfsSource, RegistrySource
@@ -51,6 +52,7 @@ class OriginClient:
     """The configured origin, for one worker."""
 
     def __init__(self, config: OriginSection, ways: Ways) -> None:
+        self._own = None if config.token_file is None else own_token(config.token_file)
         self._config = config
         self._ways = ways
         self._base = config.url.rstrip("/")
@@ -80,13 +82,15 @@ class OriginClient:
             line = HubLine(transport, clock=clock, chance=chance, observer=observer)
             yield cls(config, Ways(line, transport, rules, config.retries, chance, clock.wall, pause))
 
-    async def head_file(self, target: FileTarget, caller: Caller) -> FoundFile | Moved:
+    async def head_file(self, target: FileTarget, caller: Caller, *, can_wait: bool = False) -> FoundFile | Moved:
         """HEAD of the very file with the caller's own token, redirects followed only within the origin.
+
+        `can_wait`: not worth one of the last requests that the origin allows; OriginBusy then.
 
         Raises OriginRefused, OriginAway, OriginLied."""
         url, commit = self._file_url(target), None
         for _ in range(HEAD_HOPS + 1):
-            async with self._ways.line.ask("HEAD", url, caller, Plane.FILES) as answer:
+            async with self._ways.line.ask("HEAD", url, caller, Plane.FILES, can_wait=can_wait) as answer:
                 read = read_file_head(answer.head, url, target, self._ways.rules, commit)
             if not isinstance(read, LookAt):
                 return read
@@ -101,13 +105,14 @@ class OriginClient:
         *,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | None = None,
+        can_wait: bool = False,
     ) -> OriginReply:
         """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
 
         Of `headers` only Accept and Content-Type are sent. Any status but 408, 429 and 5xx is returned.
         Raises MalformedTarget, OriginAway, OriginLied (too large, encoded, endless)."""
         url = self._url(RawTarget.read(raw_target).text)
-        asked = self._ways.line.ask(method, url, caller, Plane.API, fields=headers, body=body)
+        asked = self._ways.line.ask(method, url, caller, Plane.API, fields=headers, body=body, can_wait=can_wait)
         try:
             async with asked as answer, asyncio.timeout(_CALL_SILENCES * self._config.read_timeout):
                 if answer.head.is_encoded:
@@ -147,10 +152,13 @@ class OriginClient:
                 raise OriginLied("the origin encoded its answer, which we asked it not to do")
             yield Streamed(answer)
 
-    def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> HubSource:
-        """The bytes of a file at a commit, fetched with the caller's token. Asks nothing yet."""
+    def source(self, target: FileTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> HubSource:
+        """The bytes of a file at a commit, fetched with the caller's token. Asks nothing yet.
+
+        `lend`: the caller has none and was proven to be allowed; the mirror's own, if it has one, may be used."""
         assert target.revision.is_commit, "a source is of a file at a commit"
-        return HubSource(self._ways, self._file_url(target), facts, caller)
+        lent = self._own if lend and caller.is_anonymous else None
+        return HubSource(self._ways, self._file_url(target), facts, caller, lent)
 
     def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller) -> HubSource:
         """The bytes of an object by its digest, fetched with the caller's token. Asks nothing yet."""

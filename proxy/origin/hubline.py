@@ -47,16 +47,19 @@ class HubLine:
         body: bytes | Upload | None = None,
         lane: Lane = Lane.CALL,
         patience: float = 0.0,
+        can_wait: bool = False,
     ) -> AsyncIterator[Answer]:
         """One request. `url` must be of the origin itself: the token goes there. Of `fields` only the allowed pass;
-        `ranged` are our own Range and If-Range.
+        `ranged` are our own Range and If-Range. `can_wait`: not worth one of the last requests the origin allows.
 
         Raises OriginBusy (429, budget, breaker), OriginUnreachable (5xx included), OriginLied."""
-        self._refuse_if_busy(caller, plane)
+        self._refuse_if_busy(caller, plane, can_wait=can_wait)
         asking = Asking(method, url, (*home_fields(caller, fields), *ranged), HostClass.HUB, True, lane, body, patience)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._transport.turn(asking))
-            self._refuse_if_busy(caller, plane)  # again: those who waited their turn may have waited into an outage
+            # again: those who waited their turn may have waited into an outage
+            self._refuse_if_busy(caller, plane, can_wait=can_wait)
+            self._budget.spend(caller.identity, plane)
             answer = await self._answered(asking, stack)
             remaining = self._budget.learn(caller.identity, plane, answer.head)
             if remaining is not None:
@@ -104,8 +107,8 @@ class HubLine:
             self._observer.breaker(self._breaker.state.value)
         return self._breaker.state
 
-    def _refuse_if_busy(self, caller: Caller, plane: Plane) -> None:
-        if (wait := self._budget.refusal(caller.identity, plane)) is not None:
+    def _refuse_if_busy(self, caller: Caller, plane: Plane, *, can_wait: bool) -> None:
+        if (wait := self._budget.refusal(caller.identity, plane, can_wait=can_wait)) is not None:
             raise OriginBusy(f"the origin's rate limit is used up; it opens again in {wait} s", wait)
         if (wait := self._breaker.refusal()) is not None:
             raise _not_now(wait)

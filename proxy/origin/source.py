@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -27,7 +28,15 @@ from typing import Final
 from yarl import URL
 
 from proxy.core.caller import Caller
-from proxy.core.errors import OriginAway, OriginBusy, OriginLied, OriginUnreachable, RangeMangled, SourceChanged
+from proxy.core.errors import (
+    OriginAway,
+    OriginBusy,
+    OriginLied,
+    OriginRefused,
+    OriginUnreachable,
+    RangeMangled,
+    SourceChanged,
+)
 from proxy.core.rights import Plane
 from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
@@ -42,6 +51,8 @@ from .observer import HostClass
 from .patience import Patience
 from .redirects import Abroad, Home, RedirectRules
 from .transport import Answer, Asking, Lane, TransferCut, Transport
+
+log: Final = logging.getLogger(__name__)
 
 HOPS: Final = 3
 """Most redirects between the file's address and its bytes."""
@@ -78,7 +89,9 @@ class Ways:
 class HubSource:
     """One file at the Hub; `read` may run several times at once. Holds a presigned address, so it is never printed."""
 
-    def __init__(self, ways: Ways, url: URL, facts: FileFacts, caller: Caller) -> None:
+    def __init__(self, ways: Ways, url: URL, facts: FileFacts, caller: Caller, lent: Caller | None = None) -> None:
+        """`lent` asks in the place of `caller` as long as it is let in."""
+        self._lent = lent
         self._ways = ways
         self._url = url
         self._facts = facts
@@ -141,9 +154,19 @@ class HubSource:
             self._landing = None
 
     async def _find(self) -> Landing:
+        if self._lent is not None:
+            try:
+                return await self._find_as(self._lent)
+            except (OriginRefused, OriginBusy) as error:
+                # It may read less than everybody, or its rate limit is used up: go on as the one who asks.
+                log.warning("the mirror's own token was turned away", extra={"error": type(error).__name__})
+                self._lent = None
+        return await self._find_as(self._caller)
+
+    async def _find_as(self, caller: Caller) -> Landing:
         one_byte = (("Range", "bytes=0-0"),)  # the Hub redirects anyway; a mirror in its place must not send 50 GB
         line = self._ways.line
-        async with line.ask("GET", self._url, self._caller, Plane.FILES, ranged=one_byte) as answer:
+        async with line.ask("GET", self._url, caller, Plane.FILES, ranged=one_byte) as answer:
             body = await answer.drain()
             head = answer.head
         if head.status not in (*REDIRECTS, 200, 206):
@@ -177,7 +200,8 @@ class HubSource:
         match place:
             case Home(url):
                 line = self._ways.line
-                return line.ask("GET", url, self._caller, Plane.FILES, ranged=tuple(fields), lane=Lane.TRANSFER)
+                asker = self._lent or self._caller
+                return line.ask("GET", url, asker, Plane.FILES, ranged=tuple(fields), lane=Lane.TRANSFER)
             case Abroad(url, vouched):
                 ranged = (*abroad_fields(), *fields)
                 return self._abroad(Asking("GET", url, ranged, HostClass.CDN, vouched, Lane.TRANSFER))

@@ -10,7 +10,9 @@ from typing import Final
 from aiohttp import http_parser
 
 from proxy.config.schema import Config
+from proxy.core.errors import ConfigError
 from proxy.core.sizes import MIB, format_size
+from proxy.origin.credentials import own_token
 
 _LEAST_ROOM: Final = MIB
 """Bytes without which not even the indexes can be opened."""
@@ -27,7 +29,7 @@ def obstacles(config: Config) -> list[str]:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
         found.append(_parent("access log", Path(config.log.access)))
-    found += [_tls(config), _parser()]
+    found += [_tls(config), _own_token(config), _parser()]
     return [obstacle for obstacle in found if obstacle is not None]
 
 
@@ -105,6 +107,16 @@ def _tls(config: Config) -> str | None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, OSError, ValueError) as error:
         return f"--tls-certificate {certificate} and --tls-key {key}: no usable pair: {error}"
+    return None
+
+
+def _own_token(config: Config) -> str | None:
+    if config.origin.token_file is None:
+        return None
+    try:
+        own_token(config.origin.token_file)
+    except ConfigError as error:
+        return str(error)
     return None
 
 

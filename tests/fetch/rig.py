@@ -19,7 +19,7 @@ from proxy.config.schema import FreshnessSection
 from proxy.core.blob import BlobKey
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import ManualClock
-from proxy.core.errors import OriginRefused, PenstockError, RangeMangled
+from proxy.core.errors import OriginBusy, OriginRefused, PenstockError, RangeMangled
 from proxy.core.sizes import KIB, MIB
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
@@ -52,6 +52,8 @@ class SteeredOrigin:
     sent: int = 0
     spans: list[Span] = field(default_factory=list)
     away: PenstockError | None = None
+    is_scarce: bool = False
+    """Only what cannot wait may be asked."""
     refuse: Callable[[Caller], OriginRefused | None] = lambda caller: None
     before_piece: Callable[[int], AsyncIterator[None]] | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -71,10 +73,10 @@ class SteeredOrigin:
         sha256 = hashlib.sha256(body).hexdigest()
         return FileFacts(sha256, len(body), linked=True, key=BlobKey.sha256(sha256))
 
-    async def head_file(self, target: FileTarget, caller: Caller) -> FoundFile | Moved:
+    async def head_file(self, target: FileTarget, caller: Caller, *, can_wait: bool = False) -> FoundFile | Moved:
         self.asked["head"] += 1
         await asyncio.sleep(0)
-        self._may(caller)
+        self._may(caller, can_wait)
         commit = self.commits.get(target.revision.text, target.revision.text)
         if not Revision(commit).is_commit:
             raise OriginRefused(404, "no such revision", code="RevisionNotFound")
@@ -90,17 +92,20 @@ class SteeredOrigin:
         *,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | None = None,
+        can_wait: bool = False,
     ) -> OriginReply:
         self.asked[f"{method} {raw_target}"] += 1
         await asyncio.sleep(0)
-        self._may(caller)
+        self._may(caller, can_wait)
         missing = OriginReply(404, (("x-error-code", "RepoNotFound"),), b"{}")
         return self.replies.get(raw_target, missing)
 
-    def source(self, target: FileTarget, facts: FileFacts, caller: Caller) -> SteeredSource:
+    def source(self, target: FileTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> SteeredSource:
         return SteeredSource(self, target.path, caller)
 
-    def _may(self, caller: Caller) -> None:
+    def _may(self, caller: Caller, can_wait: bool = False) -> None:
+        if can_wait and self.is_scarce:
+            raise OriginBusy("the last requests are for what cannot wait", 30)
         if self.away is not None:
             raise self.away
         if (refusal := self.refuse(caller)) is not None:

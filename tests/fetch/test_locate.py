@@ -181,3 +181,21 @@ async def test_a_file_is_absent_for_ever_only_where_the_hub_says_just_that(rig: 
         await rig.mirror.locate(ANONYMOUS, file("b.bin"))
     for commit in (COMMIT, "d" * 40):
         assert rig.catalogue.resolution(file("b.bin", commit)) is None
+
+
+async def test_what_is_kept_will_do_when_the_origin_allows_only_a_few_more_questions(rig: Rig) -> None:
+    await locate(rig, file(revision="main"))
+    rig.clock.advance(60)
+    rig.origin.is_scarce = True
+    assert (await locate(rig, file(revision="main"))).cache is CacheOutcome.STALE
+    rig.origin.files["b.bin"] = content(10)
+    assert (await locate(rig, file("b.bin", "main"))).cache is CacheOutcome.MISS, "what is not here cannot wait"
+
+
+async def test_rights_do_not_wait_for_a_better_time_to_ask(rig: Rig) -> None:
+    await locate(rig, file(revision="main"))
+    rig.clock.advance(25 * 3600)
+    rig.origin.is_scarce = True
+    make_private(rig)
+    with pytest.raises(OriginRefused):
+        await rig.mirror.locate(ANONYMOUS, file(revision="main"))

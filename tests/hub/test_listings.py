@@ -21,9 +21,11 @@ from proxy.hub.listings import (
     read_files,
     read_info,
     read_paths_asked,
+    read_tip,
     with_xet,
     without_xet,
 )
+from proxy.hub.targets import Query
 
 SHA1 = "0123456789abcdef0123456789abcdef01234567"
 SHA256 = "ab" * 32
@@ -36,7 +38,6 @@ LARGE = {
     "lfs": {"oid": SHA256, "size": 5_000_000_000, "pointerSize": 135},
     "xetHash": "cd" * 32,
 }
-
 
 # --- Xet ----------------------------------------------------------------------------------------------------------
 
@@ -290,3 +291,18 @@ def test_a_question_survives_its_body(paths: set[str], expand: bool) -> None:
     assert read_paths_asked(JSON, asked.body) == asked
     form = urlencode([*(("paths", path) for path in paths), ("expand", str(expand).lower())]).encode()
     assert read_paths_asked(FORM, form) == asked
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "tip"),
+    [
+        ((), [{"id": "a" * 40}, {"id": "b" * 40}], "a" * 40),
+        ((("limit", "1"),), [{"id": "a" * 40}], "a" * 40),
+        ((("p", "1"),), [{"id": "a" * 40}], None),
+        ((), [{"id": "main"}], None),
+        ((), [], None),
+        ((), {"id": "a" * 40}, None),
+    ],
+)
+def test_a_history_begins_with_what_its_revision_means(query: Query, body: object, tip: str | None) -> None:
+    assert read_tip(query, orjson.dumps(body)) == tip

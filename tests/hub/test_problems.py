@@ -93,3 +93,8 @@ def test_any_answer_is_a_refusal_in_one_short_line(status: int, headers: list[tu
     assert refusal.status == status
     assert 0 < len(refusal.message) <= 1000
     assert not set(refusal.message) & set("\r\n\0")
+
+
+def test_a_challenge_that_leads_to_the_origin_is_not_passed_back() -> None:
+    headers = (("www-authenticate", 'Bearer realm="https://huggingface.co/v2/token"'), ("x-hf-warning", "a; b"))
+    assert refusal_of(401, headers, b"").headers == (("x-hf-warning", "a; b"),)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench.hub.repo import Repo
+from bench.hub.repo import LfsFile, Repo
+from proxy.hub.lfs_batch import LfsPointer
 
 from .asking import Answer, ask
 
@@ -50,6 +51,17 @@ def _api(rest: str) -> Callable[[Repo], Looking]:
     return lambda repo: Looking("GET", f"/api/{repo.kind}/{repo.id}{rest.replace('{sha}', repo.head())}")
 
 
+def _large(repo: Repo) -> LfsPointer:
+    file = repo.file(LARGE)
+    assert isinstance(file, LfsFile)
+    return LfsPointer(file.blob.sha256, file.size)
+
+
+def _batch(repo: Repo) -> object:
+    large = _large(repo)
+    return {"operation": "download", "objects": [{"oid": large.oid, "size": large.size}]}
+
+
 PLANES: Final[dict[str, Callable[[Repo], Looking]]] = {
     "resolve main": _file("resolve", SMALL, pinned=False),
     "resolve commit": _file("resolve", SMALL, pinned=True),
@@ -69,6 +81,11 @@ PLANES: Final[dict[str, Callable[[Repo], Looking]]] = {
     "refs": _api("/refs"),
     "commits": _api("/commits/main"),
     "auth-check": _api("/auth-check"),
+    "xet token": _api("/xet-read-token/{sha}"),
+    "git": lambda repo: Looking("GET", f"/{repo.kind.prefix}{repo.id}/info/refs?service=git-upload-pack"),
+    "lfs": lambda repo: Looking("POST", f"/{repo.kind.prefix}{repo.id}.git/info/lfs/objects/batch", _batch(repo)),
+    "v2 manifest": lambda repo: Looking("GET", f"/v2/{repo.id}/manifests/latest"),
+    "v2 blob": lambda repo: Looking("GET", f"/v2/{repo.id}/blobs/sha256:{_large(repo).oid}"),
 }
 
 Verdict = str

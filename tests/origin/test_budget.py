@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.core.clock import ManualClock
 from proxy.core.rights import Plane
-from proxy.origin.budget import ACCOUNTS, LONGEST, UNSAID, Allowance, Budget, allowance, retry_after
+from proxy.origin.budget import ACCOUNTS, LONGEST, UNSAID, Allowance, Budget, allowance, reserve, retry_after
 from proxy.origin.head import Head
 
 NOW = 1_700_000_000.0
@@ -88,6 +88,47 @@ def test_what_is_left_closes_nothing() -> None:
     assert budget.learn(b"", Plane.API, head(ratelimit='"api";r=1;t=9')) == 1
     assert budget.learn(b"", Plane.API, head()) is None
     assert budget.refusal(b"", Plane.API) is None
+
+
+def window(remaining: int, reset: int = 60, quota: int = 500) -> Head:
+    return head(ratelimit=f'"api";r={remaining};t={reset}', ratelimit_policy=f'"fixed window";"api";q={quota};w=300')
+
+
+def test_the_last_requests_are_for_what_cannot_wait() -> None:
+    clock = ManualClock()
+    budget = Budget(clock)
+    budget.learn(b"", Plane.API, window(51))
+    assert budget.refusal(b"", Plane.API, can_wait=True) is None
+    budget.learn(b"", Plane.API, window(50))
+    assert budget.refusal(b"", Plane.API, can_wait=True) == 60
+    assert budget.refusal(b"", Plane.API) is None
+    assert budget.refusal(b"", Plane.FILES, can_wait=True) is None
+    clock.advance(60)
+    assert budget.refusal(b"", Plane.API, can_wait=True) is None
+
+
+def test_requests_under_way_are_counted_before_they_are_answered() -> None:
+    budget = Budget(ManualClock())
+    budget.learn(b"", Plane.API, window(12))
+    for _ in range(12):
+        assert budget.refusal(b"", Plane.API) is None
+        budget.spend(b"", Plane.API)
+    assert budget.refusal(b"", Plane.API) == 60
+    budget.learn(b"", Plane.API, window(3))
+    assert budget.refusal(b"", Plane.API) is None, "the origin knows better"
+
+
+def test_an_answer_that_was_under_way_does_not_end_a_429() -> None:
+    budget = Budget(ManualClock())
+    budget.learn(b"", Plane.API, head(429, retry_after="7"))
+    budget.learn(b"", Plane.API, window(400))
+    assert budget.refusal(b"", Plane.API) == 7
+
+
+@pytest.mark.parametrize(("quota", "kept"), [(5, 10), (500, 50), (5000, 200)])
+def test_the_reserve_is_a_share_of_the_quota_within_bounds(quota: int, kept: int) -> None:
+    assert reserve(window(1, quota=quota)) == kept
+    assert reserve(head()) == 10
 
 
 def test_memory_is_bounded() -> None:

@@ -203,3 +203,48 @@ async def lfs_batch(stage: Stage, node: Node, repo: Repo, *, token: str = "", op
         headers["Authorization"] = "Basic " + b64encode(f"somebody:{token}".encode()).decode()
     body = json.dumps({"operation": operation, "transfers": ["basic", "xet"], "objects": objects}).encode()
     return await ask(node.url, "POST", f"/{repo.id}.git/info/lfs/objects/batch", headers, body)
+
+
+async def test_a_renamed_repo_is_cloned_by_its_old_name(stage: Stage) -> None:
+    """HUB-PROTOCOL §7.20: git and git-lfs follow the redirect, which stays here; one copy is stored."""
+    repo = made(stage, "acme/old", size=2 * MIB)
+    node = await stage.node()
+    first = user(stage)
+    await first.good("clone", f"{node.url}/acme/old", "before")
+    same(stage, repo, first.home / "before")
+    stage.world.rename("acme/old", "acme/new")
+    for name in ("acme/old", "ACME/New"):
+        git = user(stage)
+        await git.good("clone", f"{node.url}/{name}", "after")
+        same(stage, repo, git.home / "after")
+
+
+async def test_files_of_a_gated_repo_are_for_those_who_were_granted_them(stage: Stage) -> None:
+    alice, bob = stage.user("alice"), stage.user("bob")
+    repo = made(stage, "acme/gated", gated=True)
+    node = await stage.node()
+    for token, status in ((bob, 403), ("", 401), (alice, 200), (bob, 403), ("", 401)):
+        assert (await lfs_batch(stage, node, repo, token=token)).status == status
+
+
+async def test_git_s_own_compressed_question_passes_through(stage: Stage) -> None:
+    """A fetch into a repo with a long history says what it has, in gzip (HUB-PROTOCOL §5.1)."""
+    repo = made(stage)
+    for number in range(60):
+        repo.put_text("config.json", f'{{"number": {number}}}\n')
+        repo.commit(f"Change {number}")
+    node = await stage.node(freshness__ref_ttl="0s")
+    git = user(stage)
+    await git.good("clone", f"{node.url}/{repo.id}", "mine")
+    for number in range(60):
+        await git.good("-C", "mine", "commit", "--quiet", "--allow-empty", "-m", f"Mine {number}")
+    repo.put_text("config.json", '{"new": true}\n')
+    repo.commit("Change")
+    await git.good("-C", "mine", "fetch")
+    packed = [record for record in stage.hub.log if record.kind == "git-pack"]
+    assert any(record.headers.get("content-encoding") == "gzip" for record in packed)
+    same_config = await git.good("-C", "mine", "show", "origin/main:config.json")
+    assert "new" in same_config
+    for file in all_files(repo):
+        if file.linked:
+            stage.wants(file)

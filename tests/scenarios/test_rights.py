@@ -156,3 +156,30 @@ async def test_rights_fail_closed_and_public_repos_stay_open_while_the_origin_fa
         for token in matrix.tokens.values():
             assert (await public.ask(matrix.node.url, token)).status == 200
         assert (await private.ask(matrix.node.url, None)).status in (401, 429)
+
+
+@pytest.mark.parametrize("order", [EVERYBODY, EVERYBODY[::-1]], ids=["those without rights first", "members first"])
+async def test_the_mirrors_own_token_opens_nothing_to_anybody(stage: Stage, order: tuple[str, ...]) -> None:
+    """It may read everything here, and no cell differs for it; not even once a repo has changed."""
+    own = stage.user("mirror")
+    token = stage.folder / "own-token"
+    token.write_text(own)
+    async with Matrix.open(stage, origin__token_file=str(token)) as matrix:
+        for repo in matrix.repos.values():
+            repo.grant("mirror")
+        assert await matrix.differences(*order) == [], "cold"
+        assert await matrix.differences(*order) == [], "warm"
+        asked = {record.kind for record in stage.hub.log if record.headers.get("authorization") == f"Bearer {own}"}
+        assert asked <= {"resolve", "resolve-cache"}, "bytes alone are fetched with it"
+        assert asked or order[0] == "member", "it was used, where nobody had fetched the bytes before"
+        heads = [record for record in stage.hub.log if record.method == "HEAD"]
+        assert all(record.headers.get("authorization") != f"Bearer {own}" for record in heads), "it asks for no right"
+        matrix.repos["public"].private = True
+        await matrix.settles("anonymous", "stranger", repos=("public",))
+
+
+async def test_a_token_of_the_mirror_that_is_turned_away_costs_nobody_a_file(stage: Stage) -> None:
+    token = stage.folder / "own-token"
+    token.write_text(NOBODYS)
+    async with Matrix.open(stage, origin__token_file=str(token)) as matrix:
+        assert await matrix.differences("anonymous", repos=("public",)) == []

@@ -1,0 +1,140 @@
+"""Git's overtures, LFS batches and manifests: what is asked of the origin, for whom, and how long it is kept."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from proxy.core.caller import ANONYMOUS, bearer
+from proxy.core.errors import OriginRefused, OriginUnreachable
+from proxy.core.secret import Secret
+from proxy.fetch.coordinator import CacheOutcome, LfsAnswer, LocatedObject, Metadata, MovedTo
+from proxy.hub.facts import OriginReply
+from proxy.hub.lfs_batch import LfsPointer
+from proxy.hub.names import RepoId, RepoKind
+from proxy.hub.oci import Agent
+from proxy.hub.paths import render
+from proxy.hub.targets import GitRefs, LfsBatch, OciBlob, OciManifest
+
+from .rig import REPO, Rig
+
+MEMBER = bearer(Secret("hf_member"), b"key")
+STRANGER = bearer(Secret("hf_stranger"), b"key")
+HIDDEN = OriginRefused(404, "Repository not found", code="RepoNotFound")
+AWAY = OriginUnreachable("the origin is away")
+HEX = "ab" * 32
+ONE = LfsPointer(HEX, 7)
+BATCH, REFS, TAG = LfsBatch(REPO), GitRefs(REPO), OciManifest(REPO, "latest")
+BLOB = OciBlob(REPO, HEX)
+
+
+def replies(rig: Rig, target: LfsBatch | GitRefs | OciManifest | OciBlob, body: bytes, status: int = 200) -> None:
+    rig.origin.replies[render(target)] = OriginReply(status, (), body)
+
+
+def asked(rig: Rig) -> int:
+    return rig.origin.asked.total()
+
+
+@pytest.fixture(autouse=True)
+def origin_has_one(rig: Rig) -> None:
+    offer = {"oid": HEX, "size": 7, "actions": {"download": {"href": "https://cdn.example/x"}}}
+    part = {"digest": f"sha256:{HEX}", "size": 7}
+    replies(rig, BATCH, orjson.dumps({"objects": [offer]}))
+    replies(rig, REFS, b"001e# service=git-upload-pack\n")
+    replies(rig, TAG, orjson.dumps({"config": part, "layers": [part]}))
+    replies(rig, BLOB, b"", status=307)
+
+
+async def test_an_overture_for_everybody_is_kept_for_ten_seconds(rig: Rig) -> None:
+    first = await rig.mirror.git_refs(ANONYMOUS, REFS, "version=2")
+    rig.clock.advance(9)
+    second = await rig.mirror.git_refs(MEMBER, REFS, "version=2")
+    assert (first.cache, second.cache, second.age) == (CacheOutcome.MISS, CacheOutcome.HIT, 9)
+    rig.clock.advance(1)
+    await rig.mirror.git_refs(ANONYMOUS, REFS, "version=2")
+    assert asked(rig) == 2
+
+
+async def test_an_overture_for_a_member_is_kept_for_nobody(rig: Rig) -> None:
+    for _ in range(2):
+        await rig.mirror.git_refs(MEMBER, REFS, "version=2")
+    assert asked(rig) == 2
+
+
+async def test_each_version_of_the_protocol_has_its_own_overture(rig: Rig) -> None:
+    await rig.mirror.git_refs(ANONYMOUS, REFS, "version=2")
+    assert (await rig.mirror.git_refs(ANONYMOUS, REFS, "")).cache is CacheOutcome.MISS
+
+
+async def test_a_batch_that_is_known_asks_nobody(rig: Rig) -> None:
+    first = await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [ONE])
+    second = await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [ONE])
+    assert isinstance(first, LfsAnswer)
+    assert isinstance(second, LfsAnswer)
+    assert (first.missing, first.everybody, second.cache) == ({}, True, CacheOutcome.HIT)
+    assert asked(rig) == 1
+
+
+async def test_what_a_member_was_told_is_no_right_of_a_stranger(rig: Rig) -> None:
+    rig.origin.refuse = lambda caller: None if caller == MEMBER else HIDDEN
+    await rig.mirror.lfs_batch(MEMBER, BATCH, [ONE])
+    with pytest.raises(OriginRefused):
+        await rig.mirror.lfs_batch(STRANGER, BATCH, [ONE])
+    with pytest.raises(OriginRefused):
+        await rig.mirror.layer(ANONYMOUS, BLOB)
+
+
+async def test_an_object_of_another_size_or_repo_is_not_known(rig: Rig) -> None:
+    await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [ONE])
+    await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [LfsPointer(HEX, 8)])
+    assert asked(rig) == 2
+    other = LfsBatch(RepoId(RepoKind.MODEL, "acme/other"))
+    with pytest.raises(OriginRefused):
+        await rig.mirror.lfs_batch(ANONYMOUS, other, [ONE])
+
+
+async def test_what_the_origin_does_not_give_is_missing_and_no_right(rig: Rig) -> None:
+    replies(rig, BATCH, orjson.dumps({"objects": [{"oid": HEX, "size": 7, "error": {"code": 404, "message": "no"}}]}))
+    answer = await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [ONE])
+    assert isinstance(answer, LfsAnswer)
+    assert answer.missing[HEX].code == 404
+    assert not answer.everybody
+
+
+async def test_a_known_batch_is_answered_while_the_origin_is_away(rig: Rig) -> None:
+    await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [ONE])
+    rig.clock.advance(2 * 86400)
+    rig.origin.away = AWAY
+    answer = await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [ONE])
+    assert isinstance(answer, LfsAnswer)
+    assert answer.cache is CacheOutcome.STALE
+    with pytest.raises(OriginUnreachable):
+        await rig.mirror.lfs_batch(ANONYMOUS, BATCH, [LfsPointer("cd" * 32, 1)])
+
+
+async def test_a_manifest_is_kept_under_the_class_of_who_asks(rig: Rig) -> None:
+    for _ in range(2):
+        for agent in Agent:
+            assert isinstance(await rig.mirror.manifest(ANONYMOUS, TAG, agent), Metadata)
+    assert asked(rig) == 2
+    rig.clock.advance(301)
+    assert isinstance(await rig.mirror.manifest(ANONYMOUS, TAG, Agent.REGISTRY), Metadata)
+    assert asked(rig) == 3
+
+
+async def test_a_blob_is_given_once_a_manifest_has_named_it(rig: Rig) -> None:
+    with pytest.raises(OriginRefused, match="fetch its manifest first"):
+        await rig.mirror.layer(ANONYMOUS, BLOB)
+    await rig.mirror.manifest(ANONYMOUS, TAG, Agent.REGISTRY)
+    located = await rig.mirror.layer(ANONYMOUS, BLOB)
+    assert isinstance(located, LocatedObject)
+    assert (located.facts.size, located.everybody) == (7, True)
+
+
+async def test_a_redirect_to_another_name_proves_no_right(rig: Rig) -> None:
+    there = render(OciBlob(RepoId(RepoKind.MODEL, "acme/new"), HEX))
+    rig.origin.replies[render(BLOB)] = OriginReply(307, (("location", there),), b"")
+    assert await rig.mirror.layer(ANONYMOUS, BLOB) == MovedTo(there)
+    assert await rig.mirror.layer(ANONYMOUS, BLOB) == MovedTo(there)
+    assert asked(rig) == 2
