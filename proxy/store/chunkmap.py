@@ -57,6 +57,8 @@ SEALER_BYTE: Final = 1
 """Locked by the one worker that verifies the blob."""
 BOOT_BYTE: Final = 2
 """Locked while the states are brought over from another boot."""
+STATES_BYTE: Final = 3
+"""Locked while states of complete chunks are looked at and changed."""
 
 _MAGIC: Final = b"PENSTKMP"
 _HEAD: Final = struct.Struct("=8sIIQQI")
@@ -302,7 +304,7 @@ class ChunkMap:
         self._put_state(chunk, WRITTEN)
 
     def lose(self, chunk: int) -> None:
-        """Forget a chunk, and that the blob was sealed."""
+        """Forget a chunk, and that the blob was sealed. This, `raise_to` and `trust`: one at a time."""
         self._store(_SEALED, b"\0")
         self._put_state(chunk, CLOSING)
         self._put_field(chunk, 0)

@@ -5,13 +5,15 @@ The functions here block: they run in the disk's threads, inside `Shelf.named_lo
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import mmap
 import os
+import threading
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from proxy.core.blob import BlobRecord
 from proxy.core.sizes import CHUNK
@@ -23,6 +25,7 @@ from .chunkmap import (
     DURABLE,
     HEADER,
     READERS_BYTE,
+    STATES_BYTE,
     VERIFIED,
     WRITTEN,
     ChunkMap,
@@ -45,6 +48,7 @@ class Part:
     writable: bool
     abandoned: bool = False
     """Not used any more in this process: something must be said in the map, and the disk does not take it."""
+    _changing: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self) -> None:
         """Close the files; the kernel frees the locks with them."""
@@ -73,6 +77,24 @@ class Part:
         """Whether another worker holds a claim on any chunk, locked here."""
         return rangelock.held_by_another(self.map_fd, HEADER, max(1, self.map.chunks))
 
+    @contextlib.contextmanager
+    def changing_states(self) -> Iterator[None]:
+        """Held to look at states of complete chunks and change them, by one thread of the node.
+
+            1. A, after fdatasync, sees chunk 7 written   2. B seals: verified   3. A: durable
+            1. A sees chunk 7 durable   2. B finds it bad: missing   3. A: verified
+
+        without this the first would cost the seal, the second would serve what is bad."""
+        with self._changing:  # two threads of this process share the open file, so the kernel would let both in
+            if not self.writable:
+                yield
+                return
+            rangelock.lock(self.map_fd, STATES_BYTE)
+            try:
+                yield
+            finally:
+                rangelock.unlock(self.map_fd, STATES_BYTE)
+
     # --- bytes --------------------------------------------------------------------------------------------------
 
     def write(self, pieces: list[memoryview], offset: int) -> None:
@@ -92,13 +114,18 @@ class Part:
         except OSError:
             self.lose(before)
             raise
-        self.map.raise_to(before, DURABLE)
+        self._raise_to(before, DURABLE)
+
+    def _raise_to(self, chunks: list[int], state: int) -> None:
+        with self.changing_states():
+            self.map.raise_to(chunks, state)
 
     def lose(self, chunks: list[int]) -> None:
         """Make complete chunks missing; when not even that can be written, the whole part is abandoned."""
         try:
-            for chunk in chunks:
-                self.map.lose(chunk)
+            with self.changing_states():
+                for chunk in chunks:
+                    self.map.lose(chunk)
         except OSError:
             self.abandoned = True
 
@@ -110,11 +137,11 @@ class Part:
         here = self.map.complete(0, self.map.chunks)
         chunks = [chunk for chunk in range(self.map.chunks) if here[chunk]]
         if not self.writable:
-            self.map.raise_to(chunks, VERIFIED)
+            self._raise_to(chunks, VERIFIED)
             self.map.seal()
             return
         self.make_durable(chunks)
-        self.map.raise_to(chunks, VERIFIED)
+        self._raise_to(chunks, VERIFIED)
         self.disk.calls.fdatasync(self.map_fd)
         self.map.seal()
         self.disk.calls.fdatasync(self.map_fd)
@@ -137,8 +164,9 @@ class Part:
         """Compare a doubtful chunk with its CRC, and say so in the map when it is right. Raises OSError."""
         if not self.is_right(chunk):
             return False
-        if self.is_doubtful(chunk):
-            self.map.trust(chunk)
+        with self.changing_states():
+            if self.is_doubtful(chunk):
+                self.map.trust(chunk)
         return True
 
     def is_right(self, chunk: int) -> bool:

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"strace": "strace", "curl": "curl"}
+PACKAGES = {"strace": "strace", "curl": "curl", "unshare": "util-linux", "mkfs.ext4": "e2fsprogs"}
 """Program -> the Debian package that has it. `make test` installs them where it may."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from proxy.core.errors import BlobDropped, DigestMismatch
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
+from proxy.store import chunkmap
 from proxy.store.blobfile import OpenBlob
 from proxy.store.blobstore import BlobStore
+from proxy.store.syscalls import Syscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -272,3 +275,31 @@ async def test_the_last_reader_out_closes_the_files(tmp_path: Path) -> None:
 async def settled(store: BlobStore) -> None:
     """The first rebuild of the index is over, so that it opens no file any more."""
     await until(lambda: len(store.tasks) == 1)
+
+
+class SlowToSayDurable(Syscalls):
+    """The write that says "durable" in a map waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered, self.released = threading.Event(), threading.Event()
+
+    def poke(self, fd: int, content: bytes, offset: int) -> None:
+        if not self.entered.is_set() and set(content) == {chunkmap.DURABLE} and offset >= chunkmap.HEADER:
+            self.entered.set()
+            self.released.wait(20)
+        super().poke(fd, content, offset)
+
+
+async def test_a_sync_that_ends_late_does_not_take_the_seal_back(tmp_path: Path) -> None:
+    calls = SlowToSayDurable()
+    async with open_store(section(tmp_path), syscalls=lambda _: calls) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        part = next(iter(blob.parts))
+        syncing = store.tasks.start(asyncio.to_thread(part.make_durable, [0, 1, 2]), "sync")
+        await until(calls.entered.is_set)
+        sealing = store.tasks.start(blob.seal(), "seal")
+        await asyncio.wait([sealing], timeout=0.5)
+        calls.released.set()
+        await syncing
+        assert await sealing
+        assert blob.sealed
