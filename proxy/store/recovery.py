@@ -162,20 +162,28 @@ def close_account(shelf: DiskAccount) -> None:
 
 
 _INDEX_BYTE = 1 << 62
-"""Of the lock file: held while a damaged index is put aside."""
+"""Of the lock file: held while an index is opened, or a damaged one put aside."""
+_INDEX_IN_USE = _INDEX_BYTE + 1
+"""Of the lock file: shared by all who have the index open. Who can have it alone may put the index aside."""
 
 
 def _open_index(calls: Syscalls, layout: Layout, tenancy: Tenancy, lock_fd: int) -> Index:
     index = Index(layout.index, lambda: calls.poke(tenancy.workers_fd, b"\0", 0))
     rangelock.lock(lock_fd, _INDEX_BYTE)
     try:
+        alone = rangelock.try_lock(lock_fd, _INDEX_IN_USE)
         try:
             index.open()
+            if alone:
+                index.check()
         except IndexDamaged:
+            if not alone:
+                raise
             index.close()
             for suffix in ("", "-wal", "-shm"):
                 delete_tree(calls, layout.index + suffix)
             index.open()
+        rangelock.lock(lock_fd, _INDEX_IN_USE, shared=True)
     finally:
         rangelock.unlock(lock_fd, _INDEX_BYTE)
     return index

@@ -137,7 +137,7 @@ async def test_an_answer_that_was_long_under_way_does_not_open_the_repo_again(ri
     rig.origin.files["slow.bin"] = b"x"
     honest, slow = rig.origin.head_file, asyncio.Event()
 
-    async def head_file(target: FileTarget, caller: Caller) -> FoundFile | Moved:
+    async def head_file(target: FileTarget, caller: Caller, *, can_wait: bool = False) -> FoundFile | Moved:
         found = await honest(target, caller)
         if target.path == "slow.bin":
             await slow.wait()

@@ -165,3 +165,16 @@ async def test_a_lost_index_does_not_make_the_disk_look_small(tmp_path: Path) ->
         assert shelf.excess() == 0
         assert await books(store) == (6 * THREE_CHUNKS, 0, 6)
         assert shelf.limits.hard > 17 * MIB
+
+
+async def test_an_index_damaged_behind_its_first_page_is_counted_anew(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    index = Path(Layout(str(tmp_path)).index)
+    with index.open("r+b") as file:  # noqa: ASYNC230 - a test may wait for its own disk
+        file.seek(4096)
+        file.write(os.urandom(index.stat().st_size - 4096))
+    async with open_store(section(tmp_path)) as store:
+        async with asyncio.timeout(10):
+            while await books(store) != (THREE_CHUNKS, 0, 1):  # noqa: ASYNC110 - the count goes on behind
+                await asyncio.sleep(0.02)
+        assert await store.fsck(full=True) == []
