@@ -64,23 +64,14 @@ API_VERBS: Final = frozenset(
 # fmt: on
 """What may stand after an id in `/api/{T}/{id}/…`; most of it is passed on."""
 
+# fmt: off
 RESERVED: Final = frozenset(
     {
-        "__lfs",
-        "__xet",
-        "api",
-        "v2",
-        "buckets",
-        "papers",
-        "collections",
-        "jobs",
-        "oauth",
-        "models",
-        "datasets",
-        "spaces",
-        "kernels",
+        "__lfs", "__xet", "api", "v2", "buckets", "papers", "collections", "jobs", "oauth", "models", "datasets",
+        "spaces", "kernels",
     }
 )
+# fmt: on
 """First segments that are no namespace of models."""
 
 _KINDS: Final = {kind.value: kind for kind in RepoKind}

@@ -73,8 +73,8 @@ class HubLine:
             try:
                 answer = await stack.enter_async_context(self._transport.ask(asking))
             except Disconnected:
-                if not asking.is_repeatable:
-                    raise
+                if isinstance(asking.body, Upload):
+                    raise  # what has passed through cannot be sent again
                 answer = await stack.enter_async_context(self._transport.ask(asking))
             if answer.head.status >= 500:
                 await answer.drain()

@@ -78,11 +78,6 @@ class Asking:
     patience: float = 0.0
     """Seconds that a body which has yet to come may take, on top of those for an answer."""
 
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether it can be sent a second time."""
-        return not isinstance(self.body, Upload)
-
 
 class Answer:
     """An answer whose head is here and whose body is read while it lasts."""
