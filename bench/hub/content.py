@@ -11,6 +11,7 @@ import os
 import random
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -53,22 +54,14 @@ class Blob(Protocol):
         ...
 
 
-class SyntheticBlob:
-    """The content function for one seed. `sha256` may be declared, for blobs too large to hash; a lie is then the
-    caller's.
-    """
+class _HashedOnce(ABC):
+    """What blobs share whose digest is computed when it is first asked for, and kept."""
 
-    __slots__ = ("_digest", "_lock", "_size", "blob_id", "seed")
+    __slots__ = ("_digest", "_lock", "_size")
 
-    def __init__(self, seed: str, size: int, *, sha256: str | None = None) -> None:
-        if size < 0:
-            raise ValueError(f"blob size {size} is negative")
-        if sha256 is not None and len(sha256) != 64:
-            raise ValueError(f"declared sha256 {sha256!r} is not 64 hex digits")
-        self.seed = seed
-        self.blob_id = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
+    def __init__(self, size: int, digest: str | None) -> None:
         self._size = size
-        self._digest = sha256
+        self._digest = digest
         self._lock = threading.Lock()
 
     @property
@@ -80,15 +73,39 @@ class SyntheticBlob:
         return self._digest is not None
 
     @property
-    def identity(self) -> str:
-        return f"synthetic:{self.blob_id:016x}:{self._size}"
-
-    @property
     def sha256(self) -> str:
         with self._lock:
             if self._digest is None:
                 self._digest = _digest_of(self)
             return self._digest
+
+    @property
+    @abstractmethod
+    def identity(self) -> str: ...
+
+    @abstractmethod
+    def read(self, offset: int, length: int) -> bytes: ...
+
+
+class SyntheticBlob(_HashedOnce):
+    """The content function for one seed. `sha256` may be declared, for blobs too large to hash; a lie is then the
+    caller's.
+    """
+
+    __slots__ = ("blob_id", "seed")
+
+    def __init__(self, seed: str, size: int, *, sha256: str | None = None) -> None:
+        if size < 0:
+            raise ValueError(f"blob size {size} is negative")
+        if sha256 is not None and len(sha256) != 64:
+            raise ValueError(f"declared sha256 {sha256!r} is not 64 hex digits")
+        self.seed = seed
+        self.blob_id = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
+        super().__init__(size, sha256)
+
+    @property
+    def identity(self) -> str:
+        return f"synthetic:{self.blob_id:016x}:{self._size}"
 
     def read(self, offset: int, length: int) -> bytes:
         return bytes(self.view(offset, length))
@@ -132,37 +149,20 @@ class BytesBlob:
         return self._bytes[offset : offset + length]
 
 
-class PathBlob:
+class PathBlob(_HashedOnce):
     """A blob that is a real file, which must not change while it is served."""
 
-    __slots__ = ("_digest", "_lock", "_mtime", "_path", "_size")
+    __slots__ = ("_mtime", "_path")
 
     def __init__(self, path: Path) -> None:
         stat = path.stat()
         self._path = path
-        self._size = stat.st_size
+        super().__init__(stat.st_size, None)
         self._mtime = stat.st_mtime_ns
-        self._digest: str | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    @property
-    def is_hashed(self) -> bool:
-        return self._digest is not None
 
     @property
     def identity(self) -> str:
         return f"path:{self._path}:{self._size}:{self._mtime}"
-
-    @property
-    def sha256(self) -> str:
-        with self._lock:
-            if self._digest is None:
-                self._digest = _digest_of(self)
-            return self._digest
 
     def read(self, offset: int, length: int) -> bytes:
         with self._path.open("rb") as file:
