@@ -11,6 +11,7 @@ Leaving the stage takes the evidence and raises AssertionError with every compla
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -41,6 +42,8 @@ from .tally import TalliedFaults
 from .waiting import NotInTime, until
 
 QUIET_WITHIN = 15.0
+QUIET_FOR = 0.15
+"""Seconds without a new question to the origin that count as quiet."""
 BOOT_OFFSET = 2048
 """Where a map keeps the id of the boot that wrote it; see docs/disk-format.md."""
 _COLD_THREADS = 16
@@ -243,11 +246,17 @@ class Stage:
         return (await self._close_run(node, kill=False)).exit_code
 
     async def quiet(self, node: Node) -> None:
-        """Returns when no request and no fill is under way. Raises NotInTime."""
+        """Returns when no request and no fill is under way, and none has begun for a while. Raises NotInTime.
+
+        One look is not enough: between two spans of a download there is a moment with none under way."""
+        known: list[tuple[float, float]] = []
 
         async def nothing_under_way() -> bool:
+            await asyncio.sleep(QUIET_FOR)
             page = await node.metrics()
-            return not page.total("requests_in_flight") and not page.total("fills_in_progress")
+            known.append((page.total("upstream_requests_total"), page.total("upstream_bytes_total")))
+            busy = page.total("requests_in_flight") or page.total("fills_in_progress")
+            return not busy and known[-2:] == [known[-1]] * 2
 
         await until(nothing_under_way, "nothing is under way", QUIET_WITHIN)
 

@@ -82,6 +82,8 @@ def test_a_clean_story_raises_no_complaint() -> None:
     assert judged(evidence()) == {}
 
 
+EXACT = Bounds(span=MIB, parallel=2, threads=20, exact_origin=True)
+
 BROKEN: dict[str, tuple[str, Evidence]] = {
     "a wrong byte": ("O1", evidence(readings=(reading(faults=["byte 5 is wrong"]),))),
     "a short clean end": (
@@ -108,9 +110,13 @@ BROKEN: dict[str, tuple[str, Evidence]] = {
     ),
     "origin bytes that are not counted": (
         "O8",
-        evidence(runs=(run(page=page(upstream_bytes_total=SIZE - 1, fill_bytes_total=0)),)),
+        evidence(bounds=EXACT, runs=(run(page=page(upstream_bytes_total=SIZE - 1, fill_bytes_total=0)),)),
     ),
-    "origin requests that are not counted": ("O8", evidence(runs=(run(page=page(upstream_requests_total=1)),))),
+    "origin requests that are not counted": (
+        "O8",
+        evidence(bounds=EXACT, runs=(run(page=page(upstream_requests_total=1)),)),
+    ),
+    "more origin requests than there were": ("O8", evidence(runs=(run(page=page(upstream_requests_total=3)),))),
     "more filled than received": ("O8", evidence(runs=(run(page=page(fill_bytes_total=SIZE + 1)),))),
 }
 
@@ -132,7 +138,7 @@ def test_what_was_in_flight_at_a_fault_or_a_kill_may_come_again() -> None:
 
 
 def test_exactly_once_is_not_nearly_once() -> None:
-    exact = Bounds(span=MIB, parallel=2, threads=20, exact_origin=True)
+    exact = EXACT
     assert "O3" not in accused(evidence(bounds=exact))
     assert "O3" in accused(evidence(bounds=exact, hub=HubAccount({"cdn": 1}, {"cdn": SIZE + 1}, 0, False)))
     assert "O3" in accused(evidence(bounds=exact, hub=HubAccount({"cdn": 1}, {"cdn": SIZE - 1}, 0, False)))
