@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
-from typing import assert_never
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from typing import Final, assert_never
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import NoDisk, OriginRefused, Stalled
+from proxy.core.errors import BlobDropped, NoDisk, OriginRefused, Stalled
 from proxy.core.rights import Plane
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
@@ -46,6 +46,9 @@ from .registry import Manifests
 from .relay import RelayedEnd, relay
 from .small import SmallFiles
 from .xet import XetFiles
+
+_DROPPED_AT_MOST: Final = 2
+"""Times a reader begins anew on a blob that is dropped under it before its first byte."""
 
 
 class Mirror:
@@ -153,6 +156,9 @@ class Mirror:
     ) -> Reading:
         try:
             self._check_fits(located, span)
+            for _ in range(_DROPPED_AT_MOST):
+                with suppress(BlobDropped):  # between our opening it and its first byte: the next one is new
+                    return await stack.enter_async_context(self._stored(caller, located, span, source))
             return await stack.enter_async_context(self._stored(caller, located, span, source))
         except NoDisk:
             record = located.facts.record(located.target.repo)

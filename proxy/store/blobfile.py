@@ -40,6 +40,7 @@ class OpenBlob:
         self._doubt = Doubt(self.parts, self._filling)
         self._sealing = Sealing(self, rack, hashers)
         self._verified: tuple[Part, ...] = ()
+        self._dropping = False
         self._dropped = False
 
     def __repr__(self) -> str:
@@ -195,11 +196,15 @@ class OpenBlob:
 
     async def drop(self, reason: str) -> None:
         """Forget all bytes; open readers keep what they have open and find `dropped` set."""
-        already, self._dropped = self._dropped, True
-        self.step()
-        if already:
+        if self._dropping:
             return
+        self._dropping = True
         self._rack.observer.dropped(reason)
-        for part in self.parts.healthy():
+        parts = self.parts.healthy()
+        # All maps say so before anybody learns of it: a reader told to ask again would else join what is about to go.
+        await asyncio.gather(*(part.disk.run(part.map.drop) for part in parts), return_exceptions=True)
+        self._dropped = True
+        self.step()
+        for part in parts:
             with suppress(StoreError):
                 await part.disk.run(self.parts.shelf_of(part).drop, part)

@@ -128,10 +128,10 @@ class SteeredSource:
             raise RangeMangled("not the range asked for")
         for offset in range(span.start, span.stop, origin.piece):
             piece = bytearray(origin.files[self._path][offset : min(offset + origin.piece, span.stop)])
-            if origin.hold_at is not None and offset + len(piece) > origin.hold_at:
-                await origin.gate.wait()
             if origin.fail_at is not None and offset + len(piece) > origin.fail_at[0]:
                 raise origin.fail_at[1]
+            if origin.hold_at is not None and offset + len(piece) > origin.hold_at:
+                await origin.gate.wait()
             if origin.spoil_at is not None and offset <= origin.spoil_at < offset + len(piece):
                 piece[origin.spoil_at - offset] ^= 0xFF
             origin.sent += len(piece)

@@ -307,16 +307,23 @@ async def test_a_refusal_of_the_bytes_closes_the_repo_too(rig: Rig, big: bytes) 
 async def test_a_span_that_failed_far_ahead_ends_nobody_who_is_not_there_yet(rig: Rig, big: bytes) -> None:
     rig.origin.fail_at = (6 * MIB, OriginUnreachable("connection reset"))
     async with rig.mirror.read(ANONYMOUS, rig.located("model.safetensors"), Span(0, SIZE)) as reading:
-        got, healed = 0, False
+        got = 0
         async for piece in reading.pieces():
             assert isinstance(piece, FilePiece)
+            # It stands at its first piece until the span far ahead has failed.
+            await until(lambda: rig.counts.results["upstream_error"] > 0, "the span far ahead fails")
+            rig.origin.fail_at = None
             got += piece.length
-            if not healed and rig.counts.results["upstream_error"]:
-                rig.origin.fail_at, healed = None, True
-            elif not healed:
-                await asyncio.sleep(0.01)
     assert got == SIZE
-    assert healed
+
+
+async def test_a_blob_dropped_before_its_first_byte_is_opened_anew(rig: Rig, big: bytes) -> None:
+    rig.origin.hold_at = 0
+    reading = asyncio.create_task(rig.read("model.safetensors"))
+    await until(lambda: rig.origin.asked["body"] > 0, "a download under way")
+    await rig.store.drop(rig.origin.facts("model.safetensors").key, "purged")
+    rig.origin.gate.set()
+    assert (await reading).body == big
 
 
 async def test_an_answer_that_was_garbled_once_is_asked_for_again(rig: Rig, big: bytes) -> None:
