@@ -6,7 +6,13 @@ import shutil
 
 import pytest
 
-PACKAGES = {"strace": "strace", "curl": "curl", "unshare": "util-linux", "mkfs.ext4": "e2fsprogs"}
+PACKAGES = {
+    "redis-server": "redis-server",
+    "strace": "strace",
+    "curl": "curl",
+    "unshare": "util-linux",
+    "mkfs.ext4": "e2fsprogs",
+}
 """Program -> the Debian package that has it. `make test` installs them where it may."""
 
 
