@@ -17,6 +17,7 @@ from proxy.config.schema import StoreSection
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.clock import Clock
 from proxy.core.errors import NoDisk, StoreError
+from proxy.core.rendezvous import Candidate
 from proxy.core.sizes import SLICE
 from proxy.core.tasks import TaskSet
 
@@ -25,7 +26,7 @@ from .fsck import Finding, compare_books, inspect_files
 from .index import Promise
 from .ledger import Full, Limits
 from .observer import StoreObserver
-from .placement import Candidate, homes, rank
+from .placement import homes, rank
 from .recovery import DiskAccount, close_account, open_account
 from .shelf import Evicted, Shelf, boot_time
 from .syscalls import Syscalls

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.blob import BlobKey
-from proxy.store.placement import Candidate, homes, rank
+from proxy.core.rendezvous import Candidate
+from proxy.store.placement import homes, rank
 
 KEY = BlobKey.sha256("7a" * 32)
 weights = st.lists(st.integers(1, 1 << 44), min_size=1, max_size=8)

@@ -1,0 +1,5 @@
+"""What makes many nodes one cache: who is there, who is responsible for a slice, who fetches it just now.
+
+Correctness never depends on this room: blobs are verified, so that a wrong view or a lost lease costs a second download
+and nothing else.
+"""
