@@ -41,6 +41,10 @@ help:
 	$(INSTALL) requirements/demo.lock
 	@touch $@
 
+.venv/.bench: .venv/.run requirements/bench.lock
+	$(INSTALL) requirements/bench.lock
+	@touch $@
+
 .venv/.test: .venv/.run requirements/test.lock requirements/model.lock
 	$(INSTALL) requirements/test.lock
 	$(INSTALL) requirements/model.lock --no-deps
@@ -101,8 +105,9 @@ lock: .venv/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.lock
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo -o requirements/demo.lock
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra test --override requirements/overrides.in -o requirements/test.lock
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra bench -o requirements/bench.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --override requirements/overrides.in -o requirements/test.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.lock
 	for version in $(CLIENTS); do $(COMPILE) requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
