@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -16,6 +17,8 @@ from proxy.core.errors import ConfigError
 from .knobs import knobs, sections
 from .schema import Config
 from .sources import CONFIG_VARIABLE, Given, Source, read_environment, read_file, read_flags
+
+_LOGIN: Final = re.compile(r"//[^@/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,8 @@ def _part(value: Any, inner: tuple[int | str, ...]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # Somebody wrote a login where none may be; it must not go on into a log.
+    text = _LOGIN.sub("//***@", repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

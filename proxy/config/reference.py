@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from .cluster import Peer
 from .knobs import Knob, knobs, sections
 from .reload import value_of
 from .schema import Address, Config, Disk
@@ -68,7 +69,7 @@ def spelled(value: Any) -> str:
             return f"[{', '.join(spelled(item) for item in value)}]"
         case Disk():
             return _quoted(str(value.path) if value.size is None else f"{value.path}={value.size}")
-        case Address() | str() | Path():
+        case Address() | Peer() | str() | Path():
             return _quoted(str(value))
         case BaseModel():
             raise TypeError(f"no spelling for {type(value).__name__}")

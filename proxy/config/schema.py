@@ -7,40 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from proxy.core.sizes import GIB, KIB, MIB, parse_duration, parse_size
+from proxy.core.sizes import GIB, KIB, MIB
 
-
-def _size(value: object) -> int:
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        return parse_size(value)
-    raise ValueError(f"{value!r} is not a size; write it like 500GiB, 1.5TB or 4096")
-
-
-def _duration(value: object) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return parse_duration(value)
-    raise ValueError(f"{value!r} is not a duration; write it like 250ms, 30s, 5m or 1h")
-
-
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: None if value in ("off", None) else _size(value))]
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
-
-
-def knob(default: Any, description: str, *, reload: bool = False, **constraints: Any) -> Any:
-    """A configuration field with its reason; `reload` marks those that SIGHUP takes over."""
-    return Field(default, description=description, json_schema_extra={"reload": reload}, **constraints)
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are mistakes, values do not change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+from .cluster import ClusterSection
+from .spelling import AnchoredPath, Duration, Section, Size, SizeOrOff, http_url, knob
 
 
 class Address(Section):
@@ -67,24 +41,6 @@ def _address(value: object) -> object:
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
 
 
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} is not an http(s) address; write it like https://huggingface.co")
-    return text.rstrip("/")
-
-
-def _anchored(path: Path) -> Path:
-    """`~` resolved, and absolute: workers and messages must not depend on the current folder."""
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError as error:
-        raise ValueError(f"{path}: {error}; write the path out") from error
-
-
-AnchoredPath = Annotated[Path, AfterValidator(_anchored)]
-
-
 class ServerSection(Section):
     """What the node listens on."""
 
@@ -108,7 +64,7 @@ class ServerSection(Section):
     @field_validator("external_url")
     @classmethod
     def _external(cls, value: str | None) -> str | None:
-        return None if value is None else _http_url(value)
+        return None if value is None else http_url(value)
 
     @model_validator(mode="after")
     def _tls_pair(self) -> Self:
@@ -164,7 +120,7 @@ class OriginSection(Section):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        return _http_url(value)
+        return http_url(value)
 
 
 class Disk(Section):
@@ -300,3 +256,4 @@ class Config(Section):
     fetch: FetchSection = FetchSection()
     xet: XetSection = XetSection()
     log: LogSection = LogSection()
+    cluster: ClusterSection = ClusterSection()

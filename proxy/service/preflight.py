@@ -6,9 +6,12 @@ import os
 import ssl
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import http_parser
 
+from proxy.cluster.secret import cluster_secret
+from proxy.config.cluster import ClusterSection
 from proxy.config.schema import Config
 from proxy.core.errors import ConfigError
 from proxy.core.sizes import MIB, format_size
@@ -29,7 +32,7 @@ def obstacles(config: Config) -> list[str]:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
         found.append(_parent("access log", Path(config.log.access)))
-    found += [_tls(config), _own_token(config), _parser()]
+    found += [_tls(config), _own_token(config), _cluster_secret(config), _parser()]
     return [obstacle for obstacle in found if obstacle is not None]
 
 
@@ -44,6 +47,7 @@ def hints(config: Config) -> list[str]:
         )
     if server.admin.host not in ("127.0.0.1", "::1", "localhost"):
         found.append(f"the admin port {server.admin} is open to the network and asks for no password")
+    found += _cluster_hints(config.cluster)
     if len(lost := _unusable_disks(config)) < len(config.store.disks):
         # A node of many disks must come up with one of them dead.
         found += [f"{obstacle} (the node goes on without it)" for obstacle in lost]
@@ -61,6 +65,31 @@ def hints(config: Config) -> list[str]:
                 "free; eviction starts at the free-space floor"
             )
     return found
+
+
+def _cluster_hints(cluster: ClusterSection) -> list[str]:
+    found = []
+    if cluster.secret_file is not None and _is_read_by_others(cluster.secret_file):
+        found.append(
+            f"cluster.secret_file {cluster.secret_file} can be read by others; run: chmod 600 {cluster.secret_file}"
+        )
+    if cluster.is_on and cluster.redis is None and not cluster.peers:
+        found.append("a cluster without redis and peers: nobody can be asked; name them with --redis or --peer")
+    if cluster.advertise is not None and _is_loopback(cluster.advertise):
+        found.append(f"cluster.advertise {cluster.advertise} is reached from this machine alone")
+    return found
+
+
+def _is_read_by_others(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o007)
+    except OSError:
+        return False
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _unusable_disks(config: Config) -> list[str]:
@@ -115,6 +144,16 @@ def _own_token(config: Config) -> str | None:
         return None
     try:
         own_token(config.origin.token_file)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _cluster_secret(config: Config) -> str | None:
+    if config.cluster.secret_file is None:
+        return None
+    try:
+        cluster_secret(config.cluster.secret_file)
     except ConfigError as error:
         return str(error)
     return None

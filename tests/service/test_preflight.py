@@ -147,3 +147,32 @@ def _obstacles_to_anybody(wanted: Config) -> list[str]:
         told = pipe.read()
     os.waitpid(child, 0)
     return [str(line) for line in json.loads(told)]
+
+
+def test_a_secret_of_the_cluster_that_is_away_or_short_is_an_obstacle_that_does_not_show_it(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.secret"
+    fleet = config(
+        store__disks=(f"{tmp_path}/disk",), cluster__advertise="http://a:8080", cluster__secret_file=str(file)
+    )
+    (away,) = obstacles(fleet)
+    assert f"{file}: cannot be read" in away
+    file.write_text("geheim\n")
+    (short,) = obstacles(fleet)
+    assert "holds 6 bytes" in short
+    assert "openssl rand -hex 32" in short
+    assert "geheim" not in short
+    file.write_text("ab" * 16 + "\n")
+    assert obstacles(fleet) == []
+
+
+def test_a_cluster_that_is_probably_not_meant_is_a_hint(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.secret"
+    file.write_text("ab" * 32)
+    file.chmod(0o644)
+    told = hints(config(cluster__advertise="http://127.0.0.1:8080", cluster__secret_file=str(file)))
+    assert [hint for hint in told if "chmod 600" in hint]
+    assert [hint for hint in told if "nobody can be asked" in hint]
+    assert [hint for hint in told if "from this machine alone" in hint]
+    file.chmod(0o600)
+    told = hints(config(cluster__advertise="http://a", cluster__secret_file=str(file), cluster__redis="redis://r"))
+    assert not [hint for hint in told if "cluster" in hint]

@@ -1,0 +1,58 @@
+"""How values are spelled: human sizes and durations, addresses, paths; and what every section is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from proxy.core.sizes import parse_duration, parse_size
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return parse_size(value)
+    raise ValueError(f"{value!r} is not a size; write it like 500GiB, 1.5TB or 4096")
+
+
+def _duration(value: object) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return parse_duration(value)
+    raise ValueError(f"{value!r} is not a duration; write it like 250ms, 30s, 5m or 1h")
+
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: None if value in ("off", None) else _size(value))]
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+
+
+def knob(default: Any, description: str, *, reload: bool = False, **constraints: Any) -> Any:
+    """A configuration field with its reason; `reload` marks those that SIGHUP takes over."""
+    return Field(default, description=description, json_schema_extra={"reload": reload}, **constraints)
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are mistakes, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def http_url(text: str) -> str:
+    """`text` without a slash at its end. Raises ValueError when it is no address of a site."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} is not an http(s) address; write it like https://huggingface.co")
+    return text.rstrip("/")
+
+
+def _anchored(path: Path) -> Path:
+    """`~` resolved, and absolute: workers and messages must not depend on the current folder."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}; write the path out") from error
+
+
+AnchoredPath = Annotated[Path, AfterValidator(_anchored)]
