@@ -11,43 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from proxy.core.sizes import SLICE
-from proxy.core.spans import Span, coalesce, subtract
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Present: read it."""
-
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Underway:
-    """Somebody is fetching it: follow."""
-
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Nobody has it and nobody fetches it."""
-
-    span: Span
-
-
-Part = Stored | Underway | Missing
-
-
-def plan(wanted: Span, missing: Iterable[Span], running: Iterable[Span]) -> tuple[Part, ...]:
-    """`wanted` in parts, in order and without gaps: what is stored, under way, and missing."""
-    absent = coalesce(gap.clip(wanted) for gap in missing)
-    fetched = coalesce(running)
-    parts: list[Part] = [Stored(span) for span in subtract(wanted, absent)]
-    for gap in absent:
-        untouched = subtract(gap, fetched)
-        parts += [Missing(span) for span in untouched]
-        parts += [Underway(span) for span in subtract(gap, untouched)]
-    return tuple(sorted(parts, key=lambda part: part.span.start))
+from proxy.core.spans import Span, subtract
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span, coalesce, subtract, total
-from proxy.fetch.plan import Interest, Missing, Stored, Underway, next_spans, plan
+from proxy.fetch.plan import Interest, next_spans
 
 SIZE = 3 * SLICE + 5 * CHUNK + 17
 
@@ -19,34 +19,6 @@ def chunk_spans(limit: int = SIZE) -> st.SearchStrategy[Span]:
 
 def missing_in(gaps: tuple[Span, ...]):
     return lambda span: coalesce(gap.clip(span) for gap in gaps if gap.overlaps(span))
-
-
-@given(chunk_spans(), st.lists(chunk_spans(), max_size=6), st.lists(chunk_spans(), max_size=6))
-def test_a_plan_covers_what_is_wanted_once_and_in_order(wanted: Span, missing: list[Span], running: list[Span]) -> None:
-    parts = plan(wanted, missing, running)
-    position = wanted.start
-    for part in parts:
-        assert part.span
-        assert part.span.start == position
-        position = part.span.stop
-    assert position == wanted.stop
-
-
-@given(chunk_spans(), st.lists(chunk_spans(), max_size=6), st.lists(chunk_spans(), max_size=6))
-def test_a_plan_says_of_each_byte_what_is_true(wanted: Span, missing: list[Span], running: list[Span]) -> None:
-    for part in plan(wanted, missing, running):
-        middle = (part.span.start + part.span.stop) // 2
-        is_missing = any(middle in gap for gap in missing)
-        is_running = any(middle in span for span in running)
-        match part:
-            case Stored():
-                assert not is_missing
-            case Underway():
-                assert is_missing
-                assert is_running
-            case Missing():
-                assert is_missing
-                assert not is_running
 
 
 @given(
