@@ -10,7 +10,7 @@ BIN    := .venv/bin
 # One environment; what it holds is written beside it, so that `make` knows when it is stale.
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 OURSELVES = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries
+CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries rust
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 
@@ -54,10 +54,11 @@ help:
 	$(INSTALL) requirements/check.lock
 	@touch $@
 
-# Older clients that must work too, and the libraries on top (datasets, transformers), each in an environment of its own.
+# Older clients that must work too, the libraries on top (datasets, transformers) and the crate hf-hub, each in an
+# environment of its own. A lock names all that it needs: the wheel of the crate asks for more than that.
 .venv-clients/%/.made: requirements/client-%.lock
 	$(PYTHON) -m venv .venv-clients/$*
-	.venv-clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	.venv-clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
 # Clients that are no Python: huggingface.js.
@@ -109,7 +110,7 @@ lock: .venv/.made
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --override requirements/overrides.in -o requirements/test.lock
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.lock
-	for version in $(CLIENTS); do $(COMPILE) requirements/client-$$version.in -o requirements/client-$$version.lock; done
+	for version in $(CLIENTS); do $(COMPILE) --override requirements/overrides.in requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
 clean:
 	rm -rf .venv .venv-clients tests/clients/js/node_modules

@@ -21,6 +21,11 @@ DRIVER = Path(__file__).parent / "drivers" / "hub.py"
 LIBRARIES = "libraries"
 """The environment that has datasets and transformers, on the current huggingface_hub."""
 LIBRARY_DRIVER = Path(__file__).parent / "drivers" / "libraries.py"
+RUST = "rust"
+"""The environment that has the crate hf-hub 1.0 inside a wheel; it knows no huggingface_hub."""
+RUST_DRIVER = Path(__file__).parent / "drivers" / "rust.py"
+DRIVERS = {LIBRARIES: LIBRARY_DRIVER, RUST: RUST_DRIVER}
+"""Of the environments that are not huggingface_hub alone."""
 DEADLINE = 90.0
 
 

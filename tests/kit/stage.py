@@ -30,7 +30,7 @@ from proxy.core.tasks import TaskSet
 
 from . import canaries
 from .asking import Answer, ask
-from .clients import DRIVER, LIBRARIES, LIBRARY_DRIVER, Client, Outcome
+from .clients import DRIVER, DRIVERS, Client, Outcome
 from .evidence import Bounds, Evidence, HubAccount, Received, Run, Wants
 from .files import Expected, expected
 from .fsck import complaints_of
@@ -192,7 +192,7 @@ class Stage:
         """A client with an empty cache of its own."""
         home = self.folder / f"client-{len(list(self.folder.glob('client-*')))}"
         home.mkdir()
-        return Client(version, node.url, home, token, LIBRARY_DRIVER if version == LIBRARIES else DRIVER)
+        return Client(version, node.url, home, token, DRIVERS.get(version, DRIVER))
 
     async def command(self, client: Client, *words: str) -> str:
         """Run the `hf` command; all it said. Raises AssertionError when it failed."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import huggingface_hub
+from described import described
 from huggingface_hub import HfApi, HfFileSystem
 
 
@@ -56,15 +57,6 @@ def read_parts(path: str, parts: list[list[int]], block_size: int | None = None)
 def get_file(path: str, to: str) -> dict[str, Any]:
     HfFileSystem().get_file(path, to)
     return described(pathlib.Path(to))
-
-
-def described(path: pathlib.Path) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    real = path.resolve()
-    return {"path": str(path), "blob": real.name, "size": real.stat().st_size, "sha256": digest.hexdigest()}
 
 
 def described_bytes(content: bytes) -> dict[str, Any]:
