@@ -20,6 +20,7 @@ PenstockError
 │   ├── NoDisk                  no disk can take or give the bytes: relay without storing
 │   ├── DiskFailed              one disk failed under an operation
 │   └── BlobDropped             the blob was dropped (changed, corrupt, purged) while it was being read
+├── RedisAway                   Redis gives no answer now; what it is asked for is done without
 ├── Stalled                     no progress within the progress timeout
 └── Overloaded                  a limit of this node: try again in `retry_after` seconds
 """
@@ -133,6 +134,10 @@ class DiskFailed(StoreError):
 
 class BlobDropped(StoreError):
     """The blob was dropped while it was being read or filled."""
+
+
+class RedisAway(PenstockError):
+    """Redis gives no answer, or none that helps. Whoever asked goes on without: no client ever sees this."""
 
 
 class Stalled(PenstockError):

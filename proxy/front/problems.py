@@ -192,6 +192,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.StoreError: _retried(503, 1),
     errors.Stalled: _retried(504, 1),
     errors.Overloaded: _waiting,
+    errors.RedisAway: _retried(503, 1),
     # no request can cause these; a row so that one that does is not taken for something else
     errors.ConfigError: _fixed(500),
     errors.PenstockError: _fixed(500),

@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from random import Random
+from typing import Final
 
 from yarl import URL
 
+from proxy.core.breaker import Breaker, BreakerState, Rest
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import OriginBusy, OriginUnreachable
 from proxy.core.rights import Plane
 
-from .breaker import Breaker, BreakerState
 from .budget import UNSAID, Budget, retry_after
 from .credentials import Fields, home_fields
 from .observer import HostClass, OriginObserver
 from .transport import Answer, Asking, Disconnected, Lane, Transport
 from .upload import Upload
+
+REST: Final = Rest(failures=5, window=30.0, shortest=1.0, longest=30.0)
 
 
 class HubLine:
@@ -31,7 +34,7 @@ class HubLine:
         self._transport = transport
         self._clock = clock
         self._observer = observer
-        self._breaker = Breaker(clock, chance)
+        self._breaker = Breaker(REST, clock, chance)
         self._budget = Budget(clock)
 
     @contextlib.asynccontextmanager

@@ -15,8 +15,8 @@ from proxy.core.errors import MalformedTarget, OriginBusy, OriginLied, OriginRef
 from proxy.core.secret import Secret
 from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts, FoundFile, Moved
-from proxy.origin.breaker import FAILURES
 from proxy.origin.client import LARGEST_REPLY
+from proxy.origin.hubline import REST
 from tests.origin.liar import (
     COMMIT,
     FACTS,
@@ -290,12 +290,12 @@ async def test_after_a_429_nobody_of_that_account_asks_until_it_ends() -> None:
 async def test_an_outage_is_not_asked_about_again_and_again() -> None:
     clock, noted = ManualClock(), Noted()
     async with Liar.open(always(answer("503 Away"))) as hub, client_of(config(hub), clock, observer=noted) as client:
-        for _ in range(FAILURES):
+        for _ in range(REST.failures):
             with pytest.raises(OriginUnreachable):
                 await client.call("GET", "/api/x", ANN)
         with pytest.raises(OriginBusy):
             await client.head_file(TARGET, BOB)
-        assert len(hub.asked) == FAILURES
+        assert len(hub.asked) == REST.failures
         hub.script = small_file
         clock.advance(30)
         assert await client.head_file(TARGET, BOB) == FOUND
@@ -305,14 +305,14 @@ async def test_an_outage_is_not_asked_about_again_and_again() -> None:
 async def test_a_trial_that_is_cancelled_does_not_keep_the_breaker_shut() -> None:
     clock = ManualClock()
     async with Liar.open(always(answer("503 Away"))) as hub, client_of(config(hub), clock) as client:
-        for _ in range(FAILURES):
+        for _ in range(REST.failures):
             with pytest.raises(OriginUnreachable):
                 await client.call("GET", "/api/x", ANN)
         clock.advance(30)
         hub.script = always(Said(b"", "silence"))
         async with asyncio.TaskGroup() as tasks:
             trial = tasks.create_task(client.call("GET", "/api/x", ANN))
-            await until(lambda: len(hub.asked) == FAILURES + 1)
+            await until(lambda: len(hub.asked) == REST.failures + 1)
             trial.cancel()
         hub.script = always(answer("200 OK"))
         assert (await client.call("GET", "/api/x", ANN)).status == 200

@@ -1,6 +1,6 @@
-"""The breaker: after a few failures in a row nobody waits for the origin until it had time to recover.
+"""The breaker: after a few failures in a row nobody waits for somebody else's server until it had time to recover.
 
-    CLOSED ── 5 failures in a row, within 30 s ──> OPEN (1 s, doubling to 30 s, with jitter)
+    CLOSED ── `failures` in a row, within `window` ──> OPEN (`shortest`, doubling to `longest`, with jitter)
       ^                                             │ time is up
       └───────── the trial succeeds ──────── HALF_OPEN ── the trial fails ──> OPEN (longer)
 
@@ -10,17 +10,23 @@ Pure but for its own counters: every verb takes the time from the clock and deci
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import Enum
 from random import Random
-from typing import Final
 
-from proxy.core.clock import Clock
+from .clock import Clock
 
-FAILURES: Final = 5
-WINDOW: Final = 30.0
-"""Seconds: failures further apart than this are no row."""
-SHORTEST: Final = 1.0
-LONGEST: Final = 30.0
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """When a breaker opens, and for how long; times in seconds."""
+
+    failures: int
+    """So many in a row open it."""
+    window: float
+    """Failures further apart than this are no row."""
+    shortest: float
+    longest: float
 
 
 class BreakerState(Enum):
@@ -32,7 +38,8 @@ class BreakerState(Enum):
 class Breaker:
     """One breaker. Whoever was admitted must say `succeeded`, `failed` or `abandoned`, once."""
 
-    def __init__(self, clock: Clock, chance: Random) -> None:
+    def __init__(self, rest: Rest, clock: Clock, chance: Random) -> None:
+        self._rest = rest
         self._clock = clock
         self._chance = chance
         self._state = BreakerState.CLOSED
@@ -65,21 +72,21 @@ class Breaker:
         return refused
 
     def succeeded(self) -> None:
-        """The origin answered: anything but a 5xx counts."""
+        """There was an answer; for the origin, anything but a 5xx."""
         if self._state is BreakerState.OPEN:
             return  # a straggler admitted before the row was full; the trial decides
         self._state = BreakerState.CLOSED
         self._row = self._openings = 0
 
     def failed(self) -> None:
-        """No answer, or a 5xx."""
+        """There was none, or one that says that it is out of order."""
         now = self._clock.monotonic()
         if self._state is BreakerState.OPEN:
             return
-        if self._row == 0 or now - self._row_began > WINDOW:
+        if self._row == 0 or now - self._row_began > self._rest.window:
             self._row, self._row_began = 0, now
         self._row += 1
-        if self._state is BreakerState.HALF_OPEN or self._row >= FAILURES:
+        if self._state is BreakerState.HALF_OPEN or self._row >= self._rest.failures:
             self._open(now)
 
     def abandoned(self) -> None:
@@ -88,8 +95,8 @@ class Breaker:
             self._state = BreakerState.OPEN
 
     def _open(self, now: float) -> None:
-        longest = min(LONGEST, SHORTEST * 2**self._openings)
-        self._opens_until = now + max(SHORTEST, longest * self._chance.uniform(0.5, 1.0))
+        longest = min(self._rest.longest, self._rest.shortest * 2**self._openings)
+        self._opens_until = now + max(self._rest.shortest, longest * self._chance.uniform(0.5, 1.0))
         self._openings = min(self._openings + 1, 16)
         self._row = 0
         self._state = BreakerState.OPEN

@@ -7,16 +7,18 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.breaker import Breaker, BreakerState, Rest
 from proxy.core.clock import ManualClock
-from proxy.origin.breaker import FAILURES, LONGEST, WINDOW, Breaker, BreakerState
+
+REST = Rest(failures=5, window=30.0, shortest=1.0, longest=30.0)
 
 
 def breaker() -> tuple[Breaker, ManualClock]:
     clock = ManualClock()
-    return Breaker(clock, Random(1)), clock
+    return Breaker(REST, clock, Random(1)), clock
 
 
-def fail(one: Breaker, times: int = FAILURES) -> None:
+def fail(one: Breaker, times: int = REST.failures) -> None:
     for _ in range(times):
         assert one.admit() is None
         one.failed()
@@ -32,7 +34,7 @@ def reopen(one: Breaker, clock: ManualClock) -> float:
 
 def test_failures_in_a_row_open_it() -> None:
     one, _ = breaker()
-    fail(one, FAILURES - 1)
+    fail(one, REST.failures - 1)
     assert one.refusal() is None
     fail(one, 1)
     assert one.state is BreakerState.OPEN
@@ -41,16 +43,16 @@ def test_failures_in_a_row_open_it() -> None:
 
 def test_an_answer_between_failures_ends_the_row() -> None:
     one, _ = breaker()
-    fail(one, FAILURES - 1)
+    fail(one, REST.failures - 1)
     one.succeeded()
-    fail(one, FAILURES - 1)
+    fail(one, REST.failures - 1)
     assert one.state is BreakerState.CLOSED
 
 
 def test_failures_far_apart_are_no_row() -> None:
     one, clock = breaker()
-    fail(one, FAILURES - 1)
-    clock.advance(WINDOW + 1)
+    fail(one, REST.failures - 1)
+    clock.advance(REST.window + 1)
     fail(one, 1)
     assert one.state is BreakerState.CLOSED
 
@@ -93,7 +95,7 @@ def test_failed_trials_double_the_pause_up_to_the_longest() -> None:
         fail(one, 1)
     assert pauses[0] <= 1.25
     assert pauses[-1] > 10
-    assert max(pauses) <= LONGEST + 0.25
+    assert max(pauses) <= REST.longest + 0.25
 
 
 def test_a_straggler_does_not_close_what_others_opened() -> None:
@@ -124,5 +126,5 @@ def test_it_never_stays_shut_and_never_lets_two_trials_run(events: list[str]) ->
             trials = 0
     for _ in range(under_way):
         one.abandoned()
-    clock.advance(LONGEST + 1)
+    clock.advance(REST.longest + 1)
     assert one.refusal() is None, "when nobody is under way and time has passed, somebody may ask"
