@@ -101,6 +101,7 @@ class Moment:
     second: Count
     bytes: dict[Source, Count]
     requests: Count
+    """Ended in this second, failed ones too."""
     errors: Count
     hits: Count
     """Requests answered without asking the origin."""

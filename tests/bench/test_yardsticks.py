@@ -1,0 +1,52 @@
+"""The numbers a run is known by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.record import ClientShare, Run
+from bench.yardsticks import YARDSTICKS, Unknown, fairness, named, value
+from tests.kit.runs import sampled_run
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return sampled_run(seconds=8)
+
+
+def test_every_yardstick_measures_a_full_run(run: Run) -> None:
+    assert [one.name for one in YARDSTICKS if value(run, one) is None] == []
+
+
+def test_percentiles_ascend(run: Run) -> None:
+    names = ("ttfb_p50", "ttfb_p90", "ttfb_p99", "ttfb_p999")
+    found = [value(run, named(name)) or 0.0 for name in names]
+    assert found == sorted(found)
+    assert found[0] > 0
+
+
+def test_throughput_is_what_was_delivered_in_each_second(run: Run) -> None:
+    assert value(run, named("throughput")) == run.conservation.client_bytes / run.seconds
+
+
+def test_what_is_not_known_is_none(run: Run) -> None:
+    assert value(replace(run, cost=None), named("memory")) is None
+    assert value(replace(run, series=()), named("hit_ratio")) is None
+
+
+def shares(run: Run, *rates: int) -> Run:
+    return replace(run, fairness=tuple(ClientShare(str(n), rate, 1.0) for n, rate in enumerate(rates)))
+
+
+@pytest.mark.parametrize(
+    ("rates", "index"), [((5, 5, 5), 1.0), ((9, 0, 0), 1 / 3), ((3,), None), ((), None), ((0, 0), None)]
+)
+def test_fairness_is_jains_index(run: Run, rates: tuple[int, ...], index: float | None) -> None:
+    assert fairness(shares(run, *rates)) == (index if index is None else pytest.approx(index))
+
+
+def test_an_unknown_name_is_told_its_neighbour() -> None:
+    with pytest.raises(Unknown, match="did you mean 'hit_ratio'"):
+        named("hitratio")
