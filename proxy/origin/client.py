@@ -157,20 +157,25 @@ class OriginClient:
 
         `lend`: the caller has none and was proven to be allowed; the mirror's own, if it has one, may be used."""
         assert target.revision.is_commit, "a source is of a file at a commit"
-        lent = self._own if lend and caller.is_anonymous else None
-        return HubSource(self._ways, self._file_url(target), facts, caller, lent)
+        return HubSource(self._ways, self._file_url(target), facts, caller, self._lent(caller, lend=lend))
 
-    def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller) -> HubSource:
-        """The bytes of an object by its digest, fetched with the caller's token. Asks nothing yet."""
+    def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> HubSource:
+        """The bytes of an object by its digest, fetched with the caller's token; `lend` as for files. Asks nothing
+        yet."""
+        lent = self._lent(caller, lend=lend)
         match target.counter:
             case Counter.LFS:
+                url = self._url(paths.render(LfsBatch(target.repo)))
                 question = lfs_batch.question((LfsPointer(target.sha256, facts.size),))
-                return LfsSource(self._ways, self._url(paths.render(LfsBatch(target.repo))), facts, caller, question)
+                return LfsSource(self._ways, url, facts, caller, lent, question=question)
             case Counter.REGISTRY:
                 url = self._url(paths.render(OciBlob(target.repo, target.sha256)))
-                return RegistrySource(self._ways, url, facts, caller)
+                return RegistrySource(self._ways, url, facts, caller, lent)
             case _:
                 assert_never(target.counter)
+
+    def _lent(self, caller: Caller, *, lend: bool) -> Caller | None:
+        return self._own if lend and caller.is_anonymous else None
 
     def _file_url(self, target: FileTarget) -> URL:
         return self._url(paths.render(ResolveFile(target)))

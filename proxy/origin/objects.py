@@ -33,14 +33,16 @@ class RegistrySource(HubSource):
 class LfsSource(RegistrySource):
     """An object of git-lfs: a batch question for it alone tells where it is."""
 
-    def __init__(self, ways: Ways, url: URL, facts: FileFacts, caller: Caller, question: bytes) -> None:
-        super().__init__(ways, url, facts, caller)
+    def __init__(
+        self, ways: Ways, url: URL, facts: FileFacts, caller: Caller, lent: Caller | None = None, *, question: bytes
+    ) -> None:
+        super().__init__(ways, url, facts, caller, lent)
         self._question = question
 
-    async def _find(self) -> Landing:
+    async def _find_as(self, caller: Caller) -> Landing:
         fields = (("Content-Type", lfs_batch.MEDIA_TYPE), ("Accept", lfs_batch.MEDIA_TYPE))
         line = self._ways.line
-        async with line.ask("POST", self._url, self._caller, Plane.FILES, fields=fields, body=self._question) as answer:
+        async with line.ask("POST", self._url, caller, Plane.FILES, fields=fields, body=self._question) as answer:
             body = await answer.whole(_LARGEST_ANSWER)
             head = answer.head
         if head.status != 200:
