@@ -1,9 +1,10 @@
 """Tickets: what a client may carry around and bring back, sealed so that nobody else can write or read one.
 
 A ticket stands where no Authorization field arrives (xorb addresses of Xet, hrefs of git-lfs, Locations of OCI): it was
-handed out to a caller whose right had just been proven, and is the whole credential until it expires. It is encrypted
-as well as signed (Fernet: AES-CBC, HMAC-SHA256, compared in constant time), because for a private repo it holds the
-caller's token: any worker of the node must be able to ask the origin in that caller's name, and tokens lie on no disk.
+handed out to a caller whose right had just been proven, and stands for that caller until it expires. It is no right:
+whoever brings it is judged as that caller is (decision 0009). It is encrypted as well as signed (Fernet: AES-CBC,
+HMAC-SHA256, compared in constant time), because for a private repo it holds the caller's token: any worker of the node
+must be able to ask the origin in that caller's name, and tokens lie on no disk.
 
 All workers of a node share one secret, which outlives restarts; nodes behind one address are given the same file.
 """
@@ -30,9 +31,6 @@ from proxy.core.clock import Clock
 from proxy.core.errors import ConfigError, TicketExpired, TicketForged
 from proxy.core.secret import Secret
 
-LONGEST: Final = 15 * 60.0
-"""Seconds a ticket may live: how long a right that was revoked meanwhile can still be used."""
-
 SECRET_BYTES: Final = 32
 FILE: Final = "signing.secret"
 _LONGEST_TICKET: Final = 12 * 1024
@@ -48,6 +46,16 @@ class Purpose(Enum):
     """The bytes of one file, as xorbs."""
     LFS = "lfs"
     OCI = "oci"
+
+
+LONGEST: Final = {
+    Purpose.XET: 15 * 60.0,
+    Purpose.XORB: 15 * 60.0,
+    Purpose.LFS: 24 * 3600.0,
+    Purpose.OCI: 24 * 3600.0,
+}
+"""Seconds a ticket may live. Clients of Xet come for another one in time; those of git-lfs and the registry ask once
+for each object, and a terabyte at 12 MB/s takes a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,9 @@ class Signatures:
         return cls(secrets.token_bytes(SECRET_BYTES), clock=clock)
 
     def seal(self, purpose: Purpose, claims: Mapping[str, Any], *, until: float, token: Secret | None = None) -> str:
-        """A ticket, in characters that need no quoting in a URL. `until` is cut to `LONGEST` from now."""
+        """A ticket, in characters that need no quoting in a URL. `until` is cut to its `LONGEST`."""
         now = self._clock.wall()
-        content: dict[str, Any] = {"c": dict(claims), "x": round(min(until, now + LONGEST), 3)}
+        content: dict[str, Any] = {"c": dict(claims), "x": round(min(until, now + LONGEST[purpose]), 3)}
         if token is not None:
             content["t"] = token.reveal()
         sealed = self._boxes[purpose].encrypt_at_time(orjson.dumps(content), int(now))

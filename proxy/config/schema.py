@@ -220,7 +220,7 @@ class XetSection(Section):
         "without a size). To be used with advertise_above = off.",
     )
     token_ttl: Duration = knob(
-        "15m", "An access token for Xet, and the right behind it, holds this long.", gt=0, le=900
+        "15m", "An access token for Xet holds this long; the right behind it no longer than any.", gt=0, le=900
     )
     url_ttl: Duration = knob(
         "15m", "The address of a xorb holds this long, but no longer than its token.", gt=0, le=900

@@ -211,3 +211,12 @@ class Coordinator(Protocol):
     async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         """A blob that a manifest of the repo has named, the right of `caller` proven."""
         ...
+
+    async def vouch_for_file(self, caller: Caller, target: FileTarget) -> Located:
+        """A file at a commit whose address `caller` was given before, if it may still have it: by the right that is
+        known, else by the origin's word. Raises OriginRefused, OriginAway, OriginLied."""
+        ...
+
+    async def vouch_for_object(self, caller: Caller, target: ObjectTarget, size: int) -> LocatedObject:
+        """Likewise an object, of `size` bytes."""
+        ...

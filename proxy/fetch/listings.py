@@ -6,16 +6,16 @@ pages of one listing come from one commit. Branches are looked up as `locate` do
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import math
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
+from proxy.core.bounded import BoundedDict
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway, OriginLied, OriginRefused, OriginUnreachable
+from proxy.core.errors import OriginLied, OriginRefused
 from proxy.core.rights import Plane
-from proxy.core.tasks import TaskSet
+from proxy.core.sizes import KIB
 from proxy.hub import listings as dialect
 from proxy.hub import paths
 from proxy.hub.facts import Listing, ListingKey, OriginReply
@@ -26,11 +26,13 @@ from proxy.hub.problems import refusal_of
 from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, Tree
 
 from .coordinator import CacheOutcome, Metadata
-from .locate import ANSWER_WITHIN, Freshness, Rights, is_about_the_repo
-from .ports import BlobStore, Catalogue, Origin
-from .shared import SharedCalls
+from .inquiries import Enough, Inquiries, Inquiry
+from .locate import Freshness, Rights, is_about_the_repo
+from .ports import Catalogue, Origin
 
-log = logging.getLogger(__name__)
+OWN: Final = 64
+LARGEST_OWN: Final = 512 * KIB
+"""Descriptions meant for one caller are kept in memory, so many of so many bytes at most: 32 MiB in a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,11 @@ class _Question:
     age: float
     """Seconds since the origin confirmed that `revision` means the commit in `target`."""
 
-    def key(self, asker: bytes) -> ListingKey:
-        """Under which it is kept: for `asker` alone, or for everybody (b"") who may read it."""
+    @property
+    def key(self) -> ListingKey:
+        """Under which it is kept."""
         body = "" if self.body is None else f"\n{self.body.decode()}"
-        own = f"\n{asker.hex()}" if asker else ""
-        return ListingKey(self.target.repo, paths.render(self.target) + body + own)
+        return ListingKey(self.target.repo, paths.render(self.target) + body)
 
 
 class Listings:
@@ -59,8 +61,7 @@ class Listings:
         origin: Origin,
         catalogue: Catalogue,
         rights: Rights,
-        store: BlobStore,
-        tasks: TaskSet,
+        inquiries: Inquiries,
         clock: Clock,
         freshness: Freshness,
         advertise_above: int | None = None,
@@ -68,11 +69,11 @@ class Listings:
         self._origin = origin
         self._catalogue = catalogue
         self._rights = rights
-        self._store = store
+        self._inquiries = inquiries
         self._clock = clock
         self._freshness = freshness
         self._advertise_above = advertise_above
-        self._calls: SharedCalls[Metadata] = SharedCalls(tasks)
+        self._own: BoundedDict[tuple[bytes, ListingKey], Listing] = BoundedDict(entries=OWN)
 
     async def metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
         return self._advertised(target, await self._metadata(caller, target, body))
@@ -90,24 +91,15 @@ class Listings:
         return replace(answer, body=dialect.with_xet(answer.body, hashes)) if hashes else answer
 
     async def _metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
-        known = self._known(caller, target, body, origin_away=False)
-        if known is not None:
-            return known
-        name = ("listing", caller.identity, target, body)
-        joined = self._calls.is_under_way(name)
-        # Clients wait for the API as long as it takes: only what can be answered otherwise is not waited for.
-        patience = None if self._known(caller, target, body, origin_away=True) is None else ANSWER_WITHIN
-        try:
-            async with asyncio.timeout(patience):
-                answer = await self._calls.run(name, lambda: self._ask(caller, target, body), f"list {target.repo}")
-        except (OriginAway, TimeoutError) as away:
-            known = self._known(caller, target, body, origin_away=True)
-            if known is not None:
-                return known
-            if isinstance(away, OriginAway):
-                raise
-            raise OriginUnreachable("the origin takes long to answer; ask again in a moment") from None
-        return replace(answer, cache=CacheOutcome.COALESCED) if joined else answer
+        key = _Question(target, body, None, 0.0).key
+        inquiry = Inquiry(
+            caller,
+            f"list {key.repo} {key.text}",
+            lambda: self._rights.hold(caller, target.repo, Plane.API),
+            lambda enough: self._known(caller, target, body, enough),
+            lambda can_wait: self._ask(caller, target, body, can_wait=can_wait),
+        )
+        return await self._inquiries.answer(inquiry)
 
     async def pass_through(
         self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
@@ -117,26 +109,21 @@ class Listings:
 
     # --- what is kept -------------------------------------------------------------------------------------------
 
-    def _known(
-        self, caller: Caller, target: RepoListing, body: bytes | None, *, origin_away: bool, stale: bool = False
-    ) -> Metadata | None:
-        """The answer that needs no origin. Raises OriginRefused when a fresh refusal is the answer.
-
-        While the origin is away old answers will do; with `stale` they do too, but only to a right that is fresh."""
-        if not self._rights.hold(caller, target.repo, Plane.API, origin_away=origin_away):
+    def _known(self, caller: Caller, target: RepoListing, body: bytes | None, enough: Enough) -> Metadata | None:
+        """The answer that needs no origin. Raises OriginRefused when a fresh refusal is the answer."""
+        if not self._rights.hold(caller, target.repo, Plane.API, origin_away=enough is Enough.AWAY):
             return None
-        origin_away = origin_away or stale
-        question = self._question(target, body, origin_away=origin_away)
+        question = self._question(target, body, enough)
         if question is None:
             return None
-        listing = self._catalogue.listing(question.key(self._asker(caller, target)))
-        if listing is None or not self._is_fresh(question, listing, origin_away=origin_away):
+        listing = self._kept(caller, question)
+        if listing is None or self._age(listing.stored_at) >= self._lifetime(question, listing, enough):
             return None
-        cache = CacheOutcome.STALE if origin_away else CacheOutcome.HIT
+        cache = CacheOutcome.HIT if enough is Enough.FRESH else CacheOutcome.STALE
         age = question.age if listing.immutable else max(question.age, self._age(listing.stored_at))
         return _answer(listing, cache, int(age))
 
-    def _question(self, target: RepoListing, body: bytes | None, *, origin_away: bool) -> _Question | None:
+    def _question(self, target: RepoListing, body: bytes | None, enough: Enough) -> _Question | None:
         """`target` at the commit its revision is known to mean; None when that is not known."""
         revision = revision_of(target)
         if revision is None or revision.is_commit:
@@ -145,50 +132,46 @@ class Listings:
         if ref is None:
             return None
         age = self._age(ref.checked_at)
-        if age >= (self._freshness.stale_for if origin_away else self._freshness.ref_ttl):
+        if age >= (self._freshness.ref_ttl if enough is Enough.FRESH else self._freshness.stale_for):
             return None
         return _Question(at_commit(target, ref.commit), body, revision, age)
 
-    def _is_fresh(self, question: _Question, listing: Listing, *, origin_away: bool) -> bool:
+    def _lifetime(self, question: _Question, listing: Listing, enough: Enough) -> float:
+        """Seconds that the listing is good for."""
         if listing.immutable:
-            return True
-        if origin_away:
-            limit = self._freshness.stale_for
-        elif question.revision is None:
-            limit = self._freshness.ref_ttl
-        elif question.revision.is_commit:
-            # Asked for by commit: the files cannot change, and counters a day old are worth no call to the origin.
-            limit = self._freshness.public_ttl
-        else:
-            limit = self._freshness.listing_ttl
-        return self._age(listing.stored_at) < limit
+            return math.inf
+        if enough is not Enough.FRESH:
+            return self._freshness.stale_for
+        if question.revision is None:
+            return self._freshness.ref_ttl
+        # Asked for by commit: the files cannot change, and counters a day old are worth no call to the origin.
+        return self._freshness.public_ttl if question.revision.is_commit else self._freshness.listing_ttl
 
-    def _asker(self, caller: Caller, target: RepoListing) -> bytes:
-        """Whose the answer is: b"" when it is everybody's.
+    def _kept(self, caller: Caller, question: _Question) -> Listing | None:
+        if self._is_own(question.target):
+            return self._own.get((caller.identity, question.key))
+        return self._catalogue.listing(question.key)
+
+    async def _keep_for(self, caller: Caller, question: _Question, listing: Listing) -> None:
+        if not self._is_own(question.target):
+            await self._catalogue.keep_listing(question.key, listing)
+        elif len(listing.body) <= LARGEST_OWN:
+            self._own.put((caller.identity, question.key), listing)
+
+    def _is_own(self, target: RepoListing) -> bool:
+        """Whether the answer is the caller's alone, and kept in memory.
 
         A description may hold what is meant for one member of a private or gated repo (its place in the queue for
         access, what else of theirs uses it); files, refs and histories are the same for all who may see them."""
-        if isinstance(target, RepoInfo) and self._catalogue.public_since(target.repo, Plane.FILES) is None:
-            return caller.identity
-        return b""
+        return isinstance(target, RepoInfo) and self._catalogue.public_since(target.repo, Plane.FILES) is None
 
     def _age(self, since: float) -> float:
         return max(0.0, self._clock.wall() - since)
 
     # --- asking the origin --------------------------------------------------------------------------------------
 
-    async def _ask(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
-        raw = paths.render(target)
-        async with self._store.once(f"list:{caller.identity.hex()}:{raw}"):
-            # Look again now that we are inside: another worker may have asked while we waited for the lock.
-            known = self._known(caller, target, body, origin_away=False)
-            if known is not None:
-                return known
-            return await self._fetch(caller, target, body)
-
-    async def _fetch(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
-        asked = question.target if (question := self._question(target, body, origin_away=False)) else target
-        can_wait = self._known(caller, target, body, origin_away=False, stale=True) is not None
+    async def _ask(self, caller: Caller, target: RepoListing, body: bytes | None, *, can_wait: bool) -> Metadata:
+        asked = question.target if (question := self._question(target, body, Enough.FRESH)) else target
         try:
             return await self._call(caller, asked, body, can_wait=can_wait)
         except OriginRefused as refusal:
@@ -231,8 +214,7 @@ class Listings:
         if commit is not None:
             listing = replace(listing, headers=next_page_at(commit, asked, listing.headers))
         if pinned is None or pinned.is_commit:
-            key = _Question(asked, body, pinned, 0.0).key(self._asker(caller, asked))
-            await self._catalogue.keep_listing(key, listing)
+            await self._keep_for(caller, _Question(asked, body, pinned, 0.0), listing)
         return _answer(listing, CacheOutcome.MISS, 0)
 
     async def _learn(self, asked: RepoListing, reply: OriginReply, asked_at: float) -> str | None:

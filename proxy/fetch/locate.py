@@ -7,7 +7,6 @@ public repo costs the origin nothing once it is known, and goes on being served 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Final
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway, OriginRefused, OriginUnreachable, PenstockError
+from proxy.core.errors import OriginLied, OriginRefused, PenstockError
 from proxy.core.rights import Denied, Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
@@ -24,11 +23,11 @@ from proxy.hub.listings import InfoFacts
 from proxy.hub.names import FileTarget, RepoId, Revision
 
 from .coordinator import CacheOutcome, Elsewhere, Located
-from .ports import BlobStore, Catalogue, Gatekeeper, Origin
-from .shared import SharedCalls
+from .inquiries import Enough, Inquiries, Inquiry
+from .ports import Catalogue, Gatekeeper, Origin
 
-ANSWER_WITHIN: Final = 8.0
-"""Seconds: clients give up after ten, so what may serve instead has to leave before. The question goes on."""
+MOST_NAMES: Final = 3
+"""How often a repo may have been renamed."""
 ASKED_AS_NOBODY_EVERY: Final = 3600.0
 """Seconds between two looks, by one worker, whether a repo read with a token is public."""
 log = logging.getLogger(__name__)
@@ -141,7 +140,7 @@ class Locator:
         origin: Origin,
         catalogue: Catalogue,
         rights: Rights,
-        store: BlobStore,
+        inquiries: Inquiries,
         tasks: TaskSet,
         clock: Clock,
         freshness: Freshness,
@@ -149,45 +148,35 @@ class Locator:
         self._origin = origin
         self._catalogue = catalogue
         self._rights = rights
-        self._store = store
+        self._inquiries = inquiries
         self._clock = clock
         self._freshness = freshness
         self._tasks = tasks
-        self._probes: SharedCalls[Located | Elsewhere] = SharedCalls(tasks)
         self._asked_as_nobody: BoundedDict[RepoId, float] = BoundedDict(entries=10_000)
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
-        known = self._known(caller, target, origin_away=False)
-        if known is not None:
-            return known
-        name = ("head", caller.identity, target)
-        joined = self._probes.is_under_way(name)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN):
-                found = await self._probes.run(name, lambda: self._probe(caller, target), f"head {target.path}")
-        except (OriginAway, TimeoutError) as away:
-            known = self._known(caller, target, origin_away=True)
-            if known is not None:
-                return known
-            if isinstance(away, OriginAway):
-                raise
-            raise OriginUnreachable("the origin takes long to answer; ask again in a moment") from None
-        if joined and isinstance(found, Located):
-            return Located(found.target, found.facts, CacheOutcome.COALESCED, found.age)
-        return found
+        inquiry: Inquiry[Located | Elsewhere] = Inquiry(
+            caller,
+            f"head {target.repo} {target.revision} {target.path}",
+            lambda: self._rights.hold(caller, target.repo, Plane.FILES),
+            lambda enough: self._known(caller, target, enough),
+            lambda can_wait: self._ask(caller, target, can_wait=can_wait),
+            in_a_hurry=True,
+        )
+        return await self._inquiries.answer(inquiry)
 
-    def _can_wait(self, caller: Caller, target: FileTarget) -> bool:
-        """Whether what is kept would do, though it is due to be confirmed. Rights never wait."""
-        try:
-            return self._known(caller, target, origin_away=False, stale=True) is not None
-        except OriginRefused:
-            return True
+    async def vouch(self, caller: Caller, target: FileTarget) -> Located:
+        """A file that `caller` was given the address of before, whatever its repo is called now."""
+        for _ in range(MOST_NAMES):
+            found = await self.locate(caller, target)
+            if isinstance(found, Located):
+                return found
+            target = found.target
+        raise OriginLied("the origin gives one name of a repo after another")
 
-    def _known(self, caller: Caller, target: FileTarget, *, origin_away: bool, stale: bool = False) -> Located | None:
-        """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer.
-
-        While the origin is away old things are enough; with `stale` they are too, but only to a right that is fresh."""
-        if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=origin_away):
+    def _known(self, caller: Caller, target: FileTarget, enough: Enough) -> Located | None:
+        """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
+        if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=enough is Enough.AWAY):
             return None
         commit, age = target.revision.text, 0.0
         if not target.revision.is_commit:
@@ -195,7 +184,7 @@ class Locator:
             if ref is None:
                 return None
             commit, age = ref.commit, max(0.0, self._clock.wall() - ref.checked_at)
-            if age >= (self._freshness.stale_for if origin_away or stale else self._freshness.ref_ttl):
+            if age >= (self._freshness.ref_ttl if enough is Enough.FRESH else self._freshness.stale_for):
                 return None
         facts = self._catalogue.resolution(target.at(commit))
         match facts:
@@ -204,22 +193,14 @@ class Locator:
             case Absent():
                 raise entry_not_found(target.at(commit))
             case FileFacts():
-                cache = CacheOutcome.STALE if origin_away else CacheOutcome.HIT
+                cache = CacheOutcome.HIT if enough is Enough.FRESH else CacheOutcome.STALE
                 return Located(target.at(commit), facts, cache, int(age))
 
-    async def _probe(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
-        """Ask the origin, once on this node for all who may share the answer, and keep what it says."""
-        async with self._store.once(f"head:{caller.identity.hex()}:{target.repo}:{target.revision}:{target.path}"):
-            # Look again now that we are inside: another worker may have asked while we waited for the lock.
-            known = self._known(caller, target, origin_away=False)
-            if known is not None:
-                return known
-            return await self._ask(caller, target)
-
-    async def _ask(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
+    async def _ask(self, caller: Caller, target: FileTarget, *, can_wait: bool) -> Located | Elsewhere:
+        """Ask the origin, and keep what it says."""
         asked_at, closings = self._clock.wall(), self._rights.closings(target.repo)
         try:
-            answer = await self._origin.head_file(target, caller, can_wait=self._can_wait(caller, target))
+            answer = await self._origin.head_file(target, caller, can_wait=can_wait)
         except OriginRefused as refusal:
             await self._keep_refusal(caller, target, refusal, asked_at)
             raise

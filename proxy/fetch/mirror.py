@@ -22,7 +22,7 @@ from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.hub.lfs_batch import LfsPointer
-from proxy.hub.names import FileTarget, RepoId, Revision
+from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
 from proxy.hub.oci import Agent
 from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
 
@@ -43,6 +43,7 @@ from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
 from .git import GitPassage
+from .inquiries import Inquiries
 from .listings import Listings
 from .locate import Freshness, Locator, Rights, is_about_the_repo
 from .node import OncePerNode
@@ -83,12 +84,13 @@ class Mirror:
         self._limits = limits
         self._observer = observer
         rights = self._rights = Rights(gatekeeper, catalogue, clock, freshness)
-        self._locator = Locator(origin, catalogue, rights, store, tasks, clock, freshness)
-        self._listings = Listings(origin, catalogue, rights, store, tasks, clock, freshness, advertise_above)
+        inquiries = Inquiries(store, tasks)
+        self._locator = Locator(origin, catalogue, rights, inquiries, tasks, clock, freshness)
+        self._listings = Listings(origin, catalogue, rights, inquiries, clock, freshness, advertise_above)
         self._xet = XetFiles(catalogue, self._locator, self._listings, clock)
         self._git = GitPassage(origin, tasks, clock, freshness)
-        self._objects = Objects(origin, catalogue, rights)
-        self._manifests = Manifests(origin, catalogue, rights, self._objects, store, tasks, clock, freshness)
+        self._objects = Objects(origin, catalogue, rights, inquiries)
+        self._manifests = Manifests(origin, catalogue, rights, self._objects, inquiries, clock, freshness)
         self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
         self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
@@ -132,6 +134,12 @@ class Mirror:
     async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         return await self._objects.layer(caller, target)
 
+    async def vouch_for_file(self, caller: Caller, target: FileTarget) -> Located:
+        return await self._locator.vouch(caller, target)
+
+    async def vouch_for_object(self, caller: Caller, target: ObjectTarget, size: int) -> LocatedObject:
+        return await self._objects.vouch(caller, target, size)
+
     @asynccontextmanager
     async def read(self, caller: Caller, located: Readable, span: Span) -> AsyncIterator[Reading]:
         assert span, "a reader asks for at least one byte"
@@ -149,12 +157,14 @@ class Mirror:
             yield reading
 
     def _source(self, caller: Caller, located: Readable) -> Source:
+        # Whatever bytes are asked for, of whatever counter: carried by the mirror's own token only for nobody in
+        # particular, whom the origin itself has just let in.
+        lend = caller.is_anonymous and self._rights.proven(caller, located.target.repo, Plane.FILES)
         match located:
-            case Located(target, facts):
-                lend = caller.is_anonymous and self._rights.proven(caller, target.repo, Plane.FILES)
-                return self._origin.source(target, facts, caller, lend=lend)
-            case LocatedObject(target, facts):
-                return self._origin.object_source(target, facts, caller)
+            case Located(file, facts):
+                return self._origin.source(file, facts, caller, lend=lend)
+            case LocatedObject(thing, facts):
+                return self._origin.object_source(thing, facts, caller, lend=lend)
             case _:
                 assert_never(located)
 

@@ -291,6 +291,6 @@ class Origin(Protocol):
         `lend`: the caller has none and was just proven to be allowed; the mirror may use a token of its own."""
         ...
 
-    def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller) -> Source:
-        """The bytes of an object, fetched over the counter it names, with the caller's token."""
+    def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> Source:
+        """The bytes of an object, fetched over the counter it names, with the caller's token; `lend` as for files."""
         ...

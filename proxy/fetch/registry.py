@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginAway
 from proxy.core.rights import Plane
-from proxy.core.tasks import TaskSet
 from proxy.hub import oci, paths
 from proxy.hub.facts import Listing, ListingKey
 from proxy.hub.headers import here, passed_back
@@ -15,10 +13,10 @@ from proxy.hub.problems import refusal_of
 from proxy.hub.targets import OciManifest
 
 from .coordinator import CacheOutcome, Metadata, MovedTo
+from .inquiries import Enough, Inquiries, Inquiry
 from .locate import Freshness, Rights, is_about_the_repo
 from .objects import Objects
-from .ports import BlobStore, Catalogue, Origin
-from .shared import SharedCalls
+from .ports import Catalogue, Origin
 
 
 class Manifests:
@@ -30,8 +28,7 @@ class Manifests:
         catalogue: Catalogue,
         rights: Rights,
         objects: Objects,
-        store: BlobStore,
-        tasks: TaskSet,
+        inquiries: Inquiries,
         clock: Clock,
         freshness: Freshness,
     ) -> None:
@@ -39,51 +36,40 @@ class Manifests:
         self._catalogue = catalogue
         self._rights = rights
         self._objects = objects
-        self._store = store
+        self._inquiries = inquiries
         self._clock = clock
         self._freshness = freshness
-        self._calls: SharedCalls[Metadata | MovedTo] = SharedCalls(tasks)
 
     async def manifest(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
         """The manifest as that class of clients gets it. Raises OriginRefused, OriginAway, OriginLied."""
-        known = self._known(caller, target, agent, origin_away=False)
-        found = known if known is not None else await self._shared(caller, target, agent)
+        inquiry: Inquiry[Metadata | MovedTo] = Inquiry(
+            caller,
+            f"manifest {target.repo} {target.tag} {agent.name}",
+            lambda: self._rights.hold(caller, target.repo, Plane.FILES),
+            lambda enough: self._known(caller, target, agent, enough),
+            lambda can_wait: self._ask(caller, target, agent, can_wait=can_wait),
+        )
+        found = await self._inquiries.answer(inquiry)
         if isinstance(found, Metadata):
             await self._objects.keep(target.repo, ((one.sha256, one.size) for one in oci.layers_of(found.body)))
         return found
 
-    async def _shared(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
-        name = ("manifest", caller.identity, target, agent)
-        try:
-            return await self._calls.run(name, lambda: self._ask(caller, target, agent), f"manifest {target.repo}")
-        except OriginAway:
-            known = self._known(caller, target, agent, origin_away=True)
-            if known is None:
-                raise
-            return known
-
-    def _known(self, caller: Caller, target: OciManifest, agent: Agent, *, origin_away: bool) -> Metadata | None:
+    def _known(self, caller: Caller, target: OciManifest, agent: Agent, enough: Enough) -> Metadata | None:
         """The answer that needs no origin. Raises OriginRefused when a fresh refusal is the answer."""
-        if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=origin_away):
+        if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=enough is Enough.AWAY):
             return None
         kept = self._catalogue.listing(_key(target, agent))
         if kept is None:
             return None
         age = max(0.0, self._clock.wall() - kept.stored_at)
-        if age >= (self._freshness.stale_for if origin_away else self._freshness.listing_ttl):
+        if age >= (self._freshness.listing_ttl if enough is Enough.FRESH else self._freshness.stale_for):
             return None
-        return _answer(kept, CacheOutcome.STALE if origin_away else CacheOutcome.HIT, int(age))
+        return _answer(kept, CacheOutcome.HIT if enough is Enough.FRESH else CacheOutcome.STALE, int(age))
 
-    async def _ask(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
-        async with self._store.once(f"manifest:{caller.identity.hex()}:{target.repo}:{target.tag}:{agent.name}"):
-            # Look again now that we are inside: another worker may have asked while we waited for the lock.
-            known = self._known(caller, target, agent, origin_away=False)
-            return known if known is not None else await self._fetch(caller, target, agent)
-
-    async def _fetch(self, caller: Caller, target: OciManifest, agent: Agent) -> Metadata | MovedTo:
+    async def _ask(self, caller: Caller, target: OciManifest, agent: Agent, *, can_wait: bool) -> Metadata | MovedTo:
         fields = (("Accept", agent.accept), ("User-Agent", agent.value))
         closings = self._rights.closings(target.repo)
-        reply = await self._origin.call("GET", paths.render(target), caller, headers=fields)
+        reply = await self._origin.call("GET", paths.render(target), caller, headers=fields, can_wait=can_wait)
         if 300 <= reply.status < 400:
             return MovedTo(here(reply.header("location") or ""))
         if reply.status >= 400:

@@ -21,13 +21,11 @@ from proxy.hub.targets import RepoInfo, Tree
 
 from .coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata
 from .listings import Listings
-from .locate import Locator
+from .locate import MOST_NAMES, Locator
 from .ports import Catalogue
 
 MOST_PAGES: Final = 2000
 """Pages of a tree that are read for its hashes: two million files."""
-_MOST_NAMES: Final = 3
-"""How often a repo may have been renamed."""
 
 
 class XetFiles:
@@ -43,7 +41,7 @@ class XetFiles:
         """The right of `caller` to the files of `repo`, proven now, at the commit that `revision` means.
 
         Raises OriginRefused: the caller has none, there is no such place, no file there has a hash."""
-        for _ in range(_MOST_NAMES):
+        for _ in range(MOST_NAMES):
             learnt = await self._learn(caller, repo, revision)
             if isinstance(learnt, str):
                 return await self._granted(caller, repo, learnt)

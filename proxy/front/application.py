@@ -201,7 +201,7 @@ class Application:
             case LfsBatch():
                 return await self._lfs.batch(target, visit)
             case LfsObject():
-                return self._lfs.object(target, visit)
+                return await self._lfs.object(target, visit)
             case OciPing():
                 return self._oci.ping()
             case OciToken():

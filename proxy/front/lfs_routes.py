@@ -51,9 +51,11 @@ class LfsRoutes:
             body = await asyncio.to_thread(self._told, base, target.repo, wanted, found, visit.caller)
         return Small(200, (("Content-Type", lfs_batch.MEDIA_TYPE), NOT_KEPT), body, cache=found.cache)
 
-    def object(self, target: LfsObject, visit: Visit) -> Answer:
-        """Raises TicketExpired, TicketForged."""
-        located, visit.caller = self._tickets.open(target.ticket, Counter.LFS, target.oid)
+    async def object(self, target: LfsObject, visit: Visit) -> Answer:
+        """Raises TicketExpired, TicketForged, and what proving the right raises."""
+        shown = self._tickets.open(target.ticket, Counter.LFS, target.oid)
+        visit.caller = shown.caller
+        located = await self._coordinator.vouch_for_object(shown.caller, shown.target, shown.size)
         return answer_object(located, conditions_of(visit), visit.field("Range"), visit.method)
 
     def _told(self, base: str, repo: RepoId, wanted: Sequence[LfsPointer], found: LfsAnswer, caller: Caller) -> bytes:

@@ -1,7 +1,7 @@
 """The registry, for ollama and older llama.cpp (HUB-PROTOCOL §5.2, §5.3).
 
 ollama asks for a blob with its credentials and without a range, wants 200 *and* a Location, leaves the body, and
-fetches that Location in parts without any credential: the ticket in it is all there is.
+fetches that Location in parts without any credential, never asking for another: the ticket in it is all there is.
 """
 
 from __future__ import annotations
@@ -78,10 +78,11 @@ class OciRoutes:
         if target.ticket is None:
             return await self._coordinator.layer(visit.caller, target)
         try:
-            located, visit.caller = self._tickets.open(target.ticket, Counter.REGISTRY, target.sha256)
+            shown = self._tickets.open(target.ticket, Counter.REGISTRY, target.sha256)
         except TicketExpired as expired:
             try:
                 return await self._coordinator.layer(visit.caller, target)
             except OriginRefused:
                 raise expired from None
-        return located
+        visit.caller = shown.caller
+        return await self._coordinator.vouch_for_object(shown.caller, shown.target, shown.size)

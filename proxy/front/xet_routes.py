@@ -8,7 +8,6 @@ import orjson
 
 from proxy.access.signatures import Purpose, Signatures, Ticket
 from proxy.config.schema import XetSection
-from proxy.core.blob import BlobKey
 from proxy.core.byterange import Single, Unsatisfiable, unsatisfied_range, wanted
 from proxy.core.caller import ANONYMOUS, Caller, bearer
 from proxy.core.clock import Clock
@@ -16,7 +15,6 @@ from proxy.core.errors import OriginRefused, RequestRefused, TicketForged
 from proxy.core.spans import whole
 from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
 from proxy.hub import xet, xet_paths
-from proxy.hub.facts import FileFacts
 from proxy.hub.links import Link, format_links
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from proxy.hub.paths import render
@@ -61,9 +59,9 @@ class XetRoutes:
             case XetToken():
                 return await self._token(target, visit)
             case XetReconstruction():
-                return self._reconstruction(target, visit)
+                return await self._reconstruction(target, visit)
             case XetXorb():
-                return self._xorb(target, visit)
+                return await self._xorb(target, visit)
             case XetTelemetry():
                 await read_body(visit, self._limits)
                 return Small(200, (_JSON, _NOT_KEPT), b"{}")
@@ -109,12 +107,13 @@ class XetRoutes:
         body = orjson.dumps({"casUrl": cas_url, "accessToken": token, "exp": until})
         return Small(200, (*fields, _JSON, _NOT_KEPT), body)
 
-    def _reconstruction(self, target: XetReconstruction, visit: Visit) -> Small:
+    async def _reconstruction(self, target: XetReconstruction, visit: Visit) -> Small:
         ticket, visit.caller = self._presented(visit.caller), ANONYMOUS
         repo, commit = _place(ticket)
         located = self._coordinator.located_by_xet(repo, commit, target.file_hash)
         if located is None:
             raise OriginRefused(404, f"no file of {repo} at {commit} has this hash", code="EntryNotFound")
+        located = await self._coordinator.vouch_for_file(self._caller(ticket), located.target)
         visit.target = ResolveFile(located.target)
         etag, size = located.facts.etag, located.facts.size
         match wanted(visit.field("Range"), size):
@@ -135,14 +134,15 @@ class XetRoutes:
         content = orjson.dumps(body(etag, size, xet.reconstruction(size, span), url_of))
         return Small(200, (_JSON, _NOT_KEPT), content, cache=CacheOutcome.HIT)
 
-    def _xorb(self, target: XetXorb, visit: Visit) -> Answer:
-        """The address is the whole credential; it was given out for this file."""
+    async def _xorb(self, target: XetXorb, visit: Visit) -> Answer:
+        """The address was given out for this file, and stands for the caller it was given to."""
         ticket = self._signatures.read(Purpose.XORB, target.ticket)
-        located = _located(ticket)
+        visit.caller = self._caller(ticket)
+        located = await self._coordinator.vouch_for_file(visit.caller, _file(ticket))
         size = xet.xorb_size(located.facts.size, target.index)
         if located.facts.etag != target.etag or not size:
             raise TicketForged("this address was not given out here")
-        visit.target, visit.caller = ResolveFile(located.target), self._caller(ticket)
+        visit.target = ResolveFile(located.target)
         headers = (("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes"), _KEPT)
         part = wanted(visit.field("Range"), size)
         if isinstance(part, Unsatisfiable):
@@ -157,14 +157,12 @@ class XetRoutes:
 
     def _sealed(self, located: Located, ticket: Ticket) -> str:
         """A ticket for the file's bytes: not longer than the token that was shown for it."""
-        target, facts = located.target, located.facts
+        target = located.target
         claims = {
             "kind": target.repo.kind.value,
             "name": target.repo.name,
             "commit": located.commit,
             "path": target.path,
-            "etag": facts.etag,
-            "size": facts.size,
         }
         until = min(ticket.until, self._clock.wall() + self._settings.url_ttl)
         return self._signatures.seal(Purpose.XORB, claims, until=until, token=ticket.token)
@@ -194,9 +192,7 @@ def _place(ticket: Ticket) -> tuple[RepoId, str]:
     return RepoId(RepoKind(said["kind"]), said["name"]), said["commit"]
 
 
-def _located(ticket: Ticket) -> Located:
-    """The file a ticket was made for: what we said of it then stands, since it is at a commit."""
-    said = ticket.claims
+def _file(ticket: Ticket) -> FileTarget:
+    """The file a ticket was made for."""
     repo, commit = _place(ticket)
-    facts = FileFacts(said["etag"], said["size"], linked=True, key=BlobKey.sha256(said["etag"]))
-    return Located(FileTarget(repo, Revision(commit), said["path"]), facts, CacheOutcome.HIT, 0)
+    return FileTarget(repo, Revision(commit), ticket.claims["path"])

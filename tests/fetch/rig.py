@@ -49,6 +49,8 @@ class SteeredOrigin:
     git_files: set[str] = field(default_factory=set)
     replies: dict[str, OriginReply] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    askers: list[Caller] = field(default_factory=list)
+    """Who asked, but for the anonymous."""
     sent: int = 0
     spans: list[Span] = field(default_factory=list)
     away: PenstockError | None = None
@@ -104,6 +106,8 @@ class SteeredOrigin:
         return SteeredSource(self, target.path, caller)
 
     def _may(self, caller: Caller, can_wait: bool = False) -> None:
+        if not caller.is_anonymous:
+            self.askers.append(caller)
         if can_wait and self.is_scarce:
             raise OriginBusy("the last requests are for what cannot wait", 30)
         if self.away is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -11,7 +13,7 @@ from proxy.core.secret import Secret
 from proxy.fetch.coordinator import CacheOutcome, LfsAnswer, LocatedObject, Metadata, MovedTo
 from proxy.hub.facts import OriginReply
 from proxy.hub.lfs_batch import LfsPointer
-from proxy.hub.names import RepoId, RepoKind
+from proxy.hub.names import Counter, ObjectTarget, RepoId, RepoKind
 from proxy.hub.oci import Agent
 from proxy.hub.paths import render
 from proxy.hub.targets import GitRefs, LfsBatch, OciBlob, OciManifest
@@ -130,6 +132,54 @@ async def test_a_blob_is_given_once_a_manifest_has_named_it(rig: Rig) -> None:
     located = await rig.mirror.layer(ANONYMOUS, BLOB)
     assert isinstance(located, LocatedObject)
     assert (located.facts.size, located.everybody) == (7, True)
+
+
+@pytest.mark.parametrize("counter", Counter)
+async def test_an_address_stands_for_its_caller_and_is_no_right(rig: Rig, counter: Counter) -> None:
+    """A pull of 80 minutes: the origin is asked again whenever the right has run out, and once for all parts."""
+    place = ObjectTarget(REPO, HEX, counter)
+    rig.origin.refuse = lambda caller: None if caller == MEMBER else HIDDEN
+    for _ in range(40):
+        rig.clock.advance(121)
+        found = await asyncio.gather(*(rig.mirror.vouch_for_object(MEMBER, place, 7) for _ in range(16)))
+        assert {one.target for one in found} == {place}
+    assert asked(rig) == 40
+    rig.origin.refuse = lambda caller: HIDDEN
+    rig.clock.advance(119)
+    assert (await rig.mirror.vouch_for_object(MEMBER, place, 7)).facts.size == 7
+    rig.clock.advance(2)
+    with pytest.raises(OriginRefused):
+        await rig.mirror.vouch_for_object(MEMBER, place, 7)
+
+
+async def test_an_address_of_a_private_repo_is_no_use_while_the_origin_is_away(rig: Rig) -> None:
+    place = ObjectTarget(REPO, HEX, Counter.REGISTRY)
+    rig.origin.refuse = lambda caller: None if caller == MEMBER else HIDDEN
+    await rig.mirror.vouch_for_object(MEMBER, place, 7)
+    rig.origin.away = AWAY
+    rig.clock.advance(121)
+    with pytest.raises(OriginUnreachable):
+        await rig.mirror.vouch_for_object(MEMBER, place, 7)
+
+
+async def test_an_address_of_a_public_repo_asks_nobody_and_outlives_the_origin(rig: Rig) -> None:
+    place = ObjectTarget(REPO, HEX, Counter.REGISTRY)
+    for away in (None, None, AWAY):
+        rig.origin.away = away
+        assert (await rig.mirror.vouch_for_object(ANONYMOUS, place, 7)).everybody
+        rig.clock.advance(10 * 3600)
+    assert asked(rig) == 1
+
+
+@pytest.mark.parametrize("counter", Counter)
+async def test_an_address_is_good_under_the_repo_s_new_name(rig: Rig, counter: Counter) -> None:
+    new = RepoId(RepoKind.MODEL, "acme/new")
+    there: dict[Counter, LfsBatch | OciBlob] = {Counter.LFS: LfsBatch(new), Counter.REGISTRY: OciBlob(new, HEX)}
+    old: dict[Counter, LfsBatch | OciBlob] = {Counter.LFS: BATCH, Counter.REGISTRY: BLOB}
+    rig.origin.replies[render(there[counter])] = rig.origin.replies[render(old[counter])]
+    rig.origin.replies[render(old[counter])] = OriginReply(307, (("location", render(there[counter])),), b"")
+    found = await rig.mirror.vouch_for_object(MEMBER, ObjectTarget(REPO, HEX, counter), 7)
+    assert found.target == ObjectTarget(new, HEX, counter)
 
 
 async def test_a_redirect_to_another_name_proves_no_right(rig: Rig) -> None:

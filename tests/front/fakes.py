@@ -102,6 +102,11 @@ class FakeCoordinator:
         facts, _ = self._files[target.path]
         return Located(target.at(COMMIT), facts, CacheOutcome.HIT, 0 if target.revision.is_commit else 7)
 
+    async def vouch_for_file(self, caller: Caller, target: FileTarget) -> Located:
+        found = await self.locate(caller, target)
+        assert isinstance(found, Located), "the one repo has one name"
+        return found
+
     @contextlib.asynccontextmanager
     async def read(self, caller: Caller, located: Located, span: Span) -> AsyncIterator[FakeReading]:
         assert span, "an empty span is never read"

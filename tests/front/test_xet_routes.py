@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.access.signatures import LONGEST, Signatures
+from proxy.access.signatures import LONGEST as LONGEST_OF
+from proxy.access.signatures import Purpose, Signatures
 from proxy.config.schema import XetSection
 from proxy.core.clock import ManualClock
 from proxy.core.errors import OriginRefused
@@ -18,6 +19,7 @@ from proxy.hub.xet import HEADER, PIECE, XORB
 from tests.front.fakes import COMMIT, FakeCoordinator, at_commit
 from tests.front.node import Answer, Node, serving
 
+LONGEST = LONGEST_OF[Purpose.XET]
 HASH, OTHER = "cd" * 32, "ef" * 32
 TOKEN = f"/api/models/acme/tiny/xet-read-token/{COMMIT}"
 MEMBER = "Authorization: Bearer hf_CANARY_of_a_member"

@@ -65,6 +65,45 @@ async def test_many_who_ask_two_workers_at_once_are_one_question(stage: Stage, p
     assert len({answer.body for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("plane", ["head", "tree main", "paths-info", "refs", "lfs", "v2 manifest"])
+async def test_many_who_show_one_token_are_one_question_for_each_worker(stage: Stage, plane: str) -> None:
+    """Rights are in the memory of each worker; whatever else is due is asked once for all."""
+    alice = stage.user("alice")
+    repo = stage.world.add_model("acme/secret", private=True)
+    repo.grant("alice")
+    repo.put_text("config.json", b"{}")
+    repo.put_blob(LARGE, MIB + 1)
+    repo.put_blob("tiny-Q8_0.gguf", MIB + 2)
+    repo.commit("Upload")
+    for file in all_files(repo):
+        stage.wants(file)
+    node = await stage.node(
+        workers=2,
+        freshness__ref_ttl="2s",
+        freshness__listing_ttl="2s",
+        freshness__public_ttl="2s",
+        freshness__allow_ttl="60s",
+    )
+    stage.hub.faults.latency = 0.2
+    head = Looking("HEAD", f"/{repo.id}/resolve/main/{LARGE}")
+    looking = head if plane == "head" else PLANES[plane](repo)
+
+    async def all_at_once() -> int:
+        before = asked_with(stage, alice)
+        answers = await asyncio.gather(*(looking.ask(node.url, alice) for _ in range(40)))
+        assert {answer.status for answer in answers} <= {200, 307}
+        return asked_with(stage, alice) - before
+
+    stage.others_ask()
+    assert await all_at_once() <= 2, "each worker asked for the right"
+    await asyncio.sleep(2.1)  # its time is up: nothing else can tell
+    assert await all_at_once() <= 1, "the right is known"
+
+
+def asked_with(stage: Stage, token: str) -> int:
+    return sum(record.headers.get("authorization") == f"Bearer {token}" for record in stage.hub.log)
+
+
 @pytest.mark.parametrize("revision", ["main", "commit"])
 async def test_many_heads_at_two_workers_are_one_and_one_more_after_the_ttl(stage: Stage, revision: str) -> None:
     repo = furnished(stage)

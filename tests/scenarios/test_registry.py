@@ -12,6 +12,7 @@ from tests.kit.llama import Failed, Llama
 from tests.kit.node import Node
 from tests.kit.ollama import Ollama, Refused
 from tests.kit.stage import Stage
+from tests.kit.waiting import until
 
 MODEL = "sub dir/tiny [v1]-Q4_K_M.gguf"
 PART = MIB // 2
@@ -97,6 +98,35 @@ async def test_a_blob_s_address_opens_that_blob_alone(stage: Stage) -> None:
     ticket = location.partition("?")[2]
     assert (await stage.ask(node, f"/v2/{repo.id}/blobs/sha256:{digest(other)}?{ticket}")).status == 404
     assert (await stage.ask(node, location + "x")).status == 404
+
+
+async def test_a_blob_s_address_outlives_the_node_that_gave_it_but_not_the_right(stage: Stage) -> None:
+    """ollama asks once for an address, and pulls for hours: through a restart, and while the right stands."""
+    alice = stage.user("alice")
+    repo = made(stage, "acme/secret-GGUF", private=True)
+    node = await stage.node(workers=2, freshness__allow_ttl="1s", freshness__deny_ttl="300ms")
+    file = wanted(stage, repo)
+    stage.allow_origin(8 * MIB)
+    assert (await stage.ask(node, f"/v2/{repo.id}/manifests/Q4_K_M", token=alice)).status == 200
+    blob = await stage.ask(node, f"/v2/{repo.id}/blobs/sha256:{file.sha256}", token=alice)
+    location = blob.headers["Location"]
+    await stage.stop(node)
+    await stage.start(node)
+
+    async def status() -> int:
+        return (await stage.ask(node, location, Range="bytes=5-9")).status
+
+    async def is_shut() -> bool:
+        return await status() in (401, 403, 404)
+
+    async def is_open() -> bool:
+        return await status() == 206
+
+    assert await is_open()
+    repo.revoke("alice")
+    await until(is_shut, "the right has run out")
+    repo.grant("alice")
+    await until(is_open, "the refusal has run out")
 
 
 async def test_the_registry_says_that_it_is_one(stage: Stage) -> None:

@@ -257,7 +257,7 @@ async def test_a_xorb_address_is_good_for_its_file_and_a_while(stage: Stage) -> 
     assert ticket not in node.access_log.read_text() + node.events.read_text()
 
 
-async def test_a_revoked_reader_is_shut_out_when_the_token_ends(stage: Stage) -> None:
+async def test_a_revoked_reader_is_shut_out_when_the_right_has_run_out(stage: Stage) -> None:
     alice = stage.user("alice")
     repo = furnished(stage, size=3 * MIB, private=True)
     repo.grant("alice")
