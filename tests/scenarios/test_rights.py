@@ -5,18 +5,20 @@ The origin's own answers are asked of a second Hub over the same world, so that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from bench.hub.content import MIB
+from bench.hub.counters import RequestRecord
 from bench.hub.faults import Fail
 from bench.hub.repo import Repo
 from bench.hub.server import SyntheticHub
 from tests.kit import canaries
-from tests.kit.files import all_files
+from tests.kit.asking import Answer
+from tests.kit.files import all_files, expected
 from tests.kit.node import Node
 from tests.kit.planes import LARGE, PLANES, SMALL, Looking, verdict
 from tests.kit.stage import Stage
@@ -25,6 +27,7 @@ from tests.kit.waiting import until
 SHORT = {"freshness__allow_ttl": "1s", "freshness__deny_ttl": "300ms", "freshness__public_ttl": "2s"}
 OPEN = frozenset({"allowed", "404 EntryNotFound", "404 RevisionNotFound"})
 """Verdicts that deny nobody the repo."""
+GGUF = "tiny-Q8_0.gguf"
 NOBODYS = canaries.token("nobody")
 
 
@@ -176,6 +179,59 @@ async def test_the_mirrors_own_token_opens_nothing_to_anybody(stage: Stage, orde
         assert all(record.headers.get("authorization") != f"Bearer {own}" for record in heads), "it asks for no right"
         matrix.repos["public"].private = True
         await matrix.settles("anonymous", "stranger", repos=("public",))
+
+
+@dataclass(frozen=True)
+class Counters:
+    """The three ways to the bytes of a large file, for whoever asks: the status, and what came."""
+
+    stage: Stage
+    node: Node
+
+    async def files(self, repo: Repo) -> Answer:
+        return await self.stage.ask(self.node, f"/{repo.id}/resolve/{repo.head()}/{LARGE}")
+
+    async def registry(self, repo: Repo) -> Answer:
+        await self.stage.ask(self.node, f"/v2/{repo.id}/manifests/latest")
+        return await self.stage.ask(self.node, f"/v2/{repo.id}/blobs/sha256:{expected(repo, GGUF).sha256}")
+
+    async def lfs(self, repo: Repo) -> Answer:
+        batch = await PLANES["lfs"](repo).ask(self.node.url, None)
+        if batch.status != 200:
+            return batch
+        href = batch.json["objects"][0]["actions"]["download"]["href"]
+        return await self.stage.ask(self.node, href.removeprefix(self.node.url))
+
+
+@pytest.mark.parametrize("way", [Counters.files, Counters.registry, Counters.lfs])
+async def test_the_mirrors_own_token_carries_the_bytes_of_every_counter_and_opens_none(
+    stage: Stage, way: Callable[[Counters, Repo], Awaitable[Answer]]
+) -> None:
+    """Cold, so that bytes are fetched: what everybody may read on its account, and not a word on who may read."""
+    own = stage.user("mirror")
+    token = stage.folder / "own-token"
+    token.write_text(own)
+    for what in ("public", "gated", "private"):
+        repo = stage.world.add_model(f"acme/{what}-GGUF", gated=what == "gated", private=what == "private")
+        repo.put_blob(LARGE, MIB + 1)
+        repo.put_blob(GGUF, MIB + 1)
+        repo.commit("Upload")
+        repo.grant("mirror")
+        for path in (LARGE, GGUF):
+            stage.wants(expected(repo, path))
+    counters = Counters(stage, await stage.node(workers=1, origin__token_file=str(token), **SHORT))
+    for what in ("gated", "private"):
+        assert (await way(counters, stage.world.repo(f"acme/{what}-GGUF"))).status in (401, 403, 404)
+    assert not shown(stage, own), "nothing was asked on the mirror's account for those who may not have it"
+    answer = await way(counters, stage.world.repo("acme/public-GGUF"))
+    assert (answer.status, len(answer.body)) == (200, MIB + 1)
+    assert len(shown(stage, own)) == 1, "the bytes were found on the mirror's account"
+    assert shown(stage, own)[0].method != "HEAD"
+
+
+def shown(stage: Stage, token: str) -> list[RequestRecord]:
+    """The questions that came with that token."""
+    return [record for record in stage.hub.log if record.headers.get("authorization") == f"Bearer {token}"]
 
 
 async def test_a_token_of_the_mirror_that_is_turned_away_costs_nobody_a_file(stage: Stage) -> None:
