@@ -1,11 +1,15 @@
-"""The secret of the cluster: who knows it is a peer."""
+"""The secret of the cluster (who knows it is a peer), and the address of Redis with its password: both from files."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from proxy.config.cluster import ClusterSection
+from proxy.config.redis_address import RedisAddress, parse_redis_address
 from proxy.core.errors import ConfigError
+from proxy.core.secret import Secret
 
 SECRET_BYTES: Final = 32
 """Least length of the file's content, white space at its ends left away."""
@@ -30,3 +34,22 @@ def cluster_secret(path: Path) -> bytes:
             ]
         )
     return content
+
+
+def redis_address(section: ClusterSection) -> RedisAddress | None:
+    """Where Redis is and how to come in; None without one. Raises ConfigError."""
+    if section.redis is None:
+        return None
+    address = parse_redis_address(section.redis)
+    if section.redis_password_file is None:
+        return address
+    try:
+        password = section.redis_password_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            [f"cluster.redis_password_file {section.redis_password_file}: cannot be read: {why}"]
+        ) from None
+    if not password:
+        raise ConfigError([f"cluster.redis_password_file {section.redis_password_file}: holds no password"])
+    return replace(address, login=replace(address.login, password=Secret(password)))

@@ -9,21 +9,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
+from .redis_address import parse_redis_address
 from .spelling import AnchoredPath, Duration, Section, Size, knob
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PLACE: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?"
-_REDIS: Final = re.compile(
-    rf"(rediss?://(?P<login>[^@/]*@)?{_PLACE}(/\d*)?"
-    rf"|rediss?\+sentinel://(?P<login_of_sentinel>[^@/]*@)?{_PLACE}(,{_PLACE})*/[A-Za-z0-9._-]+(/\d+)?"
-    rf"|rediss?\+cluster://(?P<login_of_cluster>[^@/]*@)?{_PLACE}(,{_PLACE})*/?)"
-    r"(\?(ca=[^&#]+|sentinel_login=same)(&(ca=[^&#]+|sentinel_login=same))*)?"
-)
-_REDIS_FORMS: Final = (
-    "write it like redis://host:6379/0, rediss://host:6379 (TLS), redis+sentinel://host:26379,host:26379/service/0 or "
-    "redis+cluster://host:6379,host:6379"
-)
 
 
 class Peer(Section):
@@ -133,12 +123,8 @@ class ClusterSection(Section):
     def _redis(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        match = _REDIS.fullmatch(value)
-        login = match and next((group for name, group in match.groupdict().items() if group is not None), "")
-        # A wrong address is not repeated: what is wrong may be the password in it.
-        if login is None:
-            raise ValueError(f"is no address of Redis; {_REDIS_FORMS}")
-        if ":" in login:
+        # A wrong address is not repeated here: what is wrong may be the password in it.
+        if parse_redis_address(value).login.password is not None:
             raise ValueError("holds a password; write it into a file and name that in cluster.redis_password_file")
         return value
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import http_parser
 
-from proxy.cluster.secret import cluster_secret
+from proxy.cluster.secret import cluster_secret, redis_address
 from proxy.config.cluster import ClusterSection
 from proxy.config.schema import Config
 from proxy.core.errors import ConfigError
@@ -32,7 +32,7 @@ def obstacles(config: Config) -> list[str]:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
         found.append(_parent("access log", Path(config.log.access)))
-    found += [_tls(config), _own_token(config), _cluster_secret(config), _parser()]
+    found += [_tls(config), _own_token(config), *_cluster_secrets(config.cluster), _parser()]
     return [obstacle for obstacle in found if obstacle is not None]
 
 
@@ -149,14 +149,18 @@ def _own_token(config: Config) -> str | None:
     return None
 
 
-def _cluster_secret(config: Config) -> str | None:
-    if config.cluster.secret_file is None:
-        return None
+def _cluster_secrets(cluster: ClusterSection) -> list[str]:
+    found = []
     try:
-        cluster_secret(config.cluster.secret_file)
+        if cluster.secret_file is not None:
+            cluster_secret(cluster.secret_file)
     except ConfigError as error:
-        return str(error)
-    return None
+        found += error.mistakes
+    try:
+        redis_address(cluster)
+    except ConfigError as error:
+        found += error.mistakes
+    return found
 
 
 def _parser() -> str | None:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import trustme
 
+from proxy.cluster.secret import redis_address
 from proxy.config.load import load
+from proxy.config.redis_address import Login, OneServer
 from proxy.config.schema import Config
+from proxy.core.secret import Secret
 from proxy.service.preflight import hints, obstacles
 
 
@@ -176,3 +179,23 @@ def test_a_cluster_that_is_probably_not_meant_is_a_hint(tmp_path: Path) -> None:
     file.chmod(0o600)
     told = hints(config(cluster__advertise="http://a", cluster__secret_file=str(file), cluster__redis="redis://r"))
     assert not [hint for hint in told if "cluster" in hint]
+
+
+def test_the_password_of_redis_comes_from_its_file(tmp_path: Path) -> None:
+    secret, password = tmp_path / "cluster.secret", tmp_path / "redis.password"
+    secret.write_text("ab" * 32)
+    fleet = config(
+        store__disks=(f"{tmp_path}/disk",),
+        cluster__advertise="http://a",
+        cluster__secret_file=str(secret),
+        cluster__redis="redis://user@r:6379/1",
+        cluster__redis_password_file=str(password),
+    )
+    assert "redis.password: cannot be read" in " ".join(obstacles(fleet))
+    password.write_text(" \n")
+    assert "holds no password" in " ".join(obstacles(fleet))
+    password.write_text("geheim\n")
+    assert obstacles(fleet) == []
+    address = redis_address(fleet.cluster)
+    assert address == OneServer(("r", 6379), 1, Login("user", Secret("geheim")))
+    assert "geheim" not in repr(address)

@@ -1,0 +1,135 @@
+"""Who is there, from what the register in Redis says again and again. Decides, does nothing.
+
+Nodes leave quickly by saying so, slowly by silence: an entry that is gone from the register may be a clock that jumped,
+or a Redis that lost its memory, and is believed only when it stays away. While Redis is silent nobody leaves at all,
+and the peers of the configuration count. Who comes and goes waits longer each time before it counts again: every
+coming and going moves slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from proxy.core.clock import Clock
+
+from .members import Member, MemberState
+
+LONGEST_WAIT: Final = 60.0
+"""Most seconds that a node which comes and goes has to stay before it counts."""
+STEADY: Final = 300.0
+"""Seconds of presence after which its past is forgotten, as is that of one that stays away as long."""
+MOST: Final = 1024
+"""Nodes of one fleet; entries beyond are not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer of the register: who says that it is there, and the addresses of those that said goodbye."""
+
+    members: tuple[Member, ...]
+    gone: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Known:
+    """A node of the register: since when it is there without a pause, or is missing; how often it was lost."""
+
+    member: Member
+    present_since: float
+    counts_from: float
+    missing_since: float | None = None
+    lost: bool = False
+    losses: int = 0
+
+
+class Roster:
+    """The members of a fleet, ourselves among them, told apart by their addresses.
+
+    `silence` is how long (seconds) a node may be missing from the register before it is gone."""
+
+    def __init__(self, us: Member, peers: tuple[Member, ...], *, silence: float, clock: Clock) -> None:
+        self._us = us
+        self._peers = peers
+        self._silence = silence
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._hears = False
+
+    @property
+    def us(self) -> Member:
+        return self._us
+
+    def we_drain(self) -> None:
+        self._us = replace(self._us, state=MemberState.DRAINING)
+
+    def heard(self, said: Said) -> None:
+        """The register answered."""
+        now = self._clock.monotonic()
+        if not self._hears:
+            # What was missing before Redis fell silent has to be missed anew: perhaps nobody has been back yet.
+            for known in self._known.values():
+                known.missing_since = None
+        self._hears = True
+        entries = {entry.url: entry for entry in said.members[:MOST] if entry.url != self._us.url}
+        for url, entry in entries.items():
+            self._note_present(url, entry, now)
+        for url in [url for url in self._known if url not in entries]:
+            if url in said.gone:
+                del self._known[url]
+            else:
+                self._note_missing(url, now)
+
+    def silent(self) -> None:
+        """The register did not answer."""
+        self._hears = False
+
+    def members(self) -> tuple[Member, ...]:
+        """Everybody who counts now, sorted by name, each name once."""
+        now = self._clock.monotonic()
+        listed = {
+            url: known.member for url, known in self._known.items() if not known.lost and now >= known.counts_from
+        }
+        if not self._hears:
+            listed = {peer.url: peer for peer in self._peers} | listed
+        return _named_apart(self._us, listed.values())
+
+    def _note_present(self, url: str, entry: Member, now: float) -> None:
+        known = self._known.get(url)
+        if known is None:
+            if len(self._known) >= MOST:
+                return
+            self._known[url] = _Known(entry, now, now)
+            return
+        known.member = entry
+        known.missing_since = None
+        if known.lost:
+            known.lost, known.present_since = False, now
+            known.counts_from = now + min(LONGEST_WAIT, self._silence * 2.0 ** min(known.losses - 2, 16))
+            if known.losses == 1:
+                known.counts_from = now  # once is an accident
+        elif now - known.present_since >= STEADY:
+            known.losses = 0
+
+    def _note_missing(self, url: str, now: float) -> None:
+        known = self._known[url]
+        if known.missing_since is None:
+            known.missing_since = now
+        elif now - known.missing_since >= STEADY:
+            del self._known[url]
+        elif now - known.missing_since >= self._silence and not known.lost:
+            known.lost = True
+            known.losses += 1
+
+
+def _named_apart(us: Member, others: Iterable[Member]) -> tuple[Member, ...]:
+    """Everybody by name. A name that another has already is no name: its bearer is called by its address."""
+    found = {us.name: us}
+    for member in sorted(others, key=lambda member: member.url):
+        if member.url == us.url:
+            continue
+        name = member.name if member.name not in found else member.url.partition("://")[2]
+        if name not in found:
+            found[name] = member if name == member.name else replace(member, name=name)
+    return tuple(found[name] for name in sorted(found))
