@@ -78,6 +78,15 @@ class ClusterSection(Section):
         "1s", "A node says this often that it is there; after five times that in silence it is gone.", ge=0.05, le=60
     )
 
+    connect_timeout: Duration = knob("1s", "Time to connect to a peer.", gt=0, le=30)
+    progress_timeout: Duration = knob(
+        "5s",
+        "A peer that gives no byte for this long is left, and the next one asked from where it stopped.",
+        gt=0,
+        le=60,
+    )
+    connections_per_peer: int = knob(64, "Reads under way from one peer (and worker).", ge=1)
+
     @property
     def is_on(self) -> bool:
         """Whether this node has, or may get, peers."""

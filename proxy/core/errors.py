@@ -21,6 +21,10 @@ PenstockError
 │   ├── DiskFailed              one disk failed under an operation
 │   └── BlobDropped             the blob was dropped (changed, corrupt, purged) while it was being read
 ├── RedisAway                   Redis gives no answer now; what it is asked for is done without
+├── PeerError                   between the nodes of one fleet; no client sees any of these
+│   ├── PeerRefused             a request of the peer plane that no member of the fleet has signed
+│   ├── AskAnother              the bytes are not here, and this node is not the one to fetch them now
+│   └── PeerFailed              a peer did not give what was asked of it; the next is asked
 ├── Stalled                     no progress within the progress timeout
 └── Overloaded                  a limit of this node: try again in `retry_after` seconds
 """
@@ -138,6 +142,23 @@ class BlobDropped(StoreError):
 
 class RedisAway(PenstockError):
     """Redis gives no answer, or none that helps. Whoever asked goes on without: no client ever sees this."""
+
+
+class PeerError(PenstockError):
+    """Something between two nodes of one fleet."""
+
+
+class PeerRefused(PeerError):
+    """No member of this fleet has signed that, or not for this, or not now. Who sent it learns nothing more."""
+
+
+class AskAnother(PeerError):
+    """The node has not got the bytes, and will not fetch them now: it is reading them from a peer itself, or was asked
+    for no more than what it has."""
+
+
+class PeerFailed(PeerError):
+    """A peer gave no answer, a wrong one, or none for too long. What it gave before that is used."""
 
 
 class Stalled(PenstockError):

@@ -19,6 +19,7 @@ from proxy.hub.facts import FileFacts
 from proxy.hub.lfs_batch import LfsMissing, LfsPointer
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
 from proxy.hub.oci import Agent
+from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
 
 from .reading import FilePiece, Piece
@@ -164,6 +165,13 @@ class Coordinator(Protocol):
     def read(self, caller: Caller, located: Readable, span: Span) -> AbstractAsyncContextManager[Reading]:
         """Open the bytes of `span` (inside the file; not empty) for one reader. Entering waits for the first byte to be
         readable, so that errors come before any header is sent."""
+        ...
+
+    def read_for_peer(
+        self, caller: Caller, question: PeerQuestion, span: Span, hops: int
+    ) -> AbstractAsyncContextManager[Reading]:
+        """As `read`, for another node of the fleet that has proven the caller's right. `span` is inside one slice;
+        `hops` is how many nodes the question has come through. Raises AskAnother too."""
         ...
 
     async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:

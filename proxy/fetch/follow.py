@@ -57,14 +57,24 @@ class _Place:
 class BlobReading:
     """One reader of an open blob (see `coordinator.Reading`)."""
 
-    def __init__(self, blob: Blob, span: Span, board: Board, blame: Blame, clock: Clock, patience: float) -> None:
+    def __init__(
+        self,
+        blob: Blob,
+        span: Span,
+        board: Board,
+        blame: Blame,
+        clock: Clock,
+        patience: float,
+        *,
+        may_prove: bool = True,
+    ) -> None:
         self._blob = blob
         self._span = span
         self._board = board
         self._blame = blame
         self._clock = clock
         self._patience = patience
-        self._seal = needs_seal(blob, span)
+        self._seal = may_prove and needs_seal(blob, span)
         self._absent = blob.missing(span)
         self._place: _Place | None = None
         self._stack = AsyncExitStack()
@@ -155,10 +165,12 @@ class BlobReading:
 
 @asynccontextmanager
 async def follow(
-    blob: Blob, span: Span, board: Board, blame: Blame, clock: Clock, patience: float
+    blob: Blob, span: Span, board: Board, blame: Blame, clock: Clock, patience: float, *, may_prove: bool = True
 ) -> AsyncIterator[BlobReading]:
-    """Read `span` of an open blob. Entering waits for its first byte; `patience` is in seconds without progress."""
-    reading = BlobReading(blob, span, board, blame, clock, patience)
+    """Read `span` of an open blob. Entering waits for its first byte; `patience` is in seconds without progress.
+
+    Without `may_prove` nothing waits for the digest: for a reader that sees to it itself."""
+    reading = BlobReading(blob, span, board, blame, clock, patience, may_prove=may_prove)
     try:
         await reading.begin()
         yield reading

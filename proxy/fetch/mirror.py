@@ -24,6 +24,7 @@ from proxy.core.tasks import TaskSet
 from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
 from proxy.hub.oci import Agent
+from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
 
 from .coordinator import (
@@ -39,9 +40,11 @@ from .coordinator import (
     Reading,
     Streaming,
 )
+from .fleet import OncePerFleet
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
+from .for_peers import PeerReadings
 from .git import GitPassage
 from .inquiries import Inquiries
 from .listings import Listings
@@ -76,6 +79,7 @@ class Mirror:
         read_ahead: int,
         observer: FillObserver,
         advertise_above: int | None = None,
+        ring: OncePerFleet | None = None,
     ) -> None:
         self._store = store
         self._origin = origin
@@ -94,6 +98,19 @@ class Mirror:
         self._small = SmallFiles(store, catalogue, tasks, observer)
         self._ahead = ReadAhead(read_ahead)
         self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
+        self._ring = ring
+        self._peers = None if ring is None else self._peer_readings(ring)
+
+    def _peer_readings(self, ring: OncePerFleet) -> PeerReadings:
+        return PeerReadings(
+            store=self._store,
+            origin=self._origin,
+            ring=ring,
+            flights=self.flights,
+            small=self._small,
+            clock=self._clock,
+            limits=self._limits,
+        )
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)
@@ -156,17 +173,26 @@ class Mirror:
                 raise
             yield reading
 
+    def read_for_peer(
+        self, caller: Caller, question: PeerQuestion, span: Span, hops: int
+    ) -> AbstractAsyncContextManager[Reading]:
+        assert self._peers is not None, "only a node of a fleet is asked by peers"
+        return self._peers.read(caller, question, span, hops)
+
     def _source(self, caller: Caller, located: Readable) -> Source:
         # Whatever bytes are asked for, of whatever counter: carried by the mirror's own token only for nobody in
         # particular, whom the origin itself has just let in.
         lend = caller.is_anonymous and self._rights.proven(caller, located.target.repo, Plane.FILES)
         match located:
             case Located(file, facts):
-                return self._origin.source(file, facts, caller, lend=lend)
+                origin = self._origin.source(file, facts, caller, lend=lend)
             case LocatedObject(thing, facts):
-                return self._origin.object_source(thing, facts, caller, lend=lend)
+                origin = self._origin.object_source(thing, facts, caller, lend=lend)
             case _:
                 assert_never(located)
+        if self._ring is None:
+            return origin
+        return self._ring.source(origin, PeerQuestion(located.target, facts, caller.token, lend), hops=0)
 
     async def _begun(
         self, stack: AsyncExitStack, caller: Caller, located: Readable, span: Span, source: Source

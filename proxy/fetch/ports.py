@@ -14,10 +14,12 @@ from typing import Protocol
 from proxy.core.blob import BlobKey, BlobRecord, Extent
 from proxy.core.caller import Caller
 from proxy.core.errors import OriginRefused
+from proxy.core.fleet import Standing
 from proxy.core.rights import Denied, Plane
 from proxy.core.spans import Span
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
+from proxy.hub.peering import PeerQuestion
 
 # --- store ------------------------------------------------------------------------------------------------------
 
@@ -125,6 +127,10 @@ class BlobStore(Protocol):
         """Forget the blob of `key`, small or large."""
         ...
 
+    async def holds(self, key: BlobKey) -> bool:
+        """Whether something is kept under `key`; opens and makes nothing."""
+        ...
+
     def disk_failed(self, disk_name: str, error: OSError) -> None:
         """Count an I/O error that a reader of an extent met against its disk."""
         ...
@@ -216,6 +222,30 @@ class Gatekeeper(Protocol):
 
     def close(self, repo: RepoId, plane: Plane) -> None:
         """The repo is not for everybody any more: what anonymous callers were allowed is void."""
+        ...
+
+
+# --- cluster ----------------------------------------------------------------------------------------------------
+
+
+class Fleet(Protocol):
+    """The other nodes, by their names. A slice is given by the name that all nodes know its blob by, and its index."""
+
+    def route(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        """The peers to ask for the slice before we fetch it ourselves, best first; empty when it is ours to fetch."""
+        ...
+
+    def read(
+        self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span` (inside one slice) from `peer`, exactly, in order; to be closed as a `Source` is.
+
+        `hops` is how many nodes the question has come through when it gets there; `follow`: it holds the lease, and is
+        given more time. Raises PeerFailed, AskAnother, OriginRefused, OriginBusy."""
+        ...
+
+    def lease(self, name: BlobKey, index: int) -> AbstractAsyncContextManager[Standing]:
+        """Who is to fetch the slice; while it is ours, others are told so. Never waits long, never fails."""
         ...
 
 

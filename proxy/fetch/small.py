@@ -97,6 +97,26 @@ class SmallFiles:
                 raise SourceChanged("the file left the cache as soon as it had come; ask again")
             yield SmallReading(span, _Stored(extent), cache, failed)
 
+    @asynccontextmanager
+    async def stored(
+        self, target: FileTarget | ObjectTarget, facts: FileFacts, span: Span
+    ) -> AsyncIterator[SmallReading | None]:
+        """`span` of the file if it is here, else None."""
+        async with AsyncExitStack() as stack:
+            extent = await self._open(stack, key := self._key(target, facts))
+            if extent is None:
+                yield None
+                return
+            yield SmallReading(span, _Stored(extent), CacheOutcome.HIT, self._failed(key))
+
+    def _failed(self, key: BlobKey | None) -> Callable[[str, OSError], Awaitable[None]]:
+        async def failed(disk: str, error: OSError) -> None:
+            self._store.disk_failed(disk, error)
+            if key is not None:
+                await self._store.drop(key, "unreadable")
+
+        return failed
+
     def _key(self, target: FileTarget | ObjectTarget, facts: FileFacts) -> BlobKey | None:
         if facts.key is not None:
             return facts.key

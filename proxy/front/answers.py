@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from proxy.core.byterange import Ignored, Multi, Single
-from proxy.fetch.coordinator import CacheOutcome, Located, Readable
+from proxy.fetch.coordinator import CacheOutcome, Located, LocatedObject, Readable
+from proxy.hub.names import FileTarget, ObjectTarget
+from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack
 
 Headers = tuple[tuple[str, str], ...]
@@ -41,13 +43,30 @@ class XorbBody:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerBody:
+    """The bytes of a file for another node of the fleet; `hops`: how many nodes its question has come through."""
+
+    question: PeerQuestion
+    hops: int
+
+    @property
+    def located(self) -> Readable:
+        """What is asked for, whoever may read it: the node that asks has seen to that."""
+        match self.question.target:
+            case FileTarget() as target:
+                return Located(target, self.question.facts, CacheOutcome.HIT, age=0)
+            case ObjectTarget() as target:
+                return LocatedObject(target, self.question.facts, CacheOutcome.HIT, everybody=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PointerText:
     """What git holds of a linked file."""
 
     content: bytes
 
 
-Body = FileBody | XorbBody | PointerText
+Body = FileBody | XorbBody | PeerBody | PointerText
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from aiohttp import http_parser, web
 from aiohttp.abc import AbstractStreamWriter
 
 from proxy.access.signatures import Signatures
+from proxy.cluster.signing import Signer
 from proxy.config.schema import XetSection
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
@@ -60,6 +61,7 @@ from .limits import Limits
 from .metadata_routes import MetadataRoutes
 from .observer import Observer
 from .oci_routes import OciRoutes
+from .peer_routes import PeerRoutes, is_for_peers
 from .problems import Side, body, problem
 from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
@@ -82,16 +84,20 @@ def make_data_server(
     ready: Readiness = tuple,
     xet: XetSection | None = None,
     signatures: Signatures | None = None,
+    signer: Signer | None = None,
 ) -> Gate:
     """The protocol factory of the data port; call it on the running loop, give it to `listen`.
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
-    `signatures` make the addresses that clients carry around (None: such that this process alone knows).
+    `signatures` make the addresses that clients carry around (None: such that this process alone knows), `signer` knows
+    the other nodes of the fleet (None: there are none).
     """
     gate = Gate(limits, observer)
     clock = clock or SystemClock()
     signatures = signatures or Signatures.passing(clock=clock)
-    application = Application(coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures)
+    application = Application(
+        coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures, signer
+    )
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
     return gate
@@ -117,6 +123,7 @@ class Application:
         ready: Readiness,
         xet: XetSection,
         signatures: Signatures,
+        signer: Signer | None,
     ) -> None:
         self._gate = gate
         self._clock = clock
@@ -129,6 +136,7 @@ class Application:
         tickets = Tickets(signatures, clock, self._key)
         self._lfs = LfsRoutes(coordinator, tickets, gate.limits, external_url)
         self._oci = OciRoutes(coordinator, tickets)
+        self._peers = None if signer is None else PeerRoutes(signer, self._key)
         self._sender = Sender(coordinator, gate, cold, LeakWatch(gate.observer, external_url, xet=xet.facade))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -165,13 +173,20 @@ class Application:
             visit.failure = type(error).__name__
             if visit.head_sent:
                 raise ClientGone("the body broke off") from error
-            return await self._sender.send_small(_problem(error, visit), visit)
+            return await self._sender.send_small(self._refusal(error, visit), visit)
+
+    def _refusal(self, error: Exception, visit: Visit) -> Small:
+        if self._peers is not None and visit.asker is not None:
+            return self._peers.refusal(error, visit)
+        return _problem(error, visit)
 
     async def _answer(self, visit: Visit) -> Answer:
         request = visit.request
         head = Head(request.method, request.raw_path, request.version, request.headers, request.body_exists)
         if (refused := refusal(head)) is not None:
             raise refused
+        if self._peers is not None and is_for_peers(head.raw_target):
+            return self._peers.answer(head.raw_target, visit)
         if head.raw_target.startswith("/-/"):
             return answer_health(head.raw_target, head.method, self._ready)
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES

@@ -8,7 +8,7 @@ from typing import Protocol
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
-ROUTES = ("resolve", "raw", "api", "git", "lfs", "oci", "xet", "other")
+ROUTES = ("resolve", "raw", "api", "git", "lfs", "oci", "xet", "peer", "other")
 """The closed set of route labels; `other` is health checks and what never reached a route."""
 
 
@@ -49,6 +49,8 @@ class Exchange:
     revision: str | None = None
     path: str | None = None
     """The file's decoded path in its repo."""
+    peer: str | None = None
+    """The node of the fleet that asked; None for a client."""
 
     @property
     def body_bytes(self) -> int:

@@ -37,6 +37,8 @@ class Side(Enum):
     """git-lfs, which shows its user a JSON `message`."""
     OCI = auto()
     """Clients of the registry, which look for `errors`, and for the Bearer challenge of the host they asked."""
+    PEER = auto()
+    """Another node of the fleet, which is told all it needs to repeat the error in its own words."""
     ELSEWHERE = auto()
 
 
@@ -49,6 +51,8 @@ class Problem:
     code: str | None = None
     headers: Headers = ()
     close: bool = False
+    refused: bool = False
+    """Whether it is the origin's own no."""
 
 
 Row = Callable[[errors.PenstockError, Side], Problem]
@@ -71,6 +75,17 @@ def problem(error: BaseException, side: Side) -> Problem:
 
 def body(found: Problem, side: Side, request_id: str, base_url: str | None = None) -> tuple[Headers, bytes]:
     """The answer's own fields and its body. `base_url` is how the client reaches us."""
+    if side is Side.PEER:
+        return (("Content-Type", "application/json"),), orjson.dumps(
+            {
+                "error": found.message,
+                "refused": found.refused,
+                "code": found.code,
+                "commit": next((text for name, text in found.headers if name == "X-Repo-Commit"), None),
+                "headers": [field for field in found.headers if field[0] != "X-Repo-Commit"],
+                "retry_after": next((int(text) for name, text in found.headers if name == "Retry-After"), None),
+            }
+        )
     if side is Side.ELSEWHERE:
         return (("Content-Type", "application/problem+json"), *found.headers), orjson.dumps(
             {
@@ -141,7 +156,8 @@ def _refused(error: errors.PenstockError, side: Side) -> Problem:
     if not 400 <= error.status < 500:
         return Problem(502, f"the origin answered {error.status}, which is no answer to this")
     commit = () if error.commit is None else (("X-Repo-Commit", error.commit),)
-    return Problem(error.status, error.message, error.code or _missing_code(error, side), (*commit, *error.headers))
+    code = error.code or _missing_code(error, side)
+    return Problem(error.status, error.message, code, (*commit, *error.headers), refused=True)
 
 
 def _missing_code(error: errors.OriginRefused, side: Side) -> str | None:
@@ -190,6 +206,12 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.DiskFailed: _retried(503, 1),
     errors.BlobDropped: _retried(503, 1),
     errors.StoreError: _retried(503, 1),
+    # whoever is no node of the fleet learns that there is one, and no more
+    errors.PeerRefused: _fixed(403, close=True),
+    errors.AskAnother: _fixed(421),
+    # a read ends at the origin, whose error is the answer; these rows are for what nobody thought of
+    errors.PeerFailed: _retried(502, 1),
+    errors.PeerError: _retried(502, 1),
     errors.Stalled: _retried(504, 1),
     errors.Overloaded: _waiting,
     errors.RedisAway: _retried(503, 1),

@@ -18,7 +18,7 @@ from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Readable
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub import xet
 
-from .answers import Answer, Body, FileBody, FilePart, Headers, PackRelay, PointerText, Small, XorbBody
+from .answers import Answer, Body, FileBody, FilePart, Headers, PackRelay, PeerBody, PointerText, Small, XorbBody
 from .cache_status import cache_status, combined
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
@@ -179,6 +179,10 @@ class Sender:
             case FileBody(located):
                 read = self._coordinator.read(visit.caller, located, span)
                 async with read as reading, _opened(located, reading) as opened:
+                    yield opened
+            case PeerBody(question, hops):
+                asked = self._coordinator.read_for_peer(visit.caller, question, span, hops)
+                async with asked as reading, _opened(body.located, reading) as opened:
                     yield opened
             case XorbBody(located, index):
                 async with self._open_xorb(located, index, span, visit) as opened:

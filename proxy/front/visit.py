@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from proxy.cluster.signing import Asker
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
@@ -64,6 +65,8 @@ class Visit:
         self.aborted = False
         self.leaks = False
         self.failure: str | None = None
+        self.asker: Asker | None = None
+        """The node that asks, once it has shown to be one."""
         self.target: Target | None = None
         self.sent: Counter[ByteSource] = Counter()
         self._clock = clock
@@ -140,6 +143,7 @@ class Visit:
             repo=repo,
             revision=revision,
             path=path,
+            peer=None if self.asker is None else self.asker.node,
         )
 
 

@@ -45,6 +45,10 @@ class FileFacts:
         key = self.key or BlobKey.of_place(f"git:{repo}", self.etag, self.size)
         return BlobRecord(key, self.size, self.etag, self.digest)
 
+    def shared_name(self, repo: RepoId) -> BlobKey:
+        """What every node of a fleet calls it, whether or not it has learnt its sha256 yet."""
+        return BlobKey.sha256(self.etag) if self.linked else BlobKey.of_place(f"git:{repo}", self.etag, self.size)
+
 
 def xet_hash(said: object) -> str | None:
     """The Xet hash that the Hub told us; None for anything that is none."""

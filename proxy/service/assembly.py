@@ -14,9 +14,11 @@ from typing import Any, Final
 from proxy.access.gatekeeper import Gatekeeper
 from proxy.access.signatures import Signatures
 from proxy.catalogue.catalogue import Catalogue
+from proxy.cluster.cluster import Cluster
 from proxy.config.schema import Config
 from proxy.core.clock import SystemClock
 from proxy.core.tasks import TaskSet
+from proxy.fetch.fleet import OncePerFleet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.locate import Freshness
 from proxy.fetch.mirror import Mirror
@@ -31,7 +33,7 @@ from proxy.store.disk import DiskState
 from proxy.telemetry.telemetry import Telemetry
 
 from .node import BACKLOG, Node
-from .observers import FrontObserver, OriginObserver, StoreObserver
+from .observers import FrontObserver, OriginObserver, PeerObserver, StoreObserver
 
 _COLD_THREADS: Final = 16
 """Threads per disk that wait for pages that are not in memory."""
@@ -51,6 +53,7 @@ async def assemble(
         ) as store,
         Catalogue.open(state_folder(config), clock=clock) as catalogue,
         OriginClient.open(config.origin, clock=clock, observer=OriginObserver(telemetry)) as origin,
+        _fleet(config, PeerObserver(telemetry)) as fleet,
         TaskSet("mirror") as tasks,
     ):
         mirror = Mirror(
@@ -65,6 +68,7 @@ async def assemble(
             read_ahead=config.fetch.read_ahead,
             observer=telemetry,
             advertise_above=config.xet.advertised_above,
+            ring=None if fleet is None else OncePerFleet(fleet, PeerObserver(telemetry)),
         )
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
@@ -79,6 +83,7 @@ async def assemble(
             xet=config.xet,
             signatures=Signatures.open(state_folder(config), clock=clock, file=config.server.secret_file),
             ready=lambda: tuple(running.ready()),
+            signer=None if fleet is None else fleet.signer,
         )
         running.gate = gate
         running.listener = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)
@@ -172,6 +177,16 @@ class RunningNode:
                 )
             self._telemetry.cold_reads(self._cold.waiting)
             await asyncio.sleep(_GAUGES_EVERY)
+
+
+@asynccontextmanager
+async def _fleet(config: Config, observer: PeerObserver) -> AsyncIterator[Cluster | None]:
+    """The other nodes, where there may be any."""
+    if not config.cluster.is_on:
+        yield None
+        return
+    async with Cluster.open(config.cluster, clock=SystemClock(), observer=observer) as fleet:
+        yield fleet
 
 
 def state_folder(config: Config) -> Path:

@@ -66,6 +66,7 @@ class FrontObserver:
             agent=exchange.user_agent or "",
             range=exchange.range,
             error=failure,
+            peer=exchange.peer,
         )
 
 
@@ -95,6 +96,22 @@ class StoreObserver:
         """Told in the log by the store itself."""
         if state is not DiskState.OK:
             self._telemetry.disk_error(disk)
+
+
+class PeerObserver:
+    """`proxy.cluster.peers.PeerObserver` and `proxy.fetch.fleet.FleetObserver`."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def peer_read(self, result: str) -> None:
+        self._telemetry.peer_read(result)
+
+    def peer_bytes(self, count: int) -> None:
+        self._telemetry.peer_bytes(count)
+
+    def fetched(self, reason: str, count: int) -> None:
+        self._telemetry.fleet_fetched(reason, count)
 
 
 class OriginObserver:

@@ -183,6 +183,10 @@ class BlobStore:
             await blob.drop(reason)
         await self.rack.on_all(lambda shelf: shelf.forget(key))
 
+    async def holds(self, key: BlobKey) -> bool:
+        """Whether any usable disk keeps something of it; opens and makes nothing."""
+        return key in self.blobs or any(await self.rack.on_all(lambda shelf: shelf.holds(key)))
+
     async def pin(self, key: BlobKey) -> None:
         """Never evict `key`, whether it is here already or comes later."""
         await self.rack.on_all(lambda shelf: shelf.index.pin(key, pinned=True))

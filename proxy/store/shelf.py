@@ -344,6 +344,14 @@ class Shelf:
         delete_tree(self.calls, trash)
         return size
 
+    def holds(self, key: BlobKey) -> bool:
+        """Whether anything is kept under `key`: all of a small blob, some of a large one."""
+        for entry in _entries_of(key):
+            with contextlib.suppress(FileNotFoundError):
+                self.calls.stat(self.layout.place(entry))
+                return True
+        return False
+
     def forget(self, key: BlobKey) -> None:
         """Drop whatever is kept under `key`, open or not."""
         for entry in _entries_of(key):

@@ -43,6 +43,7 @@ class AccessRecord:
     revision: str | None = None
     range: str | None = None
     error: str | None = None
+    peer: str | None = None
 
 
 class AccessLog:
@@ -96,6 +97,7 @@ def rendered(record: AccessRecord, naming: ClientNaming, secret: bytes) -> bytes
         "ttfb_ms": None if record.first_byte is None else round(record.first_byte * 1000, 2),
         "dur_ms": round(record.duration * 1000, 2),
         "ua": agent_fields(record.agent) or None,
+        "peer": record.peer and clean(record.peer, 300),
         "err": record.error and clean(record.error, 300),
     }
     kept = {name: value for name, value in fields.items() if value is not None}

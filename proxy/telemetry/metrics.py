@@ -39,7 +39,8 @@ class Metric:
 
 
 LABELS: Final = {
-    "route": "resolve, raw, api, git, lfs, oci, xet, other (health checks, and what never reached a route)",
+    "route": "resolve, raw, api, git, lfs, oci, xet, peer (other nodes of the fleet), other (health checks, and what "
+    "never reached a route)",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
@@ -112,16 +113,39 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_fills_total",
         C,
-        "Downloads from the origin that ended; `result`: ok, checksum, upstream_error, aborted, disk.",
+        "Downloads (from the origin or a peer) that ended; `result`: ok, checksum, upstream_error, aborted, disk.",
         ("result",),
     ),
-    Metric("penstock_fills_in_progress", G, "Downloads from the origin under way."),
+    Metric("penstock_fills_in_progress", G, "Downloads under way."),
     Metric(
         "penstock_fill_bytes_total",
         C,
-        "Bytes received from the origin for the store; with nothing cut or refetched, the size of what was missing.",
+        "Bytes received (from the origin or peers) for the store; with nothing cut or refetched, the size of what was "
+        "missing.",
     ),
     Metric("penstock_coalesced_waiters", G, "Readers that follow a download somebody else caused."),
+    Metric(
+        "penstock_peer_reads_total",
+        C,
+        "Reads from other nodes that ended; `result`: ok, failed (broken or hanging), elsewhere (it has not got the "
+        "bytes now), refused (by the origin, through it), left (nobody wants it any more). What other nodes read here "
+        "is under the route `peer` of penstock_http_requests_total.",
+        ("result",),
+    ),
+    Metric(
+        "penstock_peer_bytes_total",
+        C,
+        "Bytes received from other nodes; with those from the origin they add up to what was filled and relayed. What "
+        "other nodes received from here is under the route `peer` of penstock_response_bytes_total.",
+    ),
+    Metric(
+        "penstock_fleet_origin_bytes_total",
+        C,
+        "File bytes a node of a fleet received from the origin; `reason`: owner (ours to fetch), peers_failed (those "
+        "before us did not give them), lease_ignored (another is fetching them, and gave us none: a duplicate), unsure "
+        "(Redis did not say whether another is).",
+        ("reason",),
+    ),
     Metric(
         "penstock_upstream_requests_total",
         C,

@@ -75,6 +75,9 @@ class Telemetry:
                 "disk_calls",
             )
         }
+        self._peer_reads = _Children(metrics.counter("peer_reads_total"))
+        self._peer_bytes = metrics.counter("peer_bytes_total")
+        self._fleet_bytes = _Children(metrics.counter("fleet_origin_bytes_total"))
         self._lag = metrics.histogram("event_loop_lag_seconds")
         self._cold_reads = metrics.gauge("cold_reads")
 
@@ -145,6 +148,19 @@ class Telemetry:
 
     def upstream_breaker(self, host: str, *, is_open: bool) -> None:
         self._breaker(host).set(int(is_open))
+
+    # --- the fleet -----------------------------------------------------------------------------------------------
+
+    def peer_read(self, result: str) -> None:
+        """A read from a peer ended; `result`: ok, failed, elsewhere, refused, left."""
+        self._peer_reads(result).inc()
+
+    def peer_bytes(self, count: int) -> None:
+        self._peer_bytes.inc(count)
+
+    def fleet_fetched(self, reason: str, count: int) -> None:
+        """`count` bytes came from the origin; `reason`, why here: owner, peers_failed, lease_ignored, unsure."""
+        self._fleet_bytes(reason).inc(count)
 
     # --- store ---------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub.facts import FileFacts
 from proxy.hub.lfs import git_sha1
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
+from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack, GitRefs, RepoListing
 
 COMMIT = "c" * 40
@@ -120,6 +121,15 @@ class FakeCoordinator:
         finally:
             os.close(fd)
             self.left.set()
+
+    @contextlib.asynccontextmanager
+    async def read_for_peer(
+        self, caller: Caller, question: PeerQuestion, span: Span, hops: int
+    ) -> AsyncIterator[FakeReading]:
+        self.calls.append(("read_for_peer", question, hops))
+        located = Located(question.target, question.facts, CacheOutcome.HIT, 0)
+        async with self.read(caller, located, span) as reading:
+            yield reading
 
     async def _pieces(self, fd: int, span: Span) -> AsyncIterator[Piece]:
         source = ByteSource.DISK if self.cache is CacheOutcome.HIT else ByteSource.FILL

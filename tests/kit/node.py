@@ -90,6 +90,12 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
+def own_places(count: int, port: int = 8080) -> list[Address]:
+    """Addresses nobody else listens on: loopback has 16 million, and each process of tests has some for itself."""
+    own = os.getpid()
+    return [Address(f"127.{16 + own % 200}.{own // 200 % 250}.{number + 1}", port) for number in range(count)]
+
+
 class NodeDidNotStart(AssertionError):
     """The process ended, or was not ready in time; the message holds what it said."""
 

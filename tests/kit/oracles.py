@@ -113,21 +113,38 @@ def o8_counters_agree(evidence: Evidence) -> Iterator[str]:
     counted, logged = evidence.total("response_bytes_total"), sum(record["bytes"] for record in evidence.records())
     requests, lines = evidence.total("http_requests_total"), len(list(evidence.records()))
     received = sum(reading.body_bytes for reading in evidence.readings)
+    peer_requests = evidence.total("http_requests_total", route="peer")
+    to_clients = counted - evidence.total("response_bytes_total", route="peer")
     if not evidence.whole_account:
         return
     if requests != lines:
         yield f"{requests} requests are counted, {lines} are in the access log"
     if counted != logged:
         yield f"{counted} bytes are counted, {logged} are in the access log"
-    if counted < received:
-        yield f"clients received {received} bytes, {counted} are counted"
+    if to_clients < received:
+        yield f"clients received {received} bytes, {to_clients} are counted"
     if evidence.bounds.only_readers and not evidence.has_leavers:
         asked = sum(reading.requests for reading in evidence.readings)
-        if counted != received:
-            yield f"clients received {received} bytes, {counted} are counted"
-        if requests != asked:
-            yield f"clients made {asked} requests, {requests} are counted"
+        if to_clients != received:
+            yield f"clients received {received} bytes, {to_clients} are counted"
+        if requests - peer_requests != asked:
+            yield f"clients made {asked} requests, {requests - peer_requests} are counted"
+    yield from _peer_disagreements(evidence)
     yield from _upstream_disagreements(evidence)
+
+
+def _peer_disagreements(evidence: Evidence) -> Iterator[str]:
+    """What nodes had from one another, both sides' books."""
+    memory = evidence.total("response_bytes_total", route="peer", source="memory")  # refusals in words
+    sent, received = evidence.total("response_bytes_total", route="peer") - memory, evidence.total("peer_bytes_total")
+    reads = evidence.total("peer_reads_total")
+    broken = reads - sum(evidence.total("peer_reads_total", result=result) for result in ("ok", "elsewhere", "refused"))
+    if received > sent:
+        yield f"nodes received {received} bytes from one another, they sent {sent}"
+    if not broken and received != sent:
+        yield f"nodes sent one another {sent} bytes, {received} are counted as received"
+    if reads < (requests := evidence.total("http_requests_total", route="peer")):
+        yield f"nodes asked one another {reads} times, {requests} are counted"
 
 
 def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
@@ -137,8 +154,8 @@ def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
     sent = sum(hub.body_bytes.values())
     if upstream > sent:
         yield f"{upstream} bytes are counted from the origin, it sent {sent}"
-    if filled > upstream:
-        yield f"{filled} bytes are counted as filled, {upstream} as received"
+    if filled > upstream + (peers := evidence.total("peer_bytes_total")):
+        yield f"{filled} bytes are counted as filled, {upstream} as received, and {peers} from peers"
     # A download that nobody wanted any more was let go: what was on its way then, the origin has sent in vain.
     let_go = evidence.total("fills_total") - evidence.total("fills_total", result="ok")
     if hub.strikes or hub.was_off or evidence.has_leavers or let_go:

@@ -16,7 +16,7 @@ class Descriptors:
 
     files: tuple[str, ...]
     clients: int
-    """Connections accepted on one of the ports given."""
+    """Connections accepted on one of the ports given, but for those that other nodes keep to this one."""
     upstream: int
     """Connections to somebody else's port."""
     others: int
@@ -38,9 +38,12 @@ class Snapshot:
     anonymous: int
 
 
-def snapshot(pid: int, ports: frozenset[int]) -> Snapshot:
-    """The process now; `ports` are those it serves on. Raises FileNotFoundError when it is gone."""
-    return Snapshot(pid, _descriptors(pid, ports), threads(pid), len(children(pid)), anonymous_bytes(pid))
+def snapshot(pid: int, ports: frozenset[int], peers: Iterable[int] = ()) -> Snapshot:
+    """The process now; `ports` are those it serves on, `peers` the processes of other nodes. Raises FileNotFoundError
+    when it is gone."""
+    return Snapshot(
+        pid, _descriptors(pid, ports, _ends_of(peers)), threads(pid), len(children(pid)), anonymous_bytes(pid)
+    )
 
 
 def children(pid: int) -> list[int]:
@@ -84,7 +87,33 @@ def _status_field(pid: int, name: str) -> int:
     raise KeyError(f"/proc/{pid}/status has no {name}")
 
 
-def _descriptors(pid: int, ports: frozenset[int]) -> Descriptors:
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A TCP connection as the kernel lists it: address and port of both ends, in its own spelling."""
+
+    here: str
+    there: str
+
+    @property
+    def port(self) -> int:
+        return int(self.here.rpartition(":")[2], 16)
+
+
+def _ends_of(pids: Iterable[int]) -> frozenset[str]:
+    """The ends of their connections that are theirs."""
+    ends: set[str] = set()
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            connections = _connections(pid)
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(FileNotFoundError):
+                    target = os.readlink(f"/proc/{pid}/fd/{name}")
+                    if target.startswith("socket:[") and target[8:-1] in connections:
+                        ends.add(connections[target[8:-1]].here)
+    return frozenset(ends)
+
+
+def _descriptors(pid: int, ports: frozenset[int], peers: frozenset[str]) -> Descriptors:
     connections = _connections(pid)
     files: list[str] = []
     tally: Counter[str] = Counter()
@@ -96,19 +125,26 @@ def _descriptors(pid: int, ports: frozenset[int]) -> Descriptors:
         if target.startswith("/"):
             files.append(target)
         elif target.startswith("socket:["):
-            local = connections.get(target[8:-1])
-            tally["other" if local is None else "client" if local in ports else "upstream"] += 1
+            tally[_sort(connections.get(target[8:-1]), ports, peers)] += 1
         else:
             tally["other"] += 1
     return Descriptors(tuple(files), tally["client"], tally["upstream"], tally["other"])
 
 
-def _connections(pid: int) -> dict[str, int]:
-    """Local port of each TCP socket that is no listener, by inode."""
-    found: dict[str, int] = {}
+def _sort(connection: _Connection | None, ports: frozenset[int], peers: frozenset[str]) -> str:
+    if connection is None:
+        return "other"
+    if connection.port not in ports:
+        return "upstream"
+    return "peer" if connection.there in peers else "client"
+
+
+def _connections(pid: int) -> dict[str, _Connection]:
+    """The TCP sockets that are no listeners, by inode."""
+    found: dict[str, _Connection] = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] != "0A":
-                found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+                found[fields[9]] = _Connection(fields[1], fields[2])
     return found

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +35,7 @@ from .clients import DRIVER, DRIVERS, Client, Outcome
 from .evidence import Bounds, Evidence, HubAccount, Received, Run, Wants
 from .files import Expected, expected
 from .fsck import complaints_of
-from .node import STOP_WITHIN, Node, NodeDidNotStart, NodePlan
+from .node import STOP_WITHIN, Address, Node, NodeDidNotStart, NodePlan, own_places
 from .oracles import judged, leaks
 from .procfs import Snapshot, is_running, snapshot
 from .reader import Asked, Ending, Reader, Reading
@@ -118,10 +119,11 @@ class Stage:
         command: tuple[str, ...] | None = None,
         wrapper: tuple[str, ...] = (),
         may_die: bool = False,
+        at: Address | None = None,
         **settings: Any,
     ) -> Node:
         """A running node (or, if it `may_die`, one that died at its start). `settings` are knobs with `__` for the dot;
-        `disks` a number, or DIR=SIZE texts."""
+        `disks` a number, or DIR=SIZE texts; `at` is where it listens, if that must be known before."""
         folder = self.folder / f"node-{len(self.nodes)}"
         folder.mkdir()
         given = {name.replace("__", "."): value for name, value in settings.items()}
@@ -133,6 +135,7 @@ class Stage:
         cdn = urlsplit(self.hub.cdn_url)
         plan = NodePlan(folder, self.hub.url, (f"{cdn.hostname}:{cdn.port}",), places, workers, given, wrapper=wrapper)
         node = Node(plan if command is None else replace(plan, command=command))
+        node.data = at or node.data
         self.nodes.append(node)
         self._set_bounds(plan)
         try:
@@ -141,6 +144,27 @@ class Stage:
             if not may_die:
                 raise
         return node
+
+    async def fleet(self, count: int, *, redis: str | None = None, **settings: Any) -> list[Node]:
+        """`count` running nodes that know one another: by their addresses alone without `redis`, its URL."""
+        secret = self.folder / "cluster.secret"
+        secret.write_text(token_hex(32))
+        places = own_places(count)
+        urls = [f"http://{place}" for place in places]
+        nodes = []
+        for number, place in enumerate(places):
+            others = [url for url in urls if url != urls[number]]
+            known = {"cluster__peers": others} if redis is None else {"cluster__redis": redis}
+            named = {"cluster__node": f"n{number}", "cluster__advertise": urls[number]}
+            given = {
+                "cluster__secret_file": str(secret),
+                "cluster__progress_timeout": "2s",
+                **known,
+                **named,
+                **settings,
+            }
+            nodes.append(self.node(at=place, **given))
+        return list(await asyncio.gather(*nodes))
 
     async def start(self, node: Node, **settings: Any) -> None:
         """Start a node (again) and note what it is like at rest."""
@@ -354,9 +378,10 @@ class Stage:
     async def _quiet_snapshots(self, node: Node, resting: Mapping[int, Snapshot]) -> dict[int, Snapshot]:
         """The processes once nothing is under way and they hold no more than at rest, or when that takes too long."""
         threads = self.bounds.threads
+        peers = [pid for other in self.nodes if other is not node and other.running for pid in other.workers]
 
         def taken() -> dict[int, Snapshot]:
-            return {pid: snapshot(pid, node.ports) for pid in node.workers if is_running(pid)}
+            return {pid: snapshot(pid, node.ports, peers) for pid in node.workers if is_running(pid)}
 
         def as_at_rest() -> bool:
             return not list(leaks(Run(0, False, resting, taken(), None, (), (), None), threads))

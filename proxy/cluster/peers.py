@@ -1,0 +1,236 @@
+"""Reading from another node of the fleet: one signed request, one answer that is exactly what was asked for.
+
+An answer is believed when a member has signed its head, and used when it is that range, of that length, with that
+validator. Everything else is one of three things for the caller:
+
+    PeerFailed            it is broken, or hangs: ask the next, and this one not for a while
+    AskAnother            nothing is wrong with it, but it has not got the bytes now
+    OriginRefused, …Busy  what the origin told it, which it would tell us too
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from proxy.core.blob import BlobKey
+from proxy.core.errors import AskAnother, OriginBusy, OriginRefused, PeerFailed, PeerRefused, PenstockError
+from proxy.core.sizes import KIB
+from proxy.core.spans import Span
+from proxy.hub.peering import PeerQuestion
+
+from .members import Member
+from .signing import Asker, Asking, Signer
+
+PATH: Final = "/-/peer/v1/blobs/"
+QUESTION: Final = "X-Penstock-Question"
+PROOF: Final = "X-Penstock-Proof"
+_FIELD_SIZE: Final = 16 * KIB
+_LONGEST_REFUSAL: Final = 16 * KIB
+_AWAY: Final = frozenset({421, 502})
+"""It has not got the bytes and will not fetch them; or cannot, because the origin is away from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """Seconds to connect and of silence, and connections to one peer."""
+
+    connect_timeout: float = 1.0
+    progress_timeout: float = 5.0
+    connections: int = 64
+
+
+class PeerObserver(Protocol):
+    """Who counts what is had from peers. Called on the loop; returns at once."""
+
+    def peer_read(self, result: str) -> None:
+        """A read from a peer ended; `result`: ok, failed, elsewhere, refused (by the origin, through it), left."""
+        ...
+
+    def peer_bytes(self, count: int) -> None:
+        """`count` bytes came from a peer."""
+        ...
+
+
+def peer_path(key: BlobKey) -> str:
+    """Where a node gives its peers the blob of that name."""
+    return f"{PATH}{key}"
+
+
+def range_field(span: Span) -> str:
+    return f"bytes={span.start}-{span.stop - 1}"
+
+
+def head_said(content_range: str, etag: str, length: int) -> bytes:
+    """What of a head is signed."""
+    return f"{content_range}\n{etag}\n{length}".encode()
+
+
+class Peers:
+    """The connections of one worker to the other nodes."""
+
+    def __init__(
+        self, signer: Signer, limits: PeerLimits, observer: PeerObserver, session: aiohttp.ClientSession
+    ) -> None:
+        self._signer = signer
+        self._limits = limits
+        self._observer = observer
+        self._session = session
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, signer: Signer, limits: PeerLimits, observer: PeerObserver) -> AsyncIterator[Peers]:
+        """Connections are made when needed and closed at the end."""
+        connector = aiohttp.TCPConnector(
+            limit=0, limit_per_host=limits.connections, keepalive_timeout=30, socket_factory=_socket
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            max_line_size=_FIELD_SIZE,
+            max_field_size=_FIELD_SIZE,
+        ) as session:
+            yield cls(signer, limits, observer, session)
+
+    async def read(
+        self, member: Member, question: PeerQuestion, span: Span, *, hops: int, patience: float | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span` (inside one slice) from `member`, exactly, in order, as they come there. Close it
+        (`contextlib.aclosing`) when leaving early. `patience`: seconds of silence, the usual if None.
+
+        Raises PeerFailed, AskAnother, OriginRefused, OriginBusy; what came before that is right and in order."""
+        result = "left"
+        try:
+            async with contextlib.aclosing(self._read(member, question, span, hops, patience)) as pieces:
+                async for piece in pieces:
+                    self._observer.peer_bytes(len(piece))
+                    yield piece
+            result = "ok"
+        except PenstockError as error:
+            result = _result_of(error)
+            raise
+        finally:
+            self._observer.peer_read(result)
+
+    async def _read(
+        self, member: Member, question: PeerQuestion, span: Span, hops: int, patience: float | None
+    ) -> AsyncGenerator[bytes, None]:
+        silence = patience or self._limits.progress_timeout
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(self._limits.connect_timeout + silence):
+                    answer, asker = await self._ask(stack, member, question, span, hops, silence)
+                    await self._judge(answer, asker, question, span)
+                left = len(span)
+                async for piece in answer.content.iter_any():
+                    left -= len(piece)
+                    if left < 0:
+                        raise PeerFailed(f"{member.name} sent more than it was asked for")
+                    yield piece
+                if left:
+                    raise PeerFailed(f"{member.name} ended {left} bytes early")
+        except PeerRefused as refused:
+            raise AskAnother(str(refused)) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PeerFailed(f"{member.name} did not give the bytes: {_in_short(error)}") from None
+
+    async def _ask(
+        self,
+        stack: contextlib.AsyncExitStack,
+        member: Member,
+        question: PeerQuestion,
+        span: Span,
+        hops: int,
+        silence: float,
+    ) -> tuple[aiohttp.ClientResponse, Asker]:
+        asking = Asking("GET", peer_path(question.name), range_field(span), self._signer.seal(question))
+        field, asker = self._signer.sign(asking, hops=hops)
+        headers = {"Authorization": field, "Range": asking.range, QUESTION: asking.question}
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=self._limits.connect_timeout, sock_read=silence
+        )
+        sent = self._session.get(
+            URL(member.url + asking.path, encoded=True), headers=headers, allow_redirects=False, timeout=timeout
+        )
+        return await stack.enter_async_context(sent), asker
+
+    async def _judge(self, answer: aiohttp.ClientResponse, asker: Asker, question: PeerQuestion, span: Span) -> None:
+        """Return when the body is the span; raise what else it is."""
+        headers, facts = answer.headers, question.facts
+        proof = headers.get(PROOF, "")
+        if answer.status != 206:
+            said = await _whole(answer)
+            if not self._signer.is_proof(proof, asker, answer.status, said):
+                raise PeerFailed(f"an unsigned answer with status {answer.status}: another secret, clock, or node?")
+            raise _told(answer.status, said)
+        content_range, etag, length = f"bytes {span.start}-{span.stop - 1}/{facts.size}", f'"{facts.etag}"', len(span)
+        if not self._signer.is_proof(proof, asker, 206, head_said(content_range, etag, length)):
+            raise PeerFailed("an answer that no node has signed, or that is not what was asked for")
+        given = (headers.get("Content-Range"), headers.get("ETag"), answer.content_length)
+        if given != (content_range, etag, length) or "Content-Encoding" in headers:
+            raise PeerFailed(f"an answer that is not what was asked for: {given}")
+
+
+def _told(status: int, said: bytes) -> PenstockError:
+    """What a peer's signed answer without bytes means."""
+    try:
+        told: dict[str, Any] = orjson.loads(said)
+        message = str(told["error"])
+        headers = tuple((str(name), str(text)) for name, text in told.get("headers", ()))
+        if status in _AWAY:
+            return AskAnother(message)
+        if status == 429:
+            return OriginBusy(message, int(told["retry_after"]))
+        if told.get("refused") is True and 400 <= status < 500:
+            return OriginRefused(status, message, code=told.get("code"), commit=told.get("commit"), headers=headers)
+    except (ValueError, KeyError, TypeError):
+        return PeerFailed(f"an answer with status {status} that says nothing readable")
+    return PeerFailed(f"status {status}: {message}")
+
+
+def _result_of(error: PenstockError) -> str:
+    match error:
+        case AskAnother():
+            return "elsewhere"
+        case OriginRefused() | OriginBusy():
+            return "refused"
+        case _:
+            return "failed"
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    taken = bytearray()
+    async for piece in answer.content.iter_any():
+        taken += piece
+        if len(taken) > _LONGEST_REFUSAL:
+            raise PeerFailed(f"an endless answer with status {answer.status}")
+    return bytes(taken)
+
+
+def _socket(address_info: Any) -> socket.socket:
+    """A socket that notices a peer that is gone."""
+    family, kind, protocol, _, _ = address_info
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    return made
+
+
+def _in_short(error: BaseException) -> str:
+    """A word on an error: the system's where there is one, else its class."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

@@ -1,0 +1,122 @@
+"""Reading on behalf of another node: the same store, flights and followers, and fewer places to ask.
+
+The node that asks has proven its caller's right and verifies what it gets, so a peer waits for no seal; nobody reads
+ahead for it, and nothing is relayed to it that no disk here takes (it can do that itself).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+
+from proxy.core.caller import Caller
+from proxy.core.clock import Clock
+from proxy.core.errors import AskAnother, Stalled
+from proxy.core.sizes import CHUNK, SLICE
+from proxy.core.spans import Span
+from proxy.hub.names import FileTarget, ObjectTarget
+from proxy.hub.peering import PeerQuestion
+
+from .coordinator import Reading
+from .fleet import OncePerFleet, Place
+from .flight import Flight, FlightLimits, Follower
+from .flights import Flights
+from .follow import follow
+from .ports import Blob, BlobStore, Origin, Source
+from .small import SmallFiles
+
+
+class PeerReadings:
+    """Opens what a peer asks for."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        origin: Origin,
+        ring: OncePerFleet,
+        flights: Flights,
+        small: SmallFiles,
+        clock: Clock,
+        limits: FlightLimits,
+    ) -> None:
+        self._store = store
+        self._origin = origin
+        self._ring = ring
+        self._flights = flights
+        self._small = small
+        self._clock = clock
+        self._limits = limits
+
+    @asynccontextmanager
+    async def read(self, caller: Caller, question: PeerQuestion, span: Span, hops: int) -> AsyncIterator[Reading]:
+        """`span` (inside one slice) of the file in `question`. Entering waits for its first byte.
+
+        Raises AskAnother, Stalled, StoreError, and what the origin says."""
+        index = span.start // SLICE
+        source = self._ring.source(self._from_origin(caller, question), question, hops=hops)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._limits.first_byte):
+                    opened = self._opened(caller, question, span, (question.name, index), source)
+                    reading = await stack.enter_async_context(opened)
+            except TimeoutError:
+                raise Stalled("the first byte of the file did not come in time") from None
+            yield reading
+
+    def _from_origin(self, caller: Caller, question: PeerQuestion) -> Source:
+        lend = question.lend and caller.is_anonymous
+        match question.target:
+            case FileTarget() as target:
+                return self._origin.source(target, question.facts, caller, lend=lend)
+            case ObjectTarget() as target:
+                return self._origin.object_source(target, question.facts, caller, lend=lend)
+
+    @asynccontextmanager
+    async def _opened(
+        self, caller: Caller, question: PeerQuestion, span: Span, place: Place, source: Source
+    ) -> AsyncIterator[Reading]:
+        target, facts = question.target, question.facts
+        if facts.is_small:
+            async with self._small.stored(target, facts, span) as stored:
+                if stored is not None:
+                    yield stored
+                    return
+            self._may_fetch(question)
+            with self._ring.crossings.serving(place):
+                async with self._small.read(caller, target, facts, span, source) as small:
+                    yield small
+            return
+        self._flights.mistrust.check(question.record.key)
+        if question.stored_only and not await self._store.holds(question.record.key):
+            raise AskAnother("the file is not here")
+        async with (
+            self._store.open_blob(question.record) as blob,
+            self._large(blob, question, span, place, source) as large,
+        ):
+            yield large
+
+    @asynccontextmanager
+    async def _large(
+        self, blob: Blob, question: PeerQuestion, span: Span, place: Place, source: Source
+    ) -> AsyncIterator[Reading]:
+        wanted = span.aligned(CHUNK, blob.record.size)
+
+        @asynccontextmanager
+        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
+            self._may_fetch(question)
+            async with self._flights.board(blob.record, source, wanted, needs_seal=needs_seal) as place:
+                yield place
+
+        missing = bool(blob.missing(span))
+        patience = self._limits.progress_timeout
+        with self._ring.crossings.serving(place) if missing else nullcontext():
+            reading = follow(blob, span, board, self._store.disk_failed, self._clock, patience, may_prove=False)
+            async with reading as opened:
+                yield opened
+
+    @staticmethod
+    def _may_fetch(question: PeerQuestion) -> None:
+        if question.stored_only:
+            raise AskAnother("the bytes are not here")

@@ -1,0 +1,64 @@
+"""`GET /-/peer/v1/blobs/{key}`: what the other nodes of the fleet ask for.
+
+Whoever cannot sign as a member is told so, and nothing else: neither what is here nor what would have been wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.cluster.peers import PATH, PROOF, QUESTION, head_said, peer_path, range_field
+from proxy.cluster.signing import Asking, Signer
+from proxy.core.byterange import Single, content_range, wanted
+from proxy.core.caller import ANONYMOUS, bearer
+from proxy.core.errors import PeerRefused
+from proxy.core.sizes import SLICE
+
+from .answers import FilePart, PeerBody, Small
+from .problems import Side, body, problem
+from .visit import Visit
+
+HOPS: Final = 2
+"""Most nodes a question may come through: from the one that was asked first to a slice's owner, to a lease's holder."""
+
+
+class PeerRoutes:
+    """Answers members of the fleet. `key` makes callers of tokens, as the application's own does."""
+
+    def __init__(self, signer: Signer, key: bytes) -> None:
+        self._signer = signer
+        self._key = key
+
+    def answer(self, raw_target: str, visit: Visit) -> FilePart:
+        """The bytes a member asked for. Raises PeerRefused."""
+        field = visit.field(QUESTION) or ""
+        asking = Asking(visit.method, raw_target, visit.field("Range") or "", field)
+        visit.asker = self._signer.check(visit.field("Authorization"), asking)
+        visit.route, visit.side = "peer", Side.PEER
+        question, hops = self._signer.open(field), visit.asker.hops
+        size = question.facts.size
+        part = wanted(asking.range, size)
+        if not isinstance(part, Single) or asking.range != range_field(part.span):
+            raise PeerRefused("a peer asks for one range")
+        span = part.span
+        if len(span.units(SLICE)) != 1 or raw_target != peer_path(question.name) or not 1 <= hops <= HOPS:
+            raise PeerRefused("this is no question for a peer")
+        visit.caller = ANONYMOUS if question.token is None else bearer(question.token, self._key)
+        etag = f'"{question.facts.etag}"'
+        said = head_said(content_range(span, size), etag, len(span))
+        headers = (("ETag", etag), (PROOF, self._signer.prove(visit.asker, 206, said)))
+        return FilePart(PeerBody(question, hops), size, headers, part)
+
+    def refusal(self, error: Exception, visit: Visit) -> Small:
+        """What goes wrong on a member's request, in words that it can repeat to its own client."""
+        assert visit.asker is not None, "only a member is told what is wrong"
+        found = problem(error, Side.PEER)
+        headers, content = body(found, Side.PEER, visit.request_id)
+        proof = self._signer.prove(visit.asker, found.status, content)
+        return Small(
+            found.status, (*headers, (PROOF, proof), ("Cache-Control", "no-store")), content, close=found.close
+        )
+
+
+def is_for_peers(raw_target: str) -> bool:
+    return raw_target.startswith(PATH)

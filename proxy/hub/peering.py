@@ -1,0 +1,96 @@
+"""What one node of a fleet asks another: a stretch of a file, with all that is needed to fetch it. Pure.
+
+The node that asks has proven its caller's right; the one that is asked needs to know neither file nor caller before. So
+a question holds the file's facts, where it is to be had, and in whose name (a token, which is why questions travel
+sealed: see `cluster.signing`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+import orjson
+
+from proxy.core.blob import BlobKey, BlobRecord
+from proxy.core.secret import Secret
+
+from .facts import FileFacts
+from .names import Counter, FileTarget, ObjectTarget, RepoId, RepoKind, Revision
+
+
+class NoQuestion(ValueError):
+    """Bytes that are no question."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerQuestion:
+    """A file at a commit, or an object, its facts, and the token of the caller it is for (None: anybody).
+
+    `lend`: the caller was just proven to be allowed without a token; a token of the mirror's own may be used.
+    `stored_only`: give what is here, and fetch nothing."""
+
+    target: FileTarget | ObjectTarget
+    facts: FileFacts
+    token: Secret | None
+    lend: bool = False
+    stored_only: bool = False
+
+    @property
+    def name(self) -> BlobKey:
+        """What all nodes call the blob."""
+        return self.facts.shared_name(self.target.repo)
+
+    @property
+    def record(self) -> BlobRecord:
+        return self.facts.record(self.target.repo)
+
+    def encoded(self) -> bytes:
+        """With the token in it: to be sealed before it leaves."""
+        facts = self.facts
+        content = {
+            "t": _target_fields(self.target),
+            "f": [facts.etag, facts.size, facts.linked, str(facts.key) if facts.key else None, facts.xet],
+            "l": self.lend,
+            "s": self.stored_only,
+        }
+        if self.token is not None:
+            content["a"] = self.token.reveal()
+        return orjson.dumps(content)
+
+    @classmethod
+    def decoded(cls, content: bytes) -> PeerQuestion:
+        """Raises NoQuestion."""
+        try:
+            said: dict[str, Any] = orjson.loads(content)
+            etag, size, linked, key, xet = said["f"]
+            facts = FileFacts(etag, size, linked, None if key is None else BlobKey.parse(key), xet)
+            token = said.get("a")
+            question = cls(_target_of(said["t"]), facts, None if token is None else Secret(token), said["l"], said["s"])
+            _ = question.record  # which refuses lengths and validators that are none
+            return question
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise NoQuestion("these bytes are no question") from None
+
+    def anew(self, *, stored_only: bool) -> PeerQuestion:
+        return replace(self, stored_only=stored_only)
+
+
+def _target_fields(target: FileTarget | ObjectTarget) -> list[str]:
+    match target:
+        case FileTarget(repo, revision, path):
+            return ["file", repo.kind.value, repo.name, revision.text, path]
+        case ObjectTarget(repo, sha256, counter):
+            return ["object", repo.kind.value, repo.name, sha256, counter.value]
+        case _:
+            assert_never(target)
+
+
+def _target_of(fields: list[str]) -> FileTarget | ObjectTarget:
+    sort, kind, name, where, rest = fields
+    repo = RepoId(RepoKind(kind), name)
+    if sort == "object":
+        return ObjectTarget(repo, where, Counter(rest))
+    if sort != "file" or not Revision(where).is_commit:
+        raise NoQuestion(f"no target: {sort}")
+    return FileTarget(repo, Revision(where), rest)

@@ -1,0 +1,223 @@
+"""The ring of the fleet: who is asked, in which order, and where the next one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from proxy.core.blob import BlobKey
+from proxy.core.errors import AskAnother, OriginRefused, OriginUnreachable, PeerFailed
+from proxy.core.fleet import Ours, Standing, Theirs, Unsure
+from proxy.core.sizes import KIB, MIB, SLICE
+from proxy.core.spans import Span, whole
+from proxy.fetch.fleet import FleetSource, OncePerFleet
+from proxy.hub.facts import FileFacts
+from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
+from proxy.hub.peering import PeerQuestion
+
+FACTS = FileFacts("ab" * 32, 3 * SLICE, linked=True, key=BlobKey.sha256("ab" * 32))
+QUESTION = PeerQuestion(FileTarget(RepoId(RepoKind.MODEL, "acme/tiny"), Revision("c" * 40), "m.bin"), FACTS, None)
+PLACE = (QUESTION.name, 0)
+PIECE = 64 * KIB
+FIRST = Span(0, MIB)
+
+
+def pattern(span: Span) -> bytes:
+    """The bytes of a made-up file: each says where it stands."""
+    return bytes(offset // 256 % 251 for offset in range(span.start, span.stop))
+
+
+@dataclass
+class Giver:
+    """Gives the pattern, up to `limit` bytes, and then fails with `error` if there is one."""
+
+    limit: int = SLICE * 3
+    error: Exception | None = None
+    asked: list[Span] = field(default_factory=list)
+
+    async def read(self, span: Span) -> AsyncGenerator[bytes, None]:
+        self.asked.append(span)
+        given = 0
+        for start in range(span.start, span.stop, PIECE):
+            if given >= self.limit:
+                break
+            piece = pattern(Span(start, min(start + PIECE, span.stop)))[: self.limit - given]
+            given += len(piece)
+            yield piece
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class SteeredFleet:
+    """`ports.Fleet` as a test wants it."""
+
+    route_: tuple[str, ...] = ()
+    peers: dict[str, Giver] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Unsure)
+    calls: list[tuple[str, int, bool, bool]] = field(default_factory=list)
+    leases: int = 0
+    held: int = 0
+    on_read: Callable[[], None] = lambda: None
+
+    def route(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        return self.route_
+
+    async def read(
+        self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        self.calls.append((peer, hops, follow, question.stored_only))
+        self.on_read()
+        async with aclosing(self.peers[peer].read(span)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    @asynccontextmanager
+    async def lease(self, name: BlobKey, index: int) -> AsyncIterator[Standing]:
+        self.leases += 1
+        self.held += 1
+        try:
+            yield self.standing
+        finally:
+            self.held -= 1
+
+
+@dataclass
+class Heard:
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def fetched(self, reason: str, count: int) -> None:
+        self.reasons[reason] = self.reasons.get(reason, 0) + count
+
+
+def ring(fleet: SteeredFleet, heard: Heard | None = None) -> OncePerFleet:
+    return OncePerFleet(fleet, heard or Heard())
+
+
+async def read(
+    fleet: SteeredFleet, origin: Giver, span: Span = FIRST, *, hops: int = 0, heard: Heard | None = None
+) -> bytes:
+    source = FleetSource(ring(fleet, heard), origin, QUESTION, hops)
+    async with aclosing(source.read(span)) as pieces:
+        return b"".join([piece async for piece in pieces])
+
+
+async def test_the_owner_is_asked_and_the_origin_is_not() -> None:
+    fleet, origin = SteeredFleet(("a", "b"), {"a": Giver(), "b": Giver()}), Giver()
+    assert await read(fleet, origin) == pattern(Span(0, MIB))
+    assert fleet.calls == [("a", 1, False, False)]
+    assert (origin.asked, fleet.leases) == ([], 0)
+
+
+async def test_where_one_stops_the_next_goes_on_at_that_byte() -> None:
+    first, second = Giver(100_000, PeerFailed("cut")), Giver(50_000, AskAnother("elsewhere"))
+    fleet, origin, heard = SteeredFleet(("a", "b"), {"a": first, "b": second}), Giver(), Heard()
+    assert await read(fleet, origin, heard=heard) == pattern(Span(0, MIB))
+    assert second.asked == [Span(100_000, MIB)]
+    assert origin.asked == [Span(150_000, MIB)]
+    assert heard.reasons == {"peers_failed": MIB - 150_000}
+
+
+async def test_the_owner_itself_fetches_under_its_lease() -> None:
+    fleet, origin, heard = SteeredFleet(standing=Ours()), Giver(), Heard()
+    assert await read(fleet, origin, heard=heard) == pattern(Span(0, MIB))
+    assert (fleet.leases, fleet.held, heard.reasons) == (1, 0, {"owner": MIB})
+
+
+async def test_who_has_it_already_is_asked_for_what_is_stored() -> None:
+    fleet, origin = SteeredFleet(peers={"a": Giver(), "b": Giver()}, standing=Ours(("a", "b"))), Giver()
+    assert await read(fleet, origin) == pattern(Span(0, MIB))
+    assert fleet.calls == [("a", 1, False, True)]
+    assert origin.asked == []
+
+
+async def test_the_holder_of_the_lease_is_followed() -> None:
+    fleet, origin = SteeredFleet(peers={"h": Giver()}, standing=Theirs("h")), Giver()
+    assert await read(fleet, origin) == pattern(Span(0, MIB))
+    assert fleet.calls == [("h", 1, True, False)]
+    assert origin.asked == []
+
+
+async def test_a_holder_that_gives_nothing_is_ignored_and_that_is_counted() -> None:
+    fleet = SteeredFleet(peers={"h": Giver(1000, PeerFailed("no progress"))}, standing=Theirs("h"))
+    origin, heard = Giver(), Heard()
+    assert await read(fleet, origin, heard=heard) == pattern(Span(0, MIB))
+    assert origin.asked == [Span(1000, MIB)]
+    assert heard.reasons == {"lease_ignored": MIB - 1000}
+
+
+@pytest.mark.parametrize(("hops", "asked"), [(1, [("h", 2, True, False)]), (2, [])])
+async def test_a_question_from_a_peer_goes_to_the_holder_of_a_lease_at_most_and_from_there_nowhere(
+    hops: int, asked: list[tuple[str, int, bool, bool]]
+) -> None:
+    fleet, origin = SteeredFleet(("a",), {"a": Giver(), "h": Giver()}, Theirs("h")), Giver()
+    assert await read(fleet, origin, hops=hops) == pattern(Span(0, MIB))
+    assert fleet.calls == asked
+    assert bool(origin.asked) is not bool(asked)
+
+
+async def test_without_an_answer_of_redis_the_origin_is_asked() -> None:
+    fleet, origin, heard = SteeredFleet(), Giver(), Heard()
+    assert await read(fleet, origin, heard=heard) == pattern(Span(0, MIB))
+    assert heard.reasons == {"unsure": MIB}
+
+
+async def test_the_origins_no_through_a_peer_is_the_answer() -> None:
+    fleet = SteeredFleet(("a",), {"a": Giver(0, OriginRefused(404, "no such file"))})
+    origin = Giver()
+    with pytest.raises(OriginRefused):
+        await read(fleet, origin)
+    assert origin.asked == []
+
+
+async def test_what_the_origin_says_last_is_raised() -> None:
+    fleet = SteeredFleet(("a",), {"a": Giver(0, PeerFailed("gone"))})
+    with pytest.raises(OriginUnreachable):
+        await read(fleet, Giver(0, OriginUnreachable("away")))
+    assert fleet.held == 0
+
+
+async def test_a_span_over_two_slices_is_two_questions() -> None:
+    fleet, origin = SteeredFleet(("a",), {"a": Giver()}), Giver()
+    span = Span(SLICE - 1000, SLICE + 1000)
+    assert await read(fleet, origin, span) == pattern(span)
+    assert fleet.peers["a"].asked == [Span(SLICE - 1000, SLICE), Span(SLICE, SLICE + 1000)]
+
+
+async def test_a_slice_that_a_peer_reads_from_us_is_not_asked_of_a_peer() -> None:
+    """See the numbered story at the head of `fetch.fleet`."""
+    fleet, origin = SteeredFleet(("a",), {"a": Giver()}), Giver()
+    once = ring(fleet)
+    with once.crossings.serving(PLACE):
+        async with aclosing(once.source(origin, QUESTION, hops=0).read(Span(0, MIB))) as pieces:
+            assert b"".join([piece async for piece in pieces]) == pattern(Span(0, MIB))
+    assert (fleet.calls, len(once.crossings)) == ([], 0)
+
+
+async def test_a_slice_that_we_read_from_a_peer_is_given_to_none() -> None:
+    fleet, origin = SteeredFleet(("a",), {"a": Giver()}), Giver()
+    once = ring(fleet)
+    met: list[str] = []
+
+    def meanwhile() -> None:
+        with pytest.raises(AskAnother), once.crossings.serving(PLACE):
+            met.append("served")
+        with once.crossings.serving((QUESTION.name, 1)):
+            met.append("another slice")
+
+    fleet.on_read = meanwhile
+    async with aclosing(once.source(origin, QUESTION, hops=0).read(Span(0, MIB))) as pieces:
+        assert b"".join([piece async for piece in pieces]) == pattern(Span(0, MIB))
+    assert (met, len(once.crossings)) == (["another slice"], 0)
+
+
+async def test_who_leaves_early_leaves_nothing_behind() -> None:
+    fleet, origin = SteeredFleet(standing=Ours()), Giver()
+    once = ring(fleet)
+    async with aclosing(once.source(origin, QUESTION, hops=0).read(whole(SLICE))) as pieces:
+        await anext(pieces)
+        assert fleet.held == 1
+    assert (fleet.held, len(once.crossings)) == (0, 0)
