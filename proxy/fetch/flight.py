@@ -36,6 +36,7 @@ from proxy.core.errors import (
 from proxy.core.spans import Span, total, whole
 from proxy.core.tasks import TaskSet
 
+from .leisure import AtLeisure, Leisure
 from .mistrust import Mistrust
 from .node import Filler
 from .plan import Interest, next_spans
@@ -105,6 +106,7 @@ class Flight:
         self._last_source: Source | None = None
         self._ahead = Span(0, 0)
         self._finishing = False
+        self._leisure = Leisure(tasks, self._pump)
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def __repr__(self) -> str:
@@ -120,7 +122,7 @@ class Flight:
     @property
     def is_idle(self) -> bool:
         """Nobody aboard and nothing under way: the blob may be closed."""
-        return not (self._followers or self._running or self._sealing)
+        return not (self._followers or self._running or self._sealing or self._leisure.is_put_off)
 
     async def until_idle(self, is_boarding: Callable[[], bool]) -> None:
         """Return once the flight is idle and nobody is about to join; the caller ends it before anything else runs."""
@@ -187,10 +189,7 @@ class Flight:
             return
         # A set: the readers of a herd want the same.
         interests = {Interest(f.wanted, f.waiting) for f in self._followers if f.error is None and f.wanted}
-        if self._ahead:
-            interests.add(Interest(self._ahead, waiting=False))
-        if self._finishing:
-            interests.add(Interest(whole(self.blob.record.size), waiting=False))
+        interests |= {Interest(span, waiting=False) for span in self._at_leisure()}
         spans = next_spans(
             interests,
             self.blob.missing,
@@ -206,15 +205,25 @@ class Flight:
         if self._should_seal():
             self._sealing = self._tasks.start(self._seal(), "seal")
 
+    def _at_leisure(self) -> list[Span]:
+        """What to fetch though nobody waits for it."""
+        if self._leisure.is_put_off:
+            return []
+        return [span for span in (self._ahead, whole(self.blob.record.size) if self._finishing else Span(0, 0)) if span]
+
     async def _fill(self, span: Span) -> None:
         source = self._source_for(span)
+        somebody_waits = any(f.error is None and f.wanted.overlaps(span) for f in self._followers)
         try:
             if source is None:
                 self._finishing, self._ahead = False, Span(0, 0)
             else:
-                await self._filled(span, source)
+                await self._filled(span, source if somebody_waits else AtLeisure(source))
         except OriginBusy as busy:
-            await self._rest(span, source, busy)
+            if somebody_waits:
+                await self._rest(span, source, busy)
+            else:
+                self._leisure.put_off(busy.retry_after)
         except PenstockError as error:
             self._fail(span, source, error)
             if any(f.error is None and f.wanted.overlaps(span) for f in self._followers):

@@ -255,9 +255,11 @@ class Fleet(Protocol):
 class Source(Protocol):
     """Where the bytes of one record come from."""
 
-    def read(self, span: Span) -> AsyncGenerator[bytes, None]:
+    def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
         """The bytes of `span`, exactly, in order; cuts are healed inside, expired URLs renewed. Who leaves early closes
         it (`contextlib.aclosing`), which closes the connection.
+
+        `can_wait`: nobody waits for them; not worth one of the last requests the origin allows (OriginBusy then).
 
         Raises OriginRefused, OriginAway, OriginLied (SourceChanged, RangeMangled)."""
         ...

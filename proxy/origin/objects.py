@@ -39,10 +39,11 @@ class LfsSource(RegistrySource):
         super().__init__(ways, url, facts, caller, lent)
         self._question = question
 
-    async def _find_as(self, caller: Caller) -> Landing:
+    async def _find_as(self, caller: Caller, can_wait: bool) -> Landing:
         fields = (("Content-Type", lfs_batch.MEDIA_TYPE), ("Accept", lfs_batch.MEDIA_TYPE))
         line = self._ways.line
-        async with line.ask("POST", self._url, caller, Plane.FILES, fields=fields, body=self._question) as answer:
+        asked = line.ask("POST", self._url, caller, Plane.FILES, fields=fields, body=self._question, can_wait=can_wait)
+        async with asked as answer:
             body = await answer.whole(_LARGEST_ANSWER)
             head = answer.head
         if head.status != 200:

@@ -100,8 +100,11 @@ class HubSource:
         self._finding = asyncio.Lock()
         self._pins: dict[str, str] = {}
 
-    async def read(self, span: Span) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
         """The bytes of `span`, exactly, in order, as they come. Close it (`contextlib.aclosing`) when leaving early.
+
+        `can_wait`: not worth one of the last requests that the origin allows; OriginBusy then. A store's host abroad
+        has no such limit: while the landing there holds, reading goes on.
 
         Raises OriginRefused, OriginAway, SourceChanged, RangeMangled, OriginLied. After an error the bytes given so far
         are right and in order."""
@@ -110,8 +113,8 @@ class HubSource:
         while offset < span.stop:
             landing = None
             try:
-                landing = await self._land()
-                async with contextlib.aclosing(self._attempt(landing, Span(offset, span.stop))) as pieces:
+                landing = await self._land(can_wait)
+                async with contextlib.aclosing(self._attempt(landing, Span(offset, span.stop), can_wait)) as pieces:
                     async for piece in pieces:
                         offset += len(piece)
                         patience.progressed()
@@ -124,7 +127,7 @@ class HubSource:
                     await self._wait(patience, _refused_twice(landing, expired))
                 renewed = True
             except OriginBusy as busy:
-                if offset == span.start:
+                if can_wait or offset == span.start:
                     raise
                 await self._wait(patience, busy)
             except OriginUnreachable as away:
@@ -140,12 +143,12 @@ class HubSource:
 
     # --- landings -------------------------------------------------------------------------------------------------
 
-    async def _land(self) -> Landing:
+    async def _land(self, can_wait: bool) -> Landing:
         """The landing, found by the first who needs it while the others wait. Cancelling one of them harms no other."""
         if self._landing is None:
             async with self._finding:
                 if self._landing is None:
-                    self._landing = await self._find()
+                    self._landing = await self._find(can_wait)
         return self._landing
 
     def _leave(self, landing: Landing) -> None:
@@ -153,20 +156,20 @@ class HubSource:
         if self._landing is landing:
             self._landing = None
 
-    async def _find(self) -> Landing:
+    async def _find(self, can_wait: bool) -> Landing:
         if self._lent is not None:
             try:
-                return await self._find_as(self._lent)
+                return await self._find_as(self._lent, can_wait)
             except (OriginRefused, OriginBusy) as error:
                 # It may read less than everybody, or its rate limit is used up: go on as the one who asks.
                 log.warning("the mirror's own token was turned away", extra={"error": type(error).__name__})
                 self._lent = None
-        return await self._find_as(self._caller)
+        return await self._find_as(self._caller, can_wait)
 
-    async def _find_as(self, caller: Caller) -> Landing:
+    async def _find_as(self, caller: Caller, can_wait: bool) -> Landing:
         one_byte = (("Range", "bytes=0-0"),)  # the Hub redirects anyway; a mirror in its place must not send 50 GB
         line = self._ways.line
-        async with line.ask("GET", self._url, caller, Plane.FILES, ranged=one_byte) as answer:
+        async with line.ask("GET", self._url, caller, Plane.FILES, ranged=one_byte, can_wait=can_wait) as answer:
             body = await answer.drain()
             head = answer.head
         if head.status not in (*REDIRECTS, 200, 206):
@@ -179,10 +182,10 @@ class HubSource:
 
     # --- one attempt ----------------------------------------------------------------------------------------------
 
-    async def _attempt(self, landing: Landing, span: Span) -> AsyncGenerator[bytes, None]:
+    async def _attempt(self, landing: Landing, span: Span, can_wait: bool) -> AsyncGenerator[bytes, None]:
         place = landing
         for _ in range(HOPS):
-            async with self._asked(place, span) as answer:
+            async with self._asked(place, span, can_wait) as answer:
                 if answer.head.status not in REDIRECTS:
                     body = await self._judged(answer, place, span)
                     async with contextlib.aclosing(_exactly(answer, body, len(span))) as pieces:
@@ -193,7 +196,7 @@ class HubSource:
                 place = self._ways.rules.judge(place.url, answer.head.one("location"))
         raise OriginLied(f"the origin redirects more than {HOPS} times")
 
-    def _asked(self, place: Landing, span: Span) -> contextlib.AbstractAsyncContextManager[Answer]:
+    def _asked(self, place: Landing, span: Span, can_wait: bool) -> contextlib.AbstractAsyncContextManager[Answer]:
         fields = [("Range", f"bytes={span.start}-{span.stop - 1}")]
         if (tag := guard(self._pin(place))) is not None:
             fields.append(("If-Range", tag))
@@ -201,7 +204,8 @@ class HubSource:
             case Home(url):
                 line = self._ways.line
                 asker = self._lent or self._caller
-                return line.ask("GET", url, asker, Plane.FILES, ranged=tuple(fields), lane=Lane.TRANSFER)
+                ranged = tuple(fields)
+                return line.ask("GET", url, asker, Plane.FILES, ranged=ranged, lane=Lane.TRANSFER, can_wait=can_wait)
             case Abroad(url, vouched):
                 ranged = (*abroad_fields(), *fields)
                 return self._abroad(Asking("GET", url, ranged, HostClass.CDN, vouched, Lane.TRANSFER))

@@ -56,6 +56,7 @@ class SteeredOrigin:
     away: PenstockError | None = None
     is_scarce: bool = False
     """Only what cannot wait may be asked."""
+    scarce_for: int = 30
     refuse: Callable[[Caller], OriginRefused | None] = lambda caller: None
     before_piece: Callable[[int], AsyncIterator[None]] | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,7 +110,7 @@ class SteeredOrigin:
         if not caller.is_anonymous:
             self.askers.append(caller)
         if can_wait and self.is_scarce:
-            raise OriginBusy("the last requests are for what cannot wait", 30)
+            raise OriginBusy("the last requests are for what cannot wait", self.scarce_for)
         if self.away is not None:
             raise self.away
         if (refusal := self.refuse(caller)) is not None:
@@ -122,9 +123,9 @@ class SteeredSource:
         self._path = path
         self._caller = caller
 
-    async def read(self, span: Span) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
         origin = self._origin
-        origin._may(self._caller)
+        origin._may(self._caller, can_wait)
         origin.asked["body"] += 1
         origin.spans.append(span)
         if origin.mangle_next:
@@ -187,7 +188,9 @@ class Rig:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, store: BlobStore, state: Path, *, first_byte: float = 8.0) -> AsyncIterator[Self]:
+    async def open(
+        cls, store: BlobStore, state: Path, *, first_byte: float = 8.0, finish_below: int = MIB
+    ) -> AsyncIterator[Self]:
         clock, origin, counts = ManualClock(), SteeredOrigin(), Counts()
         section = FreshnessSection()
         async with Catalogue.open(state, clock=clock) as catalogue, TaskSet("rig") as tasks:
@@ -200,7 +203,7 @@ class Rig:
                 clock=clock,
                 freshness=Freshness(30.0, 300.0, 7 * 86400.0, 86400.0),
                 limits=FlightLimits(
-                    span=2 * MIB, parallel=2, finish_below=MIB, progress_timeout=5.0, first_byte=first_byte
+                    span=2 * MIB, parallel=2, finish_below=finish_below, progress_timeout=5.0, first_byte=first_byte
                 ),
                 read_ahead=4 * MIB,
                 observer=counts,

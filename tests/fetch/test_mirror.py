@@ -304,14 +304,22 @@ async def test_a_refusal_of_the_bytes_closes_the_repo_too(rig: Rig, big: bytes) 
     assert rig.catalogue.public_since(REPO, Plane.FILES) is None
 
 
-async def test_a_span_that_failed_far_ahead_ends_nobody_who_is_not_there_yet(rig: Rig, big: bytes) -> None:
+async def test_a_span_that_failed_far_ahead_ends_nobody_who_is_not_there_yet(
+    rig: Rig, big: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    def has_failed() -> bool:
+        """... and those it concerns have been told."""
+        return any(
+            record.span.startswith(f"[{6 * MIB},") for record in caplog.records if record.message == "fill failed"
+        )
+
     rig.origin.fail_at = (6 * MIB, OriginUnreachable("connection reset"))
     async with rig.mirror.read(ANONYMOUS, rig.located("model.safetensors"), Span(0, SIZE)) as reading:
         got = 0
         async for piece in reading.pieces():
             assert isinstance(piece, FilePiece)
             # It stands at its first piece until the span far ahead has failed.
-            await until(lambda: rig.counts.results["upstream_error"] > 0, "the span far ahead fails")
+            await until(has_failed, "the span far ahead fails")
             rig.origin.fail_at = None
             got += piece.length
     assert got == SIZE
@@ -329,3 +337,46 @@ async def test_a_blob_dropped_before_its_first_byte_is_opened_anew(rig: Rig, big
 async def test_an_answer_that_was_garbled_once_is_asked_for_again(rig: Rig, big: bytes) -> None:
     rig.origin.mangle_next = 1
     assert (await rig.read("model.safetensors")).body == big
+
+
+async def read_two_ranges(rig: Rig) -> None:
+    """... one after the other, so that the next ones are fetched ahead."""
+    for start in (0, MIB):
+        await rig.read("model.safetensors", Span(start, start + MIB))
+
+
+async def test_read_ahead_is_put_off_while_the_origin_is_short_of_requests(rig: Rig, big: bytes) -> None:
+    rig.origin.is_scarce, rig.origin.scarce_for = True, 1
+    await read_two_ranges(rig)
+    await until(lambda: rig.counts.results["upstream_error"] > 0, "the first try ahead")
+    assert rig.origin.sent == 2 * MIB, "nobody waits for more"
+    rig.origin.is_scarce = False
+    await idle(rig)
+    assert rig.origin.sent >= 6 * MIB, "it is taken up again"
+    assert (await rig.read("model.safetensors", Span(2 * MIB, 6 * MIB))).cache is CacheOutcome.HIT
+
+
+async def test_a_reader_who_comes_to_what_is_put_off_has_it_fetched_at_once(rig: Rig, big: bytes) -> None:
+    rig.origin.is_scarce, rig.origin.scarce_for = True, 600
+    await read_two_ranges(rig)
+    await until(lambda: rig.counts.results["upstream_error"] > 0, "the first try ahead")
+    async with asyncio.timeout(5):
+        assert (await rig.read("model.safetensors")).body == big
+
+
+async def test_finishing_what_was_abandoned_is_put_off_too(store: BlobStore, tmp_path: Path) -> None:
+    async with Rig.open(store, tmp_path / "state-2", finish_below=4 * MIB) as rig:
+        rig.origin.files["model.safetensors"] = content(6 * MIB)
+        rig.origin.hold_at = 3 * MIB + 64 * KIB
+        leaver = rig.tasks.start(rig.read("model.safetensors", Span(0, 4 * MIB)), "leaver")
+        async with rig.store.open_blob(rig.located("model.safetensors").facts.record(REPO)) as blob:
+            await until(lambda: blob.missing(Span(0, 3 * MIB)) == (), "little is missing")
+            rig.origin.is_scarce, rig.origin.scarce_for = True, 1
+            leaver.cancel()
+            await asyncio.wait([leaver])
+            rig.origin.gate.set()
+            await until(lambda: rig.counts.results["upstream_error"] > 0, "the first try to finish")
+            assert rig.origin.sent == 4 * MIB, "what was under way is ended, what was not is not begun"
+            rig.origin.is_scarce = False
+            await until(lambda: blob.sealed, "it is finished")
+            assert rig.origin.sent == 6 * MIB

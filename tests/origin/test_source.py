@@ -475,3 +475,18 @@ async def test_another_mirror_as_origin_delivers_directly() -> None:
 
     async with Liar.open(mirror) as hub, client_of(config(hub)) as client:
         assert await taken(Stage(hub, hub, client).source(), WANTED) == BYTES
+
+
+async def test_bytes_that_can_wait_cost_none_of_the_last_requests() -> None:
+    """A store abroad has no part in the limit: where the landing is known, reading goes on."""
+    async with stage() as on:
+        scarce = (("RateLimit", '"resolvers";r=3;t=9'),)
+        on.hub.script = lambda asked: redirect(f"{on.store.url}/blob?X-Amz-Signature=x", fields=scarce)
+        known, new = on.source(), on.source()
+        assert await taken(known, WANTED) == BYTES
+        assert b"".join([piece async for piece in known.read(WANTED, can_wait=True)]) == BYTES
+        with pytest.raises(OriginBusy) as busy:
+            await anext(new.read(WANTED, can_wait=True))
+        assert busy.value.retry_after == 9
+        assert len(on.hub.asked) == 1
+        assert await taken(new, WANTED) == BYTES, "for who waits there is something left"

@@ -9,6 +9,7 @@ import pytest
 
 from bench.hub.content import MIB
 from bench.hub.faults import Fail
+from bench.hub.quota import Quota
 from bench.hub.repo import Repo
 from tests.kit.asking import Answer
 from tests.kit.clients import CURRENT
@@ -16,6 +17,7 @@ from tests.kit.files import all_files, expected
 from tests.kit.node import Node
 from tests.kit.planes import PLANES, Looking
 from tests.kit.stage import Stage
+from tests.kit.waiting import until
 
 LARGE = "model.safetensors"
 
@@ -148,6 +150,40 @@ async def test_the_last_requests_of_a_window_are_kept_for_what_cannot_wait(stage
     assert set(statuses) == {200, 307}
     assert stale > 150
     assert (await stage.read(node, expected(other, LARGE))).complete, "there was something left for it"
+    assert quota.refused == 0
+
+
+async def test_what_nobody_waits_for_is_put_off_until_the_window_begins_anew(stage: Stage) -> None:
+    """Read-ahead of a git file, each span of which is a question to the Hub."""
+    repo = stage.repo("acme/tiny")
+    repo.put_text("rows.jsonl", b"".join(b"%015d\n" % number for number in range(MIB)))
+    repo.commit("Upload")
+    file = expected(repo, "rows.jsonl")
+    window = 5.0
+    now = [0.0]
+    stage.hub.quota = quota = Quota(14, window, lambda: now[0])  # ten of them are kept back
+    node = await stage.node()
+    for start in (0, MIB):
+        reading = await stage.read(node, file, span=(start, start + MIB))
+        assert reading.complete, reading
+    stage.wants(file)
+
+    def fetched() -> int:
+        return stage.hub.counters.total_bytes("resolve-cache")
+
+    async def is_put_off() -> bool:
+        page = await node.metrics()
+        waiting = page.total("requests_in_flight") or page.total("fills_in_progress")
+        return not waiting and (await node.status())["node"]["flights"] == 1
+
+    await until(is_put_off, "what is ahead is put off")
+    assert fetched() < 3 * MIB, "only what was asked for"
+    spent = stage.hub.counters.total_requests()
+    third = await stage.read(node, file, span=(12 * MIB, 13 * MIB))
+    assert third.complete, "there is something left for who waits"
+    now[0] = window
+    await until(lambda: fetched() > 8 * MIB, "it is taken up in the next window", within=20.0)
+    assert spent < 10
     assert quota.refused == 0
 
 
