@@ -40,6 +40,21 @@ class LookAt:
     commit: str | None
 
 
+def refuse_circle(head: Head, asked: URL) -> None:
+    """Raises OriginLied when a redirect of the API leads to the very path that was asked.
+
+    That is the same place at another host, scheme or port. Redirects are told to clients as places of the mirror's own:
+    this one would lead them in circles."""
+    if head.status not in REDIRECTS:
+        return
+    try:
+        circle = asked.join(URL(head.one("location") or "", encoded=True)).raw_path_qs == asked.raw_path_qs
+    except ValueError:
+        raise OriginLied("the origin redirects to an address that cannot be read") from None
+    if circle:
+        raise OriginLied("the origin redirects to the same place at another address: set origin.url to the Hub's own")
+
+
 def read_file_head(
     head: Head, asked: URL, target: FileTarget, rules: RedirectRules, commit: str | None = None
 ) -> FoundFile | Moved | LookAt:

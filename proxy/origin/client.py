@@ -24,7 +24,7 @@ from proxy.hub.names import Counter, FileTarget, ObjectTarget
 from proxy.hub.rawtarget import RawTarget
 from proxy.hub.targets import LfsBatch, OciBlob, ResolveFile
 
-from .answers import LookAt, read_file_head
+from .answers import LookAt, read_file_head, refuse_circle
 from .credentials import own_token
 from .head import Head
 from .hubline import HubLine
@@ -110,13 +110,12 @@ class OriginClient:
         """One request to the origin itself, answered whole (at most 32 MiB), redirects not followed.
 
         Of `headers` only Accept and Content-Type are sent. Any status but 408, 429 and 5xx is returned.
-        Raises MalformedTarget, OriginAway, OriginLied (too large, encoded, endless)."""
+        Raises MalformedTarget, OriginAway, OriginLied (too large, encoded, endless, in circles)."""
         url = self._url(RawTarget.read(raw_target).text)
         asked = self._ways.line.ask(method, url, caller, Plane.API, fields=headers, body=body, can_wait=can_wait)
         try:
             async with asked as answer, asyncio.timeout(_CALL_SILENCES * self._config.read_timeout):
-                if answer.head.is_encoded:
-                    raise OriginLied("the origin encoded its answer, which we asked it not to do")
+                _refuse_misleading(answer.head, url)
                 content = await answer.whole(LARGEST_REPLY)
         except TimeoutError:
             raise OriginUnreachable("the origin did not finish its answer in time") from None
@@ -137,9 +136,10 @@ class OriginClient:
 
         A `body` that is still to come may take `patience` seconds; what it raises is raised here."""
         sent = body if body is None or isinstance(body, bytes) else Upload(body)
+        url = self._url(RawTarget.read(raw_target).text)
         asked = self._ways.line.ask(
             method,
-            self._url(RawTarget.read(raw_target).text),
+            url,
             caller,
             Plane.API,
             fields=headers,
@@ -148,8 +148,7 @@ class OriginClient:
             patience=patience,
         )
         async with asked as answer:
-            if answer.head.is_encoded:
-                raise OriginLied("the origin encoded its answer, which we asked it not to do")
+            _refuse_misleading(answer.head, url)
             yield Streamed(answer)
 
     def source(self, target: FileTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> HubSource:
@@ -199,6 +198,13 @@ class Streamed:
         if not self._answer.is_delimited:
             raise OriginLied("the origin's answer says neither how long it is nor where it ends")
         return self._answer.pieces()
+
+
+def _refuse_misleading(head: Head, asked: URL) -> None:
+    """Raises OriginLied for an answer of the API that nobody could use as it is."""
+    if head.is_encoded:
+        raise OriginLied("the origin encoded its answer, which we asked it not to do")
+    refuse_circle(head, asked)
 
 
 def _passed_on(head: Head) -> tuple[tuple[str, str], ...]:

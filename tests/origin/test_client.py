@@ -247,6 +247,8 @@ BAD_REPLIES = {
     "encoded": answer("200 OK", (("Content-Encoding", "gzip"),), b"x"),
     "without an end that shows": Said(b"HTTP/1.1 200 OK\r\n\r\n{}", "close"),
     "no HTTP": Said(b"\x16\x03\x01 hello\r\n\r\n", "close"),
+    "itself, at another host": redirect("https://hub.example/api/x"),
+    "itself": redirect("?"),
 }
 
 
