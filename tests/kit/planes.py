@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.hub.repo import LfsFile, Repo
@@ -18,6 +18,7 @@ from .asking import Answer, ask
 
 LARGE: Final = "model.safetensors"
 SMALL: Final = "config.json"
+_HOPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class Looking:
             return await ask(base_url, self.method, self.target, headers)
         content = json.dumps(self.body).encode()
         return await ask(base_url, self.method, self.target, {**headers, "Content-Type": "application/json"}, content)
+
+    async def ask_on(self, base_url: str, token: str | None) -> Answer:
+        """As `ask`, and on where a redirect leads at the same host."""
+        looking, answer = self, await self.ask(base_url, token)
+        for _ in range(_HOPS):
+            place = answer.headers.get("Location", "").removeprefix(base_url)
+            if answer.status not in (301, 302, 307, 308) or not place.startswith("/"):
+                break
+            looking = replace(looking, target=place)
+            answer = await looking.ask(base_url, token)
+        return answer
 
 
 def _file(verb: str, path: str, *, pinned: bool, method: str = "GET") -> Callable[[Repo], Looking]:

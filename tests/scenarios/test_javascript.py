@@ -81,6 +81,37 @@ async def test_a_snapshot_with_an_empty_file(stage: Stage) -> None:
         assert stage.got_all(repo, outcome) == set(repo.commits[repo.head()].files)
 
 
+ODD_NAMES = (
+    "sub dir/\u00fcn\u00ef [1] + 1.txt",
+    "a+b {2}.bin",
+    'quo\'te "double".txt',
+    ".gitattributes",
+    "x" * 200 + ".json",
+    "\u65e5\u672c\u8a9e/\U0001f600.txt",
+    "a&b=c;d,e@f:g.txt",
+    "(brackets)/~tilde!.txt",
+)
+"""Without # and %, which the library sends as they are."""
+
+
+async def test_names_that_need_quoting_arrive(stage: Stage) -> None:
+    """HUB-PROTOCOL §7.19: one by one, and all of them as a snapshot."""
+    repo = stage.repo("acme/odd")
+    for name in ODD_NAMES:
+        repo.put_text(name, f"the content of {name}")
+    repo.put_text("empty.txt", b"")
+    repo.put_blob("large \u00fc file.safetensors", 2 * MIB)
+    repo.commit("Upload")
+    node = await stage.node(workers=2)
+    singles = [{"op": "download", "repo": repo.id, "path": name} for name in ODD_NAMES]
+    done = await script(stage, node, *singles, {"op": "snapshot", "repo": repo.id})
+    *found, snapshot = done.outcomes
+    for name, outcome in zip(ODD_NAMES, found, strict=True):
+        assert outcome.value["sha256"] == expected(repo, name).sha256, name
+        stage.wants(expected(repo, name))
+    assert stage.got_all(repo, snapshot) == {*ODD_NAMES, "empty.txt", "large \u00fc file.safetensors"}
+
+
 async def test_questions_about_a_repo(stage: Stage) -> None:
     repo = furnished(stage)
     repo.put_text("config.json", b"{}")

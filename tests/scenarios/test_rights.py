@@ -68,8 +68,8 @@ class Matrix:
             for what in repos or tuple(self.repos):
                 for plane, row in PLANES.items():
                     looking, token = row(self.repos[what]), self.tokens[caller]
-                    right = verdict(await looking.ask(self.hub.url, token))
-                    here = verdict(await looking.ask(self.node.url, token))
+                    right = verdict(await looking.ask_on(self.hub.url, token))
+                    here = verdict(await looking.ask_on(self.node.url, token))
                     if here != right and not await self._is_open_to_all(caller, here, looking):
                         found.append(f"{caller}, {what}, {plane}: {here}, at the Hub {right}")
         return found
@@ -138,11 +138,34 @@ async def test_a_token_that_is_withdrawn_is_a_bad_token_within_its_time(stage: S
 async def test_a_missing_repo_is_401_to_nobody_and_404_to_somebody(stage: Stage) -> None:
     """Negatives are kept by who asked: warmed by one, then asked by the other, both ways round."""
     async with Matrix.open(stage) as matrix:
-        nowhere = Repo.__new__(Repo)
-        nowhere.__dict__ |= {**vars(matrix.repos["public"]), "id": "acme/nowhere"}
-        matrix.repos["nowhere"] = nowhere
+        matrix.repos["nowhere"] = called(matrix.repos["public"], "acme/nowhere")
         order = ("anonymous", "stranger", "nobody", "stranger", "anonymous")
         assert await matrix.differences(*order, repos=("nowhere",)) == []
+
+
+async def test_the_other_names_of_a_repo_open_what_its_own_name_opens(stage: Stage) -> None:
+    """HUB-PROTOCOL §7.20: a name it had, and its name in another case; what is stored is stored once."""
+    async with Matrix.open(stage) as matrix:
+        for what in ("public", "private"):
+            repo = stage.world.rename(f"acme/{what}", f"acme/{what}-now")
+            matrix.repos[f"{what}, as it was called"] = called(repo, f"acme/{what}")
+            matrix.repos[f"{what}, in another case"] = called(repo, f"Acme/{what.title()}-NOW")
+        names = tuple(name for name in matrix.repos if "," in name)
+        # those without rights, before and after somebody who has them
+        order = ("anonymous", "stranger", "member", "stranger", "anonymous")
+        assert await matrix.differences(*order, repos=names) == []
+        (disk,) = matrix.node.plan.disk_folders
+        large = [expected(matrix.repos[what], LARGE) for what in ("public", "private")]
+        stored = sorted(path.name for path in disk.glob("blobs/*/*"))
+        assert stored == sorted(f"sha256-{file.sha256}" for file in large)
+        assert stage.hub.counters.total_bytes("cdn") == sum(file.size for file in large)
+
+
+def called(repo: Repo, name: str) -> Repo:
+    """The same repo, to be asked for by another name."""
+    other = Repo.__new__(Repo)
+    other.__dict__ |= {**vars(repo), "id": name}
+    return other
 
 
 async def test_rights_fail_closed_and_public_repos_stay_open_while_the_origin_fails(stage: Stage) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from bench.hub.content import MIB
-from tests.kit.clients import VERSIONS, Client
+from tests.kit.clients import VERSIONS, XET_VERSIONS, Client
+from tests.kit.files import expected
 from tests.kit.node import Node
 from tests.kit.stage import Stage
 
 
 @pytest.fixture
 async def encrypted(stage: Stage) -> tuple[Node, Path]:
+    return await served(stage)
+
+
+async def served(stage: Stage, **settings: Any) -> tuple[Node, Path]:
     """A node that speaks TLS, and the file of the authority to trust."""
     authority, folder = trustme.CA(), stage.folder
     issued = authority.issue_cert("localhost", not_after=datetime.datetime(2100, 1, 1))
@@ -23,7 +29,8 @@ async def encrypted(stage: Stage) -> tuple[Node, Path]:
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
     for part in issued.cert_chain_pems:
         part.write_to_path(str(folder / "chain.pem"), append=True)
-    node = await stage.node(server__tls_certificate=str(folder / "chain.pem"), server__tls_key=str(folder / "key.pem"))
+    pair = {"server__tls_certificate": str(folder / "chain.pem"), "server__tls_key": str(folder / "key.pem")}
+    node = await stage.node(**pair, **settings)
     return node, folder / "authority.pem"
 
 
@@ -51,3 +58,21 @@ async def test_snapshot_and_listing_arrive_over_tls(stage: Stage, encrypted: tup
         snapshot, listing = await client.run(calls, SSL_CERT_FILE=str(authority), REQUESTS_CA_BUNDLE=str(authority))
         assert stage.got_all(repo, snapshot) == {"config.json", "empty.txt", "model.safetensors"}
         assert len(listing.value) == 1103
+
+
+@pytest.mark.parametrize("version", XET_VERSIONS)
+async def test_an_advertised_file_comes_by_xet_over_tls(stage: Stage, version: str) -> None:
+    """HUB-PROTOCOL §7.7: every address of the facade is https, and every generation of hf_xet follows it."""
+    repo = stage.repo("acme/tiny")
+    repo.put_blob("model.safetensors", 20 * MIB + 7)
+    repo.commit("Upload model")
+    node, authority = await served(stage, xet__advertise_above=0)
+    stage.others_ask()
+    home = stage.folder / "client"
+    home.mkdir()
+    client = Client(version, f"https://localhost:{node.data.port}", home)
+    trusting = {"SSL_CERT_FILE": str(authority), "REQUESTS_CA_BUNDLE": str(authority)}
+    call = {"op": "download", "repo_id": repo.id, "filename": "model.safetensors"}
+    (outcome,) = await client.run([call], **trusting)
+    stage.got(expected(repo, "model.safetensors"), outcome)
+    assert {record["route"] for record in node.access_records() if record["bytes"] > MIB} == {"xet"}
