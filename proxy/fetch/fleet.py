@@ -111,12 +111,14 @@ class OncePerFleet:
         """The bytes of the file in `question`, from a peer if one has them or should, else from `origin`."""
         return FleetSource(self, origin, question, hops)
 
-    async def read(self, origin: Source, question: PeerQuestion, span: Span, hops: int) -> AsyncGenerator[bytes, None]:
+    async def read(
+        self, origin: Source, question: PeerQuestion, span: Span, hops: int, *, can_wait: bool = False
+    ) -> AsyncGenerator[bytes, None]:
         """As `Source.read`, for a span inside one slice."""
         (index,) = span.units(SLICE)
         place = (question.name, index)
         rest = span
-        async with aclosing(self._ways(origin, question, place, hops)) as ways:
+        async with aclosing(self._ways(origin, question, place, hops, can_wait)) as ways:
             async for way in ways:
                 with self.crossings.asking(place) if way.asks else _nothing():
                     try:
@@ -130,7 +132,7 @@ class OncePerFleet:
         raise AssertionError("the origin is the last way, and raises its own errors")
 
     async def _ways(
-        self, origin: Source, question: PeerQuestion, place: Place, hops: int
+        self, origin: Source, question: PeerQuestion, place: Place, hops: int, can_wait: bool
     ) -> AsyncGenerator[_Way, None]:
         tried = 0
         if hops == 0:
@@ -154,13 +156,15 @@ class OncePerFleet:
                     reason = "unsure" if not tried else reason
                 case _:
                     assert_never(standing)
-            yield _Way(lambda span: self._from_origin(origin, span, reason), asks=False)
+            yield _Way(lambda span: self._from_origin(origin, span, reason, can_wait), asks=False)
 
     def _peer(self, peer: str, question: PeerQuestion, hops: int, *, follow: bool = False) -> _Way:
         return _Way(lambda span: self._fleet.read(peer, question, span, hops=hops + 1, follow=follow), asks=True)
 
-    async def _from_origin(self, origin: Source, span: Span, reason: str) -> AsyncGenerator[bytes, None]:
-        async with aclosing(origin.read(span)) as pieces:
+    async def _from_origin(
+        self, origin: Source, span: Span, reason: str, can_wait: bool
+    ) -> AsyncGenerator[bytes, None]:
+        async with aclosing(origin.read(span, can_wait=can_wait)) as pieces:
             async for piece in pieces:
                 self._observer.fetched(reason, len(piece))
                 yield piece
@@ -175,10 +179,13 @@ class FleetSource:
         self._question = question
         self._hops = hops
 
-    async def read(self, span: Span) -> AsyncGenerator[bytes, None]:
-        """The bytes of `span`, exactly, in order. Raises what the origin's source raises."""
+    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span`, exactly, in order. Raises what the origin's source raises.
+
+        `can_wait` counts for what this node asks the origin; a peer is asked as by any reader."""
         for part in span.split(SLICE):
-            async with aclosing(self._ring.read(self._origin, self._question, part, self._hops)) as pieces:
+            reading = self._ring.read(self._origin, self._question, part, self._hops, can_wait=can_wait)
+            async with aclosing(reading) as pieces:
                 async for piece in pieces:
                     yield piece
 
