@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Final, Protocol
 
-from proxy.config.cluster import ClusterSection, name_of
+from proxy.config.cluster import ClusterSection
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, PeerFailed
@@ -14,56 +14,52 @@ from proxy.core.fleet import Standing, Unsure
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
 
-from .members import Member, View
+from .members import Member
+from .membership import Membership, MembershipObserver, ourselves
+from .observer import RedisObserver
 from .peers import PeerLimits, PeerObserver, Peers
-from .secret import cluster_secret
+from .redis import SharedRedis
+from .secret import cluster_secret, redis_address
 from .signing import Signer
 
 LEASE_PATIENCE: Final = 1.2
 """A holder that makes no progress for so many times the life of its lease is ignored."""
 
 
-class Views(Protocol):
-    """Who is there, as `membership` knows it."""
-
-    @property
-    def view(self) -> View: ...
-
-    def failed(self, name: str) -> None:
-        """The member did not do what it was asked."""
-        ...
-
-    def succeeded(self, name: str) -> None:
-        """The member answered as it should."""
-        ...
+class ClusterObserver(PeerObserver, MembershipObserver, RedisObserver, Protocol):
+    """Who counts what happens in this room. Called on the loop; returns at once."""
 
 
 class Cluster:
     """See the head of the file."""
 
-    def __init__(self, views: Views, peers: Peers, signer: Signer, *, lease_ttl: float) -> None:
+    def __init__(self, membership: Membership, peers: Peers, signer: Signer, *, lease_ttl: float) -> None:
         self.signer = signer
-        self._views = views
+        self.membership = membership
         self._peers = peers
         self._lease_ttl = lease_ttl
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: ClusterSection, *, clock: Clock, observer: PeerObserver) -> AsyncIterator[Cluster]:
-        """The fleet that `config` (which is on) describes. Raises ConfigError."""
-        assert config.advertise is not None, "a node of a cluster has an address"
-        assert config.secret_file is not None, "a cluster has a secret"
-        signer = Signer(cluster_secret(config.secret_file), config.name, clock)
-        us = Member(config.name, config.advertise, config.weight or 1)
-        others = (Member(name_of(peer.url), peer.url, peer.weight or us.weight) for peer in config.peers)
-        members = tuple(sorted((us, *others), key=lambda member: member.name))
-        limits = PeerLimits(config.connect_timeout, config.progress_timeout, config.connections_per_peer)
-        async with Peers.open(signer, limits, observer) as peers:
-            yield cls(KnownPeers(View(1, members, us.name)), peers, signer, lease_ttl=config.lease_ttl)
+    async def open(
+        cls, section: ClusterSection, *, weight: int, boot: str, clock: Clock, observer: ClusterObserver
+    ) -> AsyncIterator[Cluster]:
+        """The fleet that `section` (which is on) describes. `weight` is the bytes of our disks, `boot` one life of the
+        node, the same for its workers. Raises ConfigError."""
+        assert section.secret_file is not None, "a cluster has a secret"
+        signer = Signer(cluster_secret(section.secret_file), section.name, clock)
+        us = ourselves(section, weight=weight, boot=boot)
+        limits = PeerLimits(section.connect_timeout, section.progress_timeout, section.connections_per_peer)
+        async with (
+            _redis(section, clock, observer) as redis,
+            Membership.open(section, us=us, line=redis, clock=clock, observer=observer) as membership,
+            Peers.open(signer, limits, observer) as peers,
+        ):
+            yield cls(membership, peers, signer, lease_ttl=section.lease_ttl)
 
     def route(self, name: BlobKey, index: int) -> tuple[str, ...]:
         """The peers that rank before us for the slice, best first."""
-        view = self._views.view
+        view = self.membership.view
         names = [member.name for member in view.ranked(name, index)]
         return tuple(names[: names.index(view.us)])
 
@@ -77,9 +73,9 @@ class Cluster:
             async with aclosing(reading) as pieces:
                 async for piece in pieces:
                     yield piece
-            self._views.succeeded(peer)
+            self.membership.succeeded(peer)
         except PeerFailed:
-            self._views.failed(peer)
+            self.membership.failed(peer)
             raise
 
     @asynccontextmanager
@@ -89,18 +85,18 @@ class Cluster:
 
     def _member(self, name: str) -> Member:
         """Raises AskAnother for one that has left."""
-        found = next((member for member in self._views.view.members if member.name == name), None)
+        found = next((member for member in self.membership.view.members if member.name == name), None)
         if found is None:
             raise AskAnother(f"{name} has left the fleet")
         return found
 
 
-class KnownPeers:
-    """Members that a list names and that are never left out (`Views`)."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-
-    def failed(self, name: str) -> None: ...
-
-    def succeeded(self, name: str) -> None: ...
+@asynccontextmanager
+async def _redis(section: ClusterSection, clock: Clock, observer: RedisObserver) -> AsyncIterator[SharedRedis | None]:
+    """The line to Redis, if there is to be one."""
+    address = redis_address(section)
+    if address is None:
+        yield None
+        return
+    async with SharedRedis.open(address, clock=clock, observer=observer) as redis:
+        yield redis

@@ -33,7 +33,7 @@ from proxy.store.disk import DiskState
 from proxy.telemetry.telemetry import Telemetry
 
 from .node import BACKLOG, Node
-from .observers import FrontObserver, OriginObserver, PeerObserver, StoreObserver
+from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
 
 _COLD_THREADS: Final = 16
 """Threads per disk that wait for pages that are not in memory."""
@@ -53,7 +53,7 @@ async def assemble(
         ) as store,
         Catalogue.open(state_folder(config), clock=clock) as catalogue,
         OriginClient.open(config.origin, clock=clock, observer=OriginObserver(telemetry)) as origin,
-        _fleet(config, PeerObserver(telemetry)) as fleet,
+        _fleet(config, store.capacity, FleetObserver(telemetry)) as fleet,
         TaskSet("mirror") as tasks,
     ):
         mirror = Mirror(
@@ -68,11 +68,11 @@ async def assemble(
             read_ahead=config.fetch.read_ahead,
             observer=telemetry,
             advertise_above=config.xet.advertised_above,
-            ring=None if fleet is None else OncePerFleet(fleet, PeerObserver(telemetry)),
+            ring=None if fleet is None else OncePerFleet(fleet, FleetObserver(telemetry)),
         )
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot())
+        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet)
         gate = make_data_server(
             mirror,
             limits,
@@ -108,12 +108,14 @@ class RunningNode:
         cold: ColdReader,
         telemetry: Telemetry,
         disks: tuple[DiskStatus, ...],
+        fleet: Cluster | None,
     ) -> None:
         self._store = store
         self._mirror = mirror
         self._cold = cold
         self._telemetry = telemetry
         self._disks = disks
+        self._fleet = fleet
         self._retired = False
 
     def ready(self) -> list[str]:
@@ -125,6 +127,8 @@ class RunningNode:
 
     def retire(self) -> None:
         self._retired = True
+        if self._fleet is not None:
+            self._fleet.membership.drain()
 
     async def drain(self) -> None:
         self.retire()
@@ -180,12 +184,15 @@ class RunningNode:
 
 
 @asynccontextmanager
-async def _fleet(config: Config, observer: PeerObserver) -> AsyncIterator[Cluster | None]:
+async def _fleet(config: Config, weight: int, observer: FleetObserver) -> AsyncIterator[Cluster | None]:
     """The other nodes, where there may be any."""
     if not config.cluster.is_on:
         yield None
         return
-    async with Cluster.open(config.cluster, clock=SystemClock(), observer=observer) as fleet:
+    opened = Cluster.open(
+        config.cluster, weight=weight, boot=_node_life(config), clock=SystemClock(), observer=observer
+    )
+    async with opened as fleet:
         yield fleet
 
 
@@ -207,6 +214,14 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
 def _node_id(config: Config) -> str:
     """The same for all workers of one node: its parent process, or this one when it is alone."""
     return f"{os.getpid() if config.server.workers == 1 else os.getppid()}"
+
+
+def _node_life(config: Config) -> str:
+    """One life of the node, the same for all its workers: another with every start of its first process."""
+    process = _node_id(config)
+    machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    began = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    return f"{machine}-{process}-{began}"
 
 
 def _freshness(config: Config) -> Freshness:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from proxy.cluster.members import Difference, View
+from proxy.cluster.observer import RedisResult
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
@@ -98,8 +100,8 @@ class StoreObserver:
             self._telemetry.disk_error(disk)
 
 
-class PeerObserver:
-    """`proxy.cluster.peers.PeerObserver` and `proxy.fetch.fleet.FleetObserver`."""
+class FleetObserver:
+    """`proxy.cluster.cluster.ClusterObserver` and `proxy.fetch.fleet.FleetObserver`."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -109,6 +111,12 @@ class PeerObserver:
 
     def peer_bytes(self, count: int) -> None:
         self._telemetry.peer_bytes(count)
+
+    def view_changed(self, view: View, change: Difference) -> None: ...
+
+    def redis_call(self, result: RedisResult, seconds: float) -> None: ...
+
+    def redis_breaker(self, state: str) -> None: ...
 
     def fetched(self, reason: str, count: int) -> None:
         self._telemetry.fleet_fetched(reason, count)
