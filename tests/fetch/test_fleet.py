@@ -38,7 +38,7 @@ class Giver:
     error: Exception | None = None
     asked: list[Span] = field(default_factory=list)
 
-    async def read(self, span: Span) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
         self.asked.append(span)
         given = 0
         for start in range(span.start, span.stop, PIECE):
