@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from bench.hub.content import MIB
-from bench.hub.faults import Delay, SetHeaders
+from bench.hub.faults import Delay, Fail, SetHeaders
 from bench.hub.repo import Repo
 from tests.kit.asking import Answer, ask
+from tests.kit.clients import CURRENT
 from tests.kit.files import expected
 from tests.kit.node import Node
 from tests.kit.reader import Ending
@@ -126,6 +127,65 @@ async def test_the_files_of_a_gated_repo_open_to_those_let_in(stage: Stage) -> N
         for door in file_doors(repo):
             if "absent" not in door[1]:
                 assert_shut(door, await knock(node, door, token), repo, (401, 403))
+
+
+async def test_kernels_datasets_spaces_and_old_names_are_as_private_as_models(stage: Stage) -> None:
+    """HUB-PROTOCOL §6.4: one name under every prefix, and an id of one segment where there are such."""
+    alice, bob = stage.user("alice"), stage.user("bob")
+    world = stage.world
+    adders = (world.add_model, world.add_dataset, world.add_space, world.add_kernel)
+    repos = [add("acme/tiny", private=True) for add in adders] + [add("tiny", private=True) for add in adders[:2]]
+    for number, repo in enumerate(repos):
+        repo.put_text("config.json", f"{SECRET} {number}")
+        repo.put_blob(LARGE, MIB + number)
+        repo.commit("Upload")
+        repo.grant("alice")
+    node = await stage.node(workers=2, **LONG)
+    stage.others_ask()
+    for repo in repos:
+        files = [expected(repo, path) for path in ("config.json", LARGE)]
+        for file in files:
+            for revision in ("main", None):
+                assert (await stage.read(node, file, token=alice, revision=revision)).complete, file
+        base = f"/api/{repo.kind}/{repo.id}"
+        doors = [base, f"{base}/tree/main", *(file.target(revision) for file in files for revision in ("main", None))]
+        assert (await stage.ask(node, doors[0], token=alice)).json["sha"] == repo.head()
+        assert {one["path"] for one in (await stage.ask(node, doors[1], token=alice)).json} == {"config.json", LARGE}
+        for token, status in ((bob, 404), ("", 401)):
+            for door in doors:
+                refused = await stage.ask(node, door, token=token)
+                assert (refused.status, refused.headers["X-Error-Code"]) == (status, "RepoNotFound"), (door, refused)
+
+
+async def test_what_the_hub_withholds_by_law_is_withheld_here_once_anybody_has_been_told(stage: Stage) -> None:
+    """451: as disabled repos, and open again when the Hub opens them, without a byte fetched twice."""
+    bob = stage.user("bob")
+    repo, other = closed(stage), closed(stage, "acme/other")
+    node = await stage.node(workers=2, freshness__allow_ttl="500ms")
+    for each in (repo, other):
+        for path in (LARGE, "config.json"):
+            assert (await stage.read(node, expected(each, path), token=bob)).complete
+            assert (await stage.read(node, expected(each, path))).complete
+    stage.others_ask()
+    taken = stage.faults.add(Fail(451, "Unavailable for legal reasons"), kinds=("api", "resolve"), path=repo.id)
+    pinned = f"/{repo.id}/resolve/{repo.head()}/config.json"
+
+    async def withheld() -> bool:
+        await stage.ask(node, f"/{repo.id}/resolve/main/config.json", method="HEAD", token=bob)
+        doors = [(pinned, token) for token in ("", bob) * 4] + [(f"/api/models/{repo.id}", "")]
+        return all([(await stage.ask(node, door, token=token)).status == 451 for door, token in doors])
+
+    await until(withheld, "it is withheld from all, in both workers", within=10.0)
+    (outcome,) = await stage.client(CURRENT, node, [{"op": "download", "repo_id": repo.id, "filename": LARGE}])
+    assert outcome.raised("LocalEntryNotFoundError"), outcome  # its word for every refusal that it does not know
+    assert (await stage.read(node, expected(other, LARGE))).complete, "another repo is not concerned"
+    stage.faults.remove(taken)
+
+    async def open_again() -> bool:
+        return (await stage.ask(node, pinned)).status == 200
+
+    await until(open_again, "it is open again", within=10.0)
+    assert (await stage.read(node, expected(repo, LARGE))).complete
 
 
 @pytest.mark.parametrize("how", ["private", "gated", "disabled", "deleted"])
