@@ -73,7 +73,7 @@ demo: .venv/.demo
 	$(BIN)/python -m bench.demo $(ARGS)
 
 # Programs that tests start besides Python; installed where we may, else the command to do so is the error.
-TOOLS := redis-server:redis-server strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm
+TOOLS := redis-server:redis-server cc:gcc cc:libc6-dev strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm
 .PHONY: tools
 tools:
 	@missing=; for tool in $(TOOLS); do \

@@ -20,6 +20,16 @@ class RedisResult(Enum):
     """Not asked: the breaker is open."""
 
 
+class LeaseOutcome(Enum):
+    """The answer to one asking for a lease. The metric label `outcome`."""
+
+    MINE = "mine"
+    BUSY = "busy"
+    """Another has it."""
+    UNKNOWN = "unknown"
+    """Redis was silent."""
+
+
 class RedisObserver(Protocol):
     """Called on the loop thread; must return at once."""
 
@@ -32,6 +42,18 @@ class RedisObserver(Protocol):
         ...
 
 
+class LeaseObserver(Protocol):
+    """Called on the loop thread; must return at once."""
+
+    def lease(self, outcome: LeaseOutcome, seconds: float) -> None:
+        """A lease was asked for and the answer came after `seconds`. Sum: all outcomes are all askings."""
+        ...
+
+    def lease_lost(self) -> None:
+        """A lease that was ours became another's, or ran out because Redis was silent."""
+        ...
+
+
 class Unobserved:
     """Counts nothing."""
 
@@ -39,4 +61,10 @@ class Unobserved:
         pass
 
     def redis_breaker(self, state: str) -> None:
+        pass
+
+    def lease(self, outcome: LeaseOutcome, seconds: float) -> None:
+        pass
+
+    def lease_lost(self) -> None:
         pass

@@ -59,7 +59,10 @@ class Script:
 class SharedRedis:
     """The calls of one worker. Answers are as Redis gives them: int, bytes, None, lists of these."""
 
-    def __init__(self, client: Client, breaker: Breaker, clock: Clock, observer: RedisObserver) -> None:
+    def __init__(
+        self, client: Client, breaker: Breaker, clock: Clock, observer: RedisObserver, within: float = WITHIN
+    ) -> None:
+        self.within: Final = within
         self._client = client
         self._breaker = breaker
         self._clock = clock
@@ -73,11 +76,17 @@ class SharedRedis:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, address: RedisAddress, *, clock: Clock, observer: RedisObserver, chance: Random | None = None
+        cls,
+        address: RedisAddress,
+        *,
+        clock: Clock,
+        observer: RedisObserver,
+        chance: Random | None = None,
+        within: float = WITHIN,
     ) -> AsyncIterator[SharedRedis]:
-        """The line to `address`. Connects when it is first used: Redis need not be there."""
+        """The line to `address`, `within` seconds for a call. Connects when first used: Redis need not be there."""
         client = make_client(address)
-        line = cls(client, Breaker(REST, clock, chance or Random()), clock, observer)
+        line = cls(client, Breaker(REST, clock, chance or Random()), clock, observer, within)
         try:
             async with line._listener:
                 yield line
@@ -113,7 +122,7 @@ class SharedRedis:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        async with asyncio.timeout(WITHIN), self._turns:
+        async with asyncio.timeout(self.within), self._turns:
             try:
                 yield
             except ReadOnlyError:
@@ -128,7 +137,7 @@ class SharedRedis:
         began, before = self._clock.monotonic(), self._breaker.state
         if self._breaker.admit() is not None:
             self._observer.redis_call(RedisResult.SKIPPED, 0.0)
-            raise RedisAway("Redis is given a rest after failures")
+            raise RedisAway("Redis is given a rest after failures", skipped=True)
         try:
             yield
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:

@@ -141,7 +141,13 @@ class BlobDropped(StoreError):
 
 
 class RedisAway(PenstockError):
-    """Redis gives no answer, or none that helps. Whoever asked goes on without: no client ever sees this."""
+    """Redis gives no answer, or none that helps. Whoever asked goes on without: no client ever sees this.
+
+    `skipped`: it was not asked at all, because the breaker is open."""
+
+    def __init__(self, message: str, *, skipped: bool = False) -> None:
+        super().__init__(message)
+        self.skipped = skipped
 
 
 class PeerError(PenstockError):

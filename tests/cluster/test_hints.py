@@ -17,12 +17,6 @@ from tests.kit.waiting import until
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    async with RedisServer.open(tmp_path / "redis") as running:
-        yield running
-
-
-@pytest.fixture
 async def redis(server: RedisServer) -> AsyncIterator[SharedRedis]:
     async with SharedRedis.open(server.address, clock=SystemClock(), observer=Unobserved()) as line:
         yield line

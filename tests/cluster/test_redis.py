@@ -43,12 +43,6 @@ async def line(address: RedisAddress, noted: Noted | None = None) -> AsyncIterat
         yield redis
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    async with RedisServer.open(tmp_path / "redis") as running:
-        yield running
-
-
 async def refused(redis: SharedRedis) -> float:
     """One call that gets no answer; how long that took."""
     began = time.monotonic()

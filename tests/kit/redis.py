@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.config.redis_address import BehindSentinels, InCluster, Login, OneServer
+from tests.kit.clockshift import ClockShift
 from tests.kit.tools import needed
 from tests.kit.waiting import until
 
@@ -49,6 +50,7 @@ class RedisServer:
         self.program = program
         self.folder = folder
         self.options = options
+        self.environment: dict[str, str] = {}
         self.port = 0
         self._process: asyncio.subprocess.Process | None = None
 
@@ -64,11 +66,13 @@ class RedisServer:
         flavour: Flavour | None = None,
         port: int = 0,
         pick: Callable[[], int] | None = None,
+        clock: ClockShift | None = None,
     ) -> AsyncIterator[RedisServer]:
         """A running server that answers. `options` as on its command line: `--maxmemory`, `2mb`."""
         folder.mkdir(parents=True, exist_ok=True)
         server = cls(needed("redis-server") if flavour is None else flavour.program, folder, options, pick or free_port)
         server.port = port
+        server.environment = {} if clock is None else clock.environment
         await server.start()
         try:
             yield server
@@ -138,7 +142,9 @@ class RedisServer:
         words += ["--dir", str(self.folder), "--logfile", str(self.folder / "log"), *self.options]
         # It must not outlive a test run that is killed.
         self._process = await asyncio.create_subprocess_exec(
-            "setpriv", "--pdeathsig", "KILL", self.program, *words, stdout=asyncio.subprocess.DEVNULL
+            *("setpriv", "--pdeathsig", "KILL", self.program, *words),
+            stdout=asyncio.subprocess.DEVNULL,
+            env=dict(os.environ) | self.environment,
         )
 
     async def _answers(self, port: int) -> bool:

@@ -7,6 +7,8 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "cc": "gcc libc6-dev",
+    "setpriv": "util-linux",
     "redis-server": "redis-server",
     "strace": "strace",
     "curl": "curl",

@@ -1,0 +1,76 @@
+"""Every key in Redis: what it is called, what it holds, how long it lives. `docs/redis-keys.md` is this table in words.
+
+All keys of one script share a hash tag, the part in braces, so that they lie in one slot of a Redis Cluster. Every key
+has a TTL, and every value a largest size: what Redis holds of us is bounded by what happened lately.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.blob import BlobKey
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of key. `pattern` is its name with <parts>, `kind` the type in Redis, `ttl` in words."""
+
+    pattern: str
+    kind: str
+    ttl: str
+    holds: str
+    bound: str
+    owner: str
+
+    def matches(self, key: str) -> bool:
+        pieces = re.split(r"<[a-z0-9 ]+>", self.pattern)
+        return re.fullmatch(".+".join(re.escape(piece) for piece in pieces), key) is not None
+
+
+def lease_keys(key: BlobKey, index: int) -> tuple[str, str, str]:
+    """The lease of a slice, the last number given out for it, and who has its bytes."""
+    tag = f"{{{key}}}:{index}"
+    return f"penstock:lease:{tag}", f"penstock:epoch:{tag}", f"penstock:holders:{tag}"
+
+
+def refusal_key(key: BlobKey, place: str) -> str:
+    """What the origin said no with, for a blob at a place (a short hash)."""
+    return f"penstock:refusal:{{{key}}}:{place}"
+
+
+TABLE: Final = (
+    Row(
+        "penstock:lease:{<blob key>}:<slice>",
+        "hash",
+        "`cluster.lease_ttl` (10 s), renewed at a third of it",
+        "who reads this slice from the origin: `worker`, `owner` (one acquisition), `url` of its node, `epoch`, `ttl`",
+        "400 bytes; one for each slice being filled",
+        "the holder; deleted by it, or by its TTL",
+    ),
+    Row(
+        "penstock:epoch:{<blob key>}:<slice>",
+        "string",
+        "1 h since the last lease",
+        "the greatest fencing number given out for the slice (never below Redis' own clock in ms)",
+        "20 bytes; one for each slice filled in the last hour",
+        "whoever takes the lease",
+    ),
+    Row(
+        "penstock:holders:{<blob key>}:<slice>",
+        "hash",
+        "10 min since the last change",
+        "addresses of nodes that have the whole slice, each with the time (ms) at which it said so",
+        "8 addresses; one for each slice filled in the last ten minutes",
+        "the nodes named in it",
+    ),
+    Row(
+        "penstock:refusal:{<blob key>}:<place>",
+        "string",
+        "at most 10 s",
+        "how the origin refused the bytes to everybody at one place: status, code, sentence (JSON)",
+        "2 KiB; one for each blob refused in the last ten seconds",
+        "whoever was refused",
+    ),
+)
