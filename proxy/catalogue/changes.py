@@ -53,9 +53,9 @@ def put_resolution(target: FileTarget, facts: FileFacts | Absent, hour: int) -> 
         # A key or a hash once learnt is not forgotten by a worker that does not know it.
         connection.execute(
             "INSERT INTO resolutions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (commit_row, path) DO UPDATE SET "
-            "blob_key = CASE WHEN etag IS excluded.etag THEN coalesce(excluded.blob_key, blob_key) "
-            "ELSE excluded.blob_key END, xet = CASE WHEN etag IS excluded.etag THEN coalesce(excluded.xet, xet) "
-            "ELSE excluded.xet END, etag = excluded.etag, size = excluded.size",
+            "blob_key = coalesce(excluded.blob_key, iif(etag IS excluded.etag, blob_key, NULL)), "
+            "xet = coalesce(excluded.xet, iif(etag IS excluded.etag, xet, NULL)), "
+            "etag = excluded.etag, size = excluded.size",
             (commit_row, target.path, etag, size, key, xet),
         )
 
