@@ -10,7 +10,7 @@ from proxy.config.cluster import ClusterSection
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, PeerFailed
-from proxy.core.fleet import Standing, Unsure
+from proxy.core.fleet import Ask, Standing, Unsure
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
 
@@ -57,11 +57,11 @@ class Cluster:
         ):
             yield cls(membership, peers, signer, lease_ttl=section.lease_ttl)
 
-    def route(self, name: BlobKey, index: int) -> tuple[str, ...]:
+    def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
         """The peers that rank before us for the slice, best first."""
         view = self.membership.view
         names = [member.name for member in view.ranked(name, index)]
-        return tuple(names[: names.index(view.us)])
+        return tuple(Ask(peer) for peer in names[: names.index(view.us)])
 
     async def read(
         self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
@@ -81,7 +81,14 @@ class Cluster:
     @asynccontextmanager
     async def lease(self, name: BlobKey, index: int) -> AsyncIterator[Standing]:
         """Who is to fetch the slice. Without Redis nobody can be asked."""
-        yield Unsure()
+        yield Unsure(self._leavers(name, index))
+
+    def completed(self, name: BlobKey, index: int) -> None:
+        """Without Redis nobody can be told."""
+
+    def _leavers(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        """Nodes that drain, and owned the slice until they did: they have what was fetched of it so far."""
+        return tuple(member.name for member in self.membership.view.leavers(name, index))
 
     def _member(self, name: str) -> Member:
         """Raises AskAnother for one that has left."""

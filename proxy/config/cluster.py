@@ -85,6 +85,11 @@ class ClusterSection(Section):
         gt=0,
         le=60,
     )
+    rate_floor: Size = knob(
+        "1MiB",
+        "A peer that gives less than this a second, over progress_timeout, is slow: what it has not given is fetched "
+        "from the origin as well, as long as that is no more than 5 % of all that was fetched.",
+    )
     connections_per_peer: int = knob(64, "Reads under way from one peer (and worker).", ge=1)
 
     @property

@@ -1,4 +1,4 @@
-"""Words about slices that many nodes share: what is known of who fetches one. Nodes go by their names here."""
+"""Words about slices that many nodes share: whom to ask for one, and who fetches it. Nodes go by their names here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
-    """We are the one to fetch it. `holders` said that they have the whole slice: they may still."""
+class Ask:
+    """A peer to be asked for a slice; `stored_only`: for what it has or is getting, it is not the one to fetch more."""
 
-    holders: tuple[str, ...] = ()
+    peer: str
+    stored_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """We are the one to fetch it. Those in `have` said, or are likely, to have it."""
+
+    have: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,9 @@ class Theirs:
 
 @dataclass(frozen=True, slots=True)
 class Unsure:
-    """Nobody could be asked; whoever needs it fetches it."""
+    """Nobody could say who fetches it, so whoever needs it does; `have` as in `Ours`."""
+
+    have: tuple[str, ...] = ()
 
 
 Standing = Ours | Theirs | Unsure

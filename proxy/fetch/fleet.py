@@ -22,16 +22,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, assert_never
 
 from proxy.core.blob import BlobKey
+from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, PeerFailed
 from proxy.core.fleet import Ours, Theirs, Unsure
 from proxy.core.sizes import SLICE
-from proxy.core.spans import Span
+from proxy.core.spans import Span, whole
 from proxy.hub.peering import PeerQuestion
 
-from .ports import Fleet, Source
+from .node import Filler
+from .pace import HedgeBudget, Pace
+from .ports import Blob, Fleet, Source
 
 log: Final = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class FleetObserver(Protocol):
     """Who counts. Called on the loop; returns at once."""
 
     def fetched(self, reason: str, count: int) -> None:
-        """`count` bytes came from the origin, and why here; see `Reason`."""
+        """`count` bytes came from the origin, and why here: see penstock_fleet_origin_bytes_total."""
         ...
 
 
@@ -91,80 +95,111 @@ def _counted(counter: Counter[Place], place: Place) -> Iterator[None]:
             del counter[place]
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One who may have a span: `read` reads it; `asks` is true for a peer."""
+class _TooSlow(Exception):
+    """A peer gives too little, and what it has not given may be had from the origin as well."""
 
-    read: Callable[[Span], AsyncGenerator[bytes, None]]
-    asks: bool
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What is to be brought."""
+
+    origin: Source
+    question: PeerQuestion
+    place: Place
+    hops: int
+    can_wait: bool
+
+
+_Way = Callable[[Span], AsyncGenerator[bytes, None]]
+"""Reads a span from one who may have it."""
 
 
 class OncePerFleet:
     """The ring; one for a process. It wraps the origin's sources."""
 
-    def __init__(self, fleet: Fleet, observer: FleetObserver) -> None:
+    def __init__(self, fleet: Fleet, observer: FleetObserver, clock: Clock, *, floor: float, window: float) -> None:
+        """A peer that gives less than `floor` bytes per second over `window` seconds is slow."""
         self._fleet = fleet
         self._observer = observer
+        self._clock = clock
+        self._floor = floor
+        self._window = window
+        self._hedges = HedgeBudget()
         self.crossings = Crossings()
 
     def source(self, origin: Source, question: PeerQuestion, *, hops: int) -> FleetSource:
         """The bytes of the file in `question`, from a peer if one has them or should, else from `origin`."""
         return FleetSource(self, origin, question, hops)
 
+    def completed(self, name: BlobKey, index: int) -> None:
+        """All of the slice is here."""
+        self._fleet.completed(name, index)
+
     async def read(
         self, origin: Source, question: PeerQuestion, span: Span, hops: int, *, can_wait: bool = False
     ) -> AsyncGenerator[bytes, None]:
         """As `Source.read`, for a span inside one slice."""
         (index,) = span.units(SLICE)
-        place = (question.name, index)
         rest = span
-        async with aclosing(self._ways(origin, question, place, hops, can_wait)) as ways:
+        errand = _Errand(origin, question, (question.name, index), hops, can_wait)
+        async with aclosing(self._ways(errand)) as ways:
             async for way in ways:
-                with self.crossings.asking(place) if way.asks else _nothing():
-                    try:
-                        async with aclosing(way.read(rest)) as pieces:
-                            async for piece in pieces:
-                                rest = Span(rest.start + len(piece), rest.stop)
-                                yield piece
-                        return
-                    except (PeerFailed, AskAnother) as failed:
-                        log.info("the next is asked", extra={"blob": str(question.name), "why": str(failed)})
-        raise AssertionError("the origin is the last way, and raises its own errors")
-
-    async def _ways(
-        self, origin: Source, question: PeerQuestion, place: Place, hops: int, can_wait: bool
-    ) -> AsyncGenerator[_Way, None]:
-        tried = 0
-        if hops == 0:
-            for peer in self._fleet.route(*place):
-                if self.crossings.is_serving(place):
+                try:
+                    async with aclosing(way(rest)) as pieces:
+                        async for piece in pieces:
+                            rest = Span(rest.start + len(piece), rest.stop)
+                            self._hedges.fetched(len(piece))
+                            yield piece
+                    return
+                except _TooSlow:
                     break
-                tried += 1
-                yield self._peer(peer, question, hops)
-        async with self._fleet.lease(*place) as standing:
-            reason = "owner" if not tried else "peers_failed"
+                except (PeerFailed, AskAnother) as failed:
+                    log.info("the next is asked", extra={"blob": str(question.name), "why": str(failed)})
+        async with aclosing(self._from_origin(errand, rest, "hedge")) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _ways(self, errand: _Errand) -> AsyncGenerator[_Way, None]:
+        """The origin is the last, and raises its own errors."""
+        asked: set[str] = set()
+        for ask in self._fleet.route(*errand.place) if errand.hops == 0 else ():
+            if self.crossings.is_serving(errand.place):
+                break
+            asked.add(ask.peer)
+            yield partial(self._from_peer, errand, ask.peer, stored_only=ask.stored_only)
+        reason = "peers_failed" if asked else "owner"
+        async with self._fleet.lease(*errand.place) as standing:
             match standing:
-                case Ours(holders):
-                    for peer in holders[:HOLDERS_ASKED]:
-                        yield self._peer(peer, question.anew(stored_only=True), hops)
-                case Theirs(peer) if hops <= FOLLOWING:
-                    yield self._peer(peer, question, hops, follow=True)
+                case Ours(have) | Unsure(have):
+                    if isinstance(standing, Unsure) and not asked:
+                        reason = "unsure"
+                    for peer in [name for name in have if name not in asked][:HOLDERS_ASKED]:
+                        yield partial(self._from_peer, errand, peer, stored_only=True)
+                case Theirs(peer):
                     reason = "lease_ignored"
-                case Theirs():
-                    reason = "lease_ignored"
-                case Unsure():
-                    reason = "unsure" if not tried else reason
+                    if errand.hops <= FOLLOWING:
+                        yield partial(self._from_peer, errand, peer, follow=True)
                 case _:
                     assert_never(standing)
-            yield _Way(lambda span: self._from_origin(origin, span, reason, can_wait), asks=False)
+            yield lambda span: self._from_origin(errand, span, reason)
 
-    def _peer(self, peer: str, question: PeerQuestion, hops: int, *, follow: bool = False) -> _Way:
-        return _Way(lambda span: self._fleet.read(peer, question, span, hops=hops + 1, follow=follow), asks=True)
-
-    async def _from_origin(
-        self, origin: Source, span: Span, reason: str, can_wait: bool
+    async def _from_peer(
+        self, errand: _Errand, peer: str, span: Span, *, stored_only: bool = False, follow: bool = False
     ) -> AsyncGenerator[bytes, None]:
-        async with aclosing(origin.read(span, can_wait=can_wait)) as pieces:
+        question = errand.question.anew(stored_only=stored_only)
+        read = self._fleet.read(peer, question, span, hops=errand.hops + 1, follow=follow)
+        pace = Pace(self._floor, self._window, self._clock.monotonic())
+        left = len(span)
+        with self.crossings.asking(errand.place):
+            async with aclosing(read) as pieces:
+                async for piece in pieces:
+                    left -= len(piece)
+                    yield piece
+                    if left and pace.is_slow(len(piece), self._clock.monotonic()) and self._hedges.take(left):
+                        raise _TooSlow
+
+    async def _from_origin(self, errand: _Errand, span: Span, reason: str) -> AsyncGenerator[bytes, None]:
+        async with aclosing(errand.origin.read(span, can_wait=errand.can_wait)) as pieces:
             async for piece in pieces:
                 self._observer.fetched(reason, len(piece))
                 yield piece
@@ -190,6 +225,15 @@ class FleetSource:
                     yield piece
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+class ToldToTheFleet:
+    """The ring (`node.Filler`) that tells the fleet of slices that are whole."""
+
+    def __init__(self, inner: Filler, ring: OncePerFleet) -> None:
+        self._inner = inner
+        self._ring = ring
+
+    async def fill(self, blob: Blob, span: Span, source: Source) -> None:
+        await self._inner.fill(blob, span, source)
+        index = span.start // SLICE
+        if not blob.missing(Span(index * SLICE, (index + 1) * SLICE).clip(whole(blob.record.size))):
+            self._ring.completed(blob.record.key, index)

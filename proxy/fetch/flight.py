@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -33,7 +33,7 @@ from proxy.core.errors import (
     Stalled,
     StoreError,
 )
-from proxy.core.spans import Span, total, whole
+from proxy.core.spans import Span, subtract, total, whole
 from proxy.core.tasks import TaskSet
 
 from .leisure import AtLeisure, Leisure
@@ -123,6 +123,10 @@ class Flight:
     def is_idle(self) -> bool:
         """Nobody aboard and nothing under way: the blob may be closed."""
         return not (self._followers or self._running or self._sealing or self._leisure.is_put_off)
+
+    def is_fetching(self, gaps: Iterable[Span]) -> bool:
+        """Whether downloads under way will bring all of `gaps`."""
+        return not any(subtract(gap, self._running) for gap in gaps)
 
     async def until_idle(self, is_boarding: Callable[[], bool]) -> None:
         """Return once the flight is idle and nobody is about to join; the caller ends it before anything else runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,6 +48,13 @@ class Flights:
 
     def is_under_way(self, key: BlobKey) -> bool:
         return key in self._entries
+
+    def is_fetching(self, key: BlobKey, gaps: Iterable[Span]) -> bool:
+        """Whether all of `gaps` is on its way already, by this process."""
+        entry = self._entries.get(key)
+        if entry is None or _is_over(entry.ready) or not entry.ready.done():
+            return False
+        return entry.ready.result().is_fetching(gaps)
 
     @asynccontextmanager
     async def board(

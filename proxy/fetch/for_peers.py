@@ -105,13 +105,13 @@ class PeerReadings:
 
         @asynccontextmanager
         async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
-            self._may_fetch(question)
             async with self._flights.board(blob.record, source, wanted, needs_seal=needs_seal) as place:
                 yield place
 
-        missing = bool(blob.missing(span))
-        patience = self._limits.progress_timeout
-        with self._ring.crossings.serving(place) if missing else nullcontext():
+        gaps, patience = blob.missing(span), self._limits.progress_timeout
+        if gaps and not self._flights.is_fetching(blob.record.key, gaps):
+            self._may_fetch(question)
+        with self._ring.crossings.serving(place) if gaps else nullcontext():
             reading = follow(blob, span, board, self._store.disk_failed, self._clock, patience, may_prove=False)
             async with reading as opened:
                 yield opened

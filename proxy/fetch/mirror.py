@@ -40,7 +40,7 @@ from .coordinator import (
     Reading,
     Streaming,
 )
-from .fleet import OncePerFleet
+from .fleet import OncePerFleet, ToldToTheFleet
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
@@ -95,9 +95,11 @@ class Mirror:
         self._git = GitPassage(origin, tasks, clock, freshness)
         self._objects = Objects(origin, catalogue, rights, inquiries)
         self._manifests = Manifests(origin, catalogue, rights, self._objects, inquiries, clock, freshness)
-        self._small = SmallFiles(store, catalogue, tasks, observer)
+        self._small = SmallFiles(store, catalogue, tasks, observer, completed=None if ring is None else ring.completed)
         self._ahead = ReadAhead(read_ahead)
-        self.flights = Flights(store, OncePerNode(observer), tasks, clock, limits)
+        once_per_node = OncePerNode(observer)
+        filler = once_per_node if ring is None else ToldToTheFleet(once_per_node, ring)
+        self.flights = Flights(store, filler, tasks, clock, limits)
         self._ring = ring
         self._peers = None if ring is None else self._peer_readings(ring)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from proxy.core.blob import BlobKey, BlobRecord, Extent
 from proxy.core.caller import Caller
 from proxy.core.errors import OriginRefused
-from proxy.core.fleet import Standing
+from proxy.core.fleet import Ask, Standing
 from proxy.core.rights import Denied, Plane
 from proxy.core.spans import Span
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
@@ -231,8 +231,8 @@ class Gatekeeper(Protocol):
 class Fleet(Protocol):
     """The other nodes, by their names. A slice is given by the name that all nodes know its blob by, and its index."""
 
-    def route(self, name: BlobKey, index: int) -> tuple[str, ...]:
-        """The peers to ask for the slice before we fetch it ourselves, best first; empty when it is ours to fetch."""
+    def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
+        """Whom to ask for the slice before we fetch it ourselves, best first; nobody when it is ours to fetch."""
         ...
 
     def read(
@@ -246,6 +246,10 @@ class Fleet(Protocol):
 
     def lease(self, name: BlobKey, index: int) -> AbstractAsyncContextManager[Standing]:
         """Who is to fetch the slice; while it is ours, others are told so. Never waits long, never fails."""
+        ...
+
+    def completed(self, name: BlobKey, index: int) -> None:
+        """All of the slice is here: whoever is to fetch it later may be told to ask us."""
         ...
 
 

@@ -62,7 +62,17 @@ class SmallReading:
 class SmallFiles:
     """Reads small files; fetches each once per node, whoever asks."""
 
-    def __init__(self, store: BlobStore, catalogue: Catalogue, tasks: TaskSet, observer: FillObserver) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        catalogue: Catalogue,
+        tasks: TaskSet,
+        observer: FillObserver,
+        *,
+        completed: Callable[[BlobKey, int], None] | None = None,
+    ) -> None:
+        """`completed` is told of each that was fetched and kept, by the name that all nodes of a fleet know it by."""
+        self._completed = completed
         self._store = store
         self._catalogue = catalogue
         self._observer = observer
@@ -137,8 +147,11 @@ class SmallFiles:
             with counted(self._observer):
                 content = await self._received(facts, source)
             key = BlobKey.sha256(hashlib.sha256(content).hexdigest())
-            if await self._store.put_small(key, content) and isinstance(target, FileTarget):
-                await self._catalogue.keep_resolution(target, replace(facts, key=key))
+            if await self._store.put_small(key, content):
+                if isinstance(target, FileTarget):
+                    await self._catalogue.keep_resolution(target, replace(facts, key=key))
+                if self._completed is not None:
+                    self._completed(facts.shared_name(target.repo), 0)
             return content
 
     async def _received(self, facts: FileFacts, source: Source) -> bytes:

@@ -68,7 +68,7 @@ async def assemble(
             read_ahead=config.fetch.read_ahead,
             observer=telemetry,
             advertise_above=config.xet.advertised_above,
-            ring=None if fleet is None else OncePerFleet(fleet, FleetObserver(telemetry)),
+            ring=None if fleet is None else _ring(config, fleet, FleetObserver(telemetry), clock),
         )
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
@@ -194,6 +194,11 @@ async def _fleet(config: Config, weight: int, observer: FleetObserver) -> AsyncI
     )
     async with opened as fleet:
         yield fleet
+
+
+def _ring(config: Config, fleet: Cluster, observer: FleetObserver, clock: SystemClock) -> OncePerFleet:
+    section = config.cluster
+    return OncePerFleet(fleet, observer, clock, floor=section.rate_floor, window=section.progress_timeout)
 
 
 def state_folder(config: Config) -> Path:

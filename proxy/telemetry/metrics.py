@@ -143,7 +143,7 @@ WORKER_METRICS: Final = (
         C,
         "File bytes a node of a fleet received from the origin; `reason`: owner (ours to fetch), peers_failed (those "
         "before us did not give them), lease_ignored (another is fetching them, and gave us none: a duplicate), unsure "
-        "(Redis did not say whether another is).",
+        "(Redis did not say whether another is), hedge (a peer was slow: a duplicate, of 5 % of all bytes at most).",
         ("reason",),
     ),
     Metric(

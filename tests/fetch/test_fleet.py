@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from proxy.core.blob import BlobKey
+from proxy.core.clock import Clock, ManualClock
 from proxy.core.errors import AskAnother, OriginRefused, OriginUnreachable, PeerFailed
-from proxy.core.fleet import Ours, Standing, Theirs, Unsure
+from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.sizes import KIB, MIB, SLICE
 from proxy.core.spans import Span, whole
 from proxy.fetch.fleet import FleetSource, OncePerFleet
@@ -25,9 +26,13 @@ PIECE = 64 * KIB
 FIRST = Span(0, MIB)
 
 
+_ROUND = b"".join(bytes([number]) * 256 for number in range(251))
+
+
 def pattern(span: Span) -> bytes:
     """The bytes of a made-up file: each says where it stands."""
-    return bytes(offset // 256 % 251 for offset in range(span.start, span.stop))
+    skipped = span.start % len(_ROUND)
+    return (_ROUND * (2 + len(span) // len(_ROUND)))[skipped : skipped + len(span)]
 
 
 @dataclass
@@ -55,16 +60,20 @@ class Giver:
 class SteeredFleet:
     """`ports.Fleet` as a test wants it."""
 
-    route_: tuple[str, ...] = ()
+    route_: tuple[str | Ask, ...] = ()
     peers: dict[str, Giver] = field(default_factory=dict)
     standing: Standing = field(default_factory=Unsure)
     calls: list[tuple[str, int, bool, bool]] = field(default_factory=list)
     leases: int = 0
     held: int = 0
+    told: list[tuple[BlobKey, int]] = field(default_factory=list)
     on_read: Callable[[], None] = lambda: None
 
-    def route(self, name: BlobKey, index: int) -> tuple[str, ...]:
-        return self.route_
+    def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
+        return tuple(one if isinstance(one, Ask) else Ask(one) for one in self.route_)
+
+    def completed(self, name: BlobKey, index: int) -> None:
+        self.told.append((name, index))
 
     async def read(
         self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
@@ -93,8 +102,10 @@ class Heard:
         self.reasons[reason] = self.reasons.get(reason, 0) + count
 
 
-def ring(fleet: SteeredFleet, heard: Heard | None = None) -> OncePerFleet:
-    return OncePerFleet(fleet, heard or Heard())
+def ring(
+    fleet: SteeredFleet, heard: Heard | None = None, *, clock: Clock | None = None, floor: float = 0.0
+) -> OncePerFleet:
+    return OncePerFleet(fleet, heard or Heard(), clock or ManualClock(), floor=floor, window=1.0)
 
 
 async def read(
@@ -221,3 +232,58 @@ async def test_who_leaves_early_leaves_nothing_behind() -> None:
         await anext(pieces)
         assert fleet.held == 1
     assert (fleet.held, len(once.crossings)) == (0, 0)
+
+
+async def test_who_was_asked_in_vain_is_not_asked_again_as_a_holder() -> None:
+    fleet = SteeredFleet(("a",), {"a": Giver(0, PeerFailed("gone")), "b": Giver()}, Ours(("a", "b")))
+    origin = Giver()
+    assert await read(fleet, origin) == pattern(Span(0, MIB))
+    assert [call[0] for call in fleet.calls] == ["a", "b"]
+    assert origin.asked == []
+
+
+async def test_a_node_that_relieves_the_owner_is_asked_for_what_it_has() -> None:
+    relief = Giver(0, AskAnother("not here"))
+    fleet = SteeredFleet((Ask("r", stored_only=True), "a"), {"r": relief, "a": Giver()})
+    assert await read(fleet, Giver()) == pattern(Span(0, MIB))
+    assert [(call[0], call[3]) for call in fleet.calls] == [("r", True), ("a", False)]
+
+
+@dataclass
+class Slow(Giver):
+    """Gives a piece a second."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
+        async with aclosing(super().read(span)) as pieces:
+            async for piece in pieces:
+                self.clock.advance(1.0)
+                yield piece
+
+
+async def test_what_a_slow_peer_has_not_given_comes_from_the_origin_within_the_budget() -> None:
+    clock = ManualClock()
+    fleet, origin, heard = SteeredFleet(("a",), {"a": Slow(clock=clock)}), Giver(), Heard()
+    once = ring(fleet, heard, clock=clock, floor=MIB)
+    source = once.source(origin, QUESTION, hops=0)
+
+    async def brought(span: Span) -> None:
+        async with aclosing(source.read(span)) as pieces:
+            assert b"".join([piece async for piece in pieces]) == pattern(span)
+
+    await brought(Span(0, MIB))
+    assert heard.reasons == {}, "nothing is saved up: the slow peer is waited for"
+    for start in range(MIB, 32 * MIB, MIB):
+        await brought(Span(start, start + MIB))
+    assert 0 < heard.reasons["hedge"] <= 0.05 * 32 * MIB
+    assert set(heard.reasons) == {"hedge"}
+
+
+async def test_a_quick_peer_is_never_hedged() -> None:
+    clock = ManualClock()
+    fleet, heard = SteeredFleet(("a",), {"a": Slow(clock=clock)}), Heard()
+    source = ring(fleet, heard, clock=clock, floor=PIECE).source(Giver(), QUESTION, hops=0)
+    async with aclosing(source.read(whole(SLICE))) as pieces:
+        assert len([piece async for piece in pieces]) == SLICE // PIECE
+    assert heard.reasons == {}

@@ -1,0 +1,51 @@
+"""When a peer is too slow, and how much may be fetched a second time because of that. Decides, does nothing.
+
+A peer that gives little is not left for that alone: the origin may be what is slow. So what is fetched anyhow (hedged)
+is a share of all that was fetched, at most: a fleet whose every node is slow does not turn to the origin as one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+HEDGED: Final = 0.05
+"""Share of the bytes fetched that may be fetched although a peer is at it."""
+CREDIT: Final = 256 << 20
+"""Bytes of hedging saved up at most."""
+
+
+class Pace:
+    """How fast one read goes. Slow is less than `floor` bytes per second over `window` seconds."""
+
+    def __init__(self, floor: float, window: float, now: float) -> None:
+        self._least = floor * window
+        self._window = window
+        self._began = now
+        self._count = 0
+
+    def is_slow(self, count: int, now: float) -> bool:
+        """`count` more bytes came. Whether the window that ends now brought too few; then the next begins."""
+        self._count += count
+        if now - self._began < self._window:
+            return False
+        slow = self._count < self._least * (now - self._began) / self._window
+        self._began, self._count = now, 0
+        return slow
+
+
+class HedgeBudget:
+    """What may be hedged: `HEDGED` of all that was fetched, less what was hedged already."""
+
+    def __init__(self) -> None:
+        self._credit = 0.0
+
+    def fetched(self, count: int) -> None:
+        """`count` bytes came, from wherever."""
+        self._credit = min(CREDIT, self._credit + HEDGED * count)
+
+    def take(self, count: int) -> bool:
+        """Whether `count` bytes may be hedged; they are taken off when they may."""
+        if count > self._credit:
+            return False
+        self._credit -= count
+        return True
