@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Final, Protocol
+from itertools import takewhile
+from random import Random
+from typing import Final, Protocol, assert_never
 
 from proxy.config.cluster import ClusterSection
 from proxy.core.blob import BlobKey
+from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, PeerFailed
-from proxy.core.fleet import Ask, Standing, Unsure
+from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
 
+from .lease import Busy, Leases, Mine, Outcome, Unknown
 from .members import Member
 from .membership import Membership, MembershipObserver, ourselves
-from .observer import RedisObserver
+from .observer import LeaseObserver, RedisObserver
 from .peers import PeerLimits, PeerObserver, Peers
+from .placement import Demand, relief
 from .redis import SharedRedis
 from .secret import cluster_secret, redis_address
 from .signing import Signer
@@ -26,18 +31,36 @@ LEASE_PATIENCE: Final = 1.2
 """A holder that makes no progress for so many times the life of its lease is ignored."""
 
 
-class ClusterObserver(PeerObserver, MembershipObserver, RedisObserver, Protocol):
+LEASES_REMEMBERED: Final = 4096
+"""Slices whose lease we hold, or held, and that are not whole here yet."""
+
+
+class ClusterObserver(PeerObserver, MembershipObserver, RedisObserver, LeaseObserver, Protocol):
     """Who counts what happens in this room. Called on the loop; returns at once."""
 
 
 class Cluster:
     """See the head of the file."""
 
-    def __init__(self, membership: Membership, peers: Peers, signer: Signer, *, lease_ttl: float) -> None:
-        self.signer = signer
+    def __init__(
+        self,
+        membership: Membership,
+        leases: Leases | None,
+        peers: Peers,
+        signer: Signer,
+        *,
+        lease_ttl: float,
+        clock: Clock,
+        chance: Random,
+    ) -> None:
         self.membership = membership
+        self.signer = signer
+        self._leases = leases
         self._peers = peers
         self._lease_ttl = lease_ttl
+        self._chance = chance
+        self._demand = Demand(clock)
+        self._mine: BoundedDict[tuple[BlobKey, int], Mine] = BoundedDict(entries=LEASES_REMEMBERED)
 
     @classmethod
     @asynccontextmanager
@@ -52,16 +75,25 @@ class Cluster:
         limits = PeerLimits(section.connect_timeout, section.progress_timeout, section.connections_per_peer)
         async with (
             _redis(section, clock, observer) as redis,
+            _leases(redis, us, section.lease_ttl, clock, observer) as leases,
             Membership.open(section, us=us, line=redis, clock=clock, observer=observer) as membership,
             Peers.open(signer, limits, observer) as peers,
         ):
-            yield cls(membership, peers, signer, lease_ttl=section.lease_ttl)
+            ttl = section.lease_ttl
+            yield cls(membership, leases, peers, signer, lease_ttl=ttl, clock=clock, chance=Random())
 
     def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
-        """The peers that rank before us for the slice, best first."""
-        view = self.membership.view
-        names = [member.name for member in view.ranked(name, index)]
-        return tuple(Ask(peer) for peer in names[: names.index(view.us)])
+        """The peers that rank before us for the slice, best first; before them one that relieves its owner, if it is
+        hot."""
+        view, place = self.membership.view, (name, index)
+        ranked = view.ranked(name, index)
+        before = tuple(takewhile(lambda member: member.name != view.us, ranked))
+        if not before:
+            return ()
+        self._demand.asked(place, before[0].url)
+        instead = relief(place, ranked, view.us, self._demand, self._chance)
+        first = () if instead is None else (Ask(instead.name, stored_only=True),)
+        return (*first, *(Ask(member.name) for member in before))
 
     async def read(
         self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
@@ -80,11 +112,42 @@ class Cluster:
 
     @asynccontextmanager
     async def lease(self, name: BlobKey, index: int) -> AsyncIterator[Standing]:
-        """Who is to fetch the slice. Without Redis nobody can be asked."""
-        yield Unsure(self._leavers(name, index))
+        """Who is to fetch the slice, as Redis has it; unsure without one, or without an answer."""
+        if self._leases is None:
+            yield Unsure(self._leavers(name, index))
+            return
+        async with self._leases.hold(name, index) as outcome:
+            if isinstance(outcome, Mine):
+                self._mine.put((name, index), outcome)
+            yield self._standing(outcome, self._leavers(name, index))
 
     def completed(self, name: BlobKey, index: int) -> None:
-        """Without Redis nobody can be told."""
+        """All of the slice is here; if we had the lease, others are told so."""
+        mine = self._mine.get((name, index))
+        if mine is not None:
+            self._mine.discard((name, index))
+            mine.done()
+
+    def _standing(self, outcome: Outcome, leavers: tuple[str, ...]) -> Standing:
+        match outcome:
+            case Mine(holders=holders):
+                return Ours((*self._useful(holders), *leavers))
+            case Busy(url, holders) if url == self.membership.view.ourselves.url:
+                return Ours((*self._useful(holders), *leavers))  # another worker of ours: the node's own ring knows
+            case Busy(url, holders):
+                # Whoever can write to Redis could send us anywhere: only members are followed.
+                peer = next(iter(self._useful((url,))), None)
+                return Unsure((*self._useful(holders), *leavers)) if peer is None else Theirs(peer)
+            case Unknown():
+                return Unsure(leavers)
+            case _:
+                assert_never(outcome)
+
+    def _useful(self, urls: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the peers at `urls` that are members and have not failed us lately."""
+        view = self.membership.view
+        found = (view.at(url) for url in urls)
+        return tuple(m.name for m in found if m is not None and m.name != view.us and m.name not in view.ejected)
 
     def _leavers(self, name: BlobKey, index: int) -> tuple[str, ...]:
         """Nodes that drain, and owned the slice until they did: they have what was fetched of it so far."""
@@ -107,3 +170,15 @@ async def _redis(section: ClusterSection, clock: Clock, observer: RedisObserver)
         return
     async with SharedRedis.open(address, clock=clock, observer=observer) as redis:
         yield redis
+
+
+@asynccontextmanager
+async def _leases(
+    redis: SharedRedis | None, us: Member, ttl: float, clock: Clock, observer: LeaseObserver
+) -> AsyncIterator[Leases | None]:
+    if redis is None:
+        yield None
+        return
+    opened = Leases.open(redis, node=us.name, boot=us.boot, url=us.url, ttl=ttl, clock=clock, observer=observer)
+    async with opened as leases:
+        yield leases

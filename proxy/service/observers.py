@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from proxy.cluster.members import Difference, View
-from proxy.cluster.observer import RedisResult
+from proxy.cluster.observer import LeaseOutcome, RedisResult
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
@@ -117,6 +117,10 @@ class FleetObserver:
     def redis_call(self, result: RedisResult, seconds: float) -> None: ...
 
     def redis_breaker(self, state: str) -> None: ...
+
+    def lease(self, outcome: LeaseOutcome, seconds: float) -> None: ...
+
+    def lease_lost(self) -> None: ...
 
     def fetched(self, reason: str, count: int) -> None:
         self._telemetry.fleet_fetched(reason, count)
