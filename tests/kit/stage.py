@@ -12,11 +12,10 @@ Leaving the stage takes the evidence and raises AssertionError with every compla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,7 +34,7 @@ from .clients import DRIVER, DRIVERS, Client, Outcome
 from .evidence import Bounds, Evidence, HubAccount, Received, Run, Wants
 from .files import Expected, expected
 from .fsck import complaints_of
-from .node import STOP_WITHIN, Address, Node, NodeDidNotStart, NodePlan, own_places
+from .node import STOP_WITHIN, Address, Node, NodeDidNotStart, NodePlan
 from .oracles import judged, leaks
 from .procfs import Snapshot, is_running, snapshot
 from .reader import Asked, Ending, Reader, Reading
@@ -68,6 +67,10 @@ class Stage:
         self._kept_secret_from: list[Path] = []
         self._late: list[str] = []
         self._hub_was_off = False
+        self.hushed: list[Callable[[], None]] = []
+        """Called before a node is looked at in its rest: to end connections that others keep in reserve."""
+        self.props = AsyncExitStack()
+        """What else stands on the stage, and is taken away after the nodes."""
         self._evidence: Evidence | None = None
 
     @classmethod
@@ -83,6 +86,7 @@ class Stage:
                     await stage.verdict(raising=True)
             finally:
                 await stage._end()
+                await stage.props.aclose()
 
     # -- arranging ------------------------------------------------------------------------------------------------
 
@@ -144,27 +148,6 @@ class Stage:
             if not may_die:
                 raise
         return node
-
-    async def fleet(self, count: int, *, redis: str | None = None, **settings: Any) -> list[Node]:
-        """`count` running nodes that know one another: by their addresses alone without `redis`, its URL."""
-        secret = self.folder / "cluster.secret"
-        secret.write_text(token_hex(32))
-        places = own_places(count)
-        urls = [f"http://{place}" for place in places]
-        nodes = []
-        for number, place in enumerate(places):
-            others = [url for url in urls if url != urls[number]]
-            known = {"cluster__peers": others} if redis is None else {"cluster__redis": redis}
-            named = {"cluster__node": f"n{number}", "cluster__advertise": urls[number]}
-            given = {
-                "cluster__secret_file": str(secret),
-                "cluster__progress_timeout": "2s",
-                **known,
-                **named,
-                **settings,
-            }
-            nodes.append(self.node(at=place, **given))
-        return list(await asyncio.gather(*nodes))
 
     async def start(self, node: Node, **settings: Any) -> None:
         """Start a node (again) and note what it is like at rest."""
@@ -388,6 +371,8 @@ class Stage:
 
         try:
             await self.quiet(node)
+            for hush in self.hushed:
+                hush()
         except NotInTime as error:
             self._late.append(str(error))
         except aiohttp.ClientError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bench.hub.content import MIB
+from tests.kit.fleet import Fleet
 from tests.kit.stage import Stage
 
 
 async def test_a_cold_file_read_at_two_nodes_costs_the_origin_one_transfer(stage: Stage) -> None:
     file = stage.blob("acme/tiny", "model.safetensors", 80 * MIB)
-    nodes = await stage.fleet(2)
+    nodes = (await Fleet.start(stage, 2)).nodes
     stage.expect_origin_exact()
     readings = [stage.reading(node, file) for node in nodes]
     await stage.ended(*readings)
@@ -22,7 +23,7 @@ async def test_small_files_of_a_fleet_are_fetched_once(stage: Stage) -> None:
     repo.put_blob("small.safetensors", 300_000)
     repo.commit("Add files")
     files = [stage.file("acme/many", path) for path in (*(f"part-{n}.json" for n in range(24)), "small.safetensors")]
-    nodes = await stage.fleet(3)
+    nodes = (await Fleet.start(stage, 3)).nodes
     stage.expect_origin_exact()
     readings = [stage.reading(node, file) for file in files for node in nodes]
     await stage.ended(*readings)
@@ -37,7 +38,7 @@ async def test_a_private_file_is_fetched_with_its_readers_token_wherever_that_is
     repo.put_blob("model.safetensors", 70 * MIB)
     repo.commit("Upload")
     repo.grant("alice")
-    nodes = await stage.fleet(2)
+    nodes = (await Fleet.start(stage, 2)).nodes
     stage.expect_origin_exact()
     for path in ("config.json", "model.safetensors"):
         file = stage.file("acme/secret", path)
@@ -50,7 +51,7 @@ async def test_a_private_file_is_fetched_with_its_readers_token_wherever_that_is
 
 async def test_nobody_but_the_nodes_may_ask_on_the_peer_plane(stage: Stage) -> None:
     file = stage.blob("acme/tiny", "model.safetensors", 2 * MIB)
-    nodes = await stage.fleet(2)
+    nodes = (await Fleet.start(stage, 2)).nodes
     assert (await stage.read(nodes[0], file)).complete
     answer = await stage.ask(nodes[0], f"/-/peer/v1/blobs/sha256:{file.sha256}", Range="bytes=0-9")
     assert answer.status == 403

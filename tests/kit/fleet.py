@@ -1,0 +1,105 @@
+"""Several nodes that know one another, and what can happen between them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+
+from proxy.cluster.members import Member, View
+from proxy.core.blob import BlobKey
+from proxy.core.sizes import SLICE
+
+from .files import Expected
+from .node import Address, Node, own_places
+from .redis import RedisServer
+from .relay import Relay
+from .stage import Stage
+from .waiting import until
+
+QUICK = {"cluster__progress_timeout": "10s", "cluster__heartbeat": "200ms"}
+"""Nodes find one another soon; and no node is taken for a dead one because the machine is busy."""
+
+
+@dataclass
+class Fleet:
+    """Nodes on a stage. `relays` stand between the nodes, one before each, and never between nodes and clients."""
+
+    stage: Stage
+    nodes: list[Node]
+    relays: list[Relay]
+    urls: list[str]
+    redis: RedisServer | None
+    settings: dict[str, Any]
+    places: list[Address] = field(default_factory=list)
+
+    @classmethod
+    async def start(
+        cls, stage: Stage, count: int, *, redis: RedisServer | None = None, missing: int = 0, **settings: Any
+    ) -> Fleet:
+        """`count` running nodes; the last `missing` of them are known to the others and not started yet."""
+        (stage.folder / "cluster.secret").write_text(token_hex(32))
+        places = own_places(count)
+        relays = [await stage.props.enter_async_context(Relay.open((place.host, place.port))) for place in places]
+        stage.hushed += [relay.reset for relay in relays]
+        urls = [f"http://127.0.0.1:{relay.port}" for relay in relays]
+        fleet = cls(stage, [], relays, urls, redis, {**QUICK, **settings})
+        fleet.nodes = list(await asyncio.gather(*(fleet._node(n, places[n]) for n in range(count - missing))))
+        fleet.places = places
+        await fleet.until_all_know_all()
+        return fleet
+
+    async def join(self) -> Node:
+        """Start the next of the missing."""
+        number = len(self.nodes)
+        node = await self._node(number, self.places[number])
+        self.nodes.append(node)
+        return node
+
+    def owner(self, file: Expected, index: int = 0) -> Node:
+        """The node that ranks first for a slice of a linked file, of those that are started."""
+        return self.ranked(file, index)[0]
+
+    def ranked(self, file: Expected, index: int = 0) -> list[Node]:
+        members = tuple(Member(f"n{number}", self.urls[number], 1) for number in range(len(self.nodes)))
+        view = View(1, members, "n0")
+        return [self.nodes[int(member.name[1:])] for member in view.ranked(BlobKey.sha256(file.sha256), index)]
+
+    def slices_of(self, file: Expected, node: Node) -> list[int]:
+        """The slices of the file that the node owns."""
+        return [index for index in range(-(-file.size // SLICE)) if self.owner(file, index) is node]
+
+    def relay(self, node: Node) -> Relay:
+        """What stands before `node` for its peers."""
+        return self.relays[self.nodes.index(node)]
+
+    async def until_all_know_all(self) -> None:
+        """Return once every running node counts every other among the members."""
+
+        def missing() -> list[str]:
+            up = [node for node in self.nodes if node.running]
+            return [str(node) for node in up if _known_to(node) < len(up) - 1]
+
+        await until(lambda: not missing(), "all nodes know one another")
+
+    async def _node(self, number: int, place: Address) -> Node:
+        others = [url for url in self.urls if url != self.urls[number]]
+        known = {"cluster__peers": others}
+        if self.redis is not None:
+            known = {"cluster__redis": f"redis://127.0.0.1:{self.redis.port}"}
+        return await self.stage.node(
+            at=place,
+            cluster__node=f"n{number}",
+            cluster__advertise=self.urls[number],
+            cluster__secret_file=str(self.stage.folder / "cluster.secret"),
+            **known,
+            **self.settings,
+        )
+
+
+def _known_to(node: Node) -> int:
+    """How many others the node counts, as its log says."""
+    changes = [json.loads(line) for line in node.said().splitlines() if '"the fleet changed"' in line]
+    return sum(len(change.get("joined", "").split()) - len(change.get("left", "").split()) for change in changes)
