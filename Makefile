@@ -14,11 +14,12 @@ CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries rust
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 
-.PHONY: help serve demo clients test check format generated lock clean
+.PHONY: help serve demo bench web clients test check format generated lock clean
 
 help:
 	@echo 'make serve [ARGS="..."]   install and run the mirror (penstock serve)'
 	@echo 'make demo                 a synthetic Hub, the mirror, the real client: cold and warm'
+	@echo 'make bench ARGS="..."     install and run the load-test harness (penstock bench)'
 	@echo 'make test [ARGS="..."]    install what the tests need and run them'
 	@echo 'make check                format, lint, types, layers'
 	@echo 'make format               let ruff format the code'
@@ -66,14 +67,27 @@ tests/clients/js/node_modules/.made: tests/clients/js/package-lock.json | tools
 	npm ci --prefix tests/clients/js --silent --no-audit --no-fund
 	@touch $@
 
+# What draws the plots of a report.
+WEB := bench/report/web/node_modules/.made
+$(WEB): bench/report/web/package-lock.json
+	@command -v npm >/dev/null || { echo 'error: npm is needed; run: sudo apt-get install -y npm'; exit 1; }
+	npm ci --prefix bench/report/web --silent --no-audit --no-fund
+	@touch $@
+
+web: $(WEB)
+
 serve: .venv/.run
 	$(BIN)/penstock serve $(ARGS)
 
 demo: .venv/.demo
 	$(BIN)/python -m bench.demo $(ARGS)
 
+bench: .venv/.bench web
+	$(BIN)/penstock bench $(ARGS)
+
 # Programs that tests start besides Python; installed where we may, else the command to do so is the error.
-TOOLS := redis-server:redis-server cc:gcc cc:libc6-dev strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm
+TOOLS := redis-server:redis-server cc:gcc cc:libc6-dev strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm \
+         chromium-headless-shell:chromium-headless-shell
 .PHONY: tools
 tools:
 	@missing=; for tool in $(TOOLS); do \
@@ -85,7 +99,7 @@ tools:
 
 clients: $(CLIENTS:%=.venv-clients/%/.made) tests/clients/js/node_modules/.made
 
-test: tools .venv/.test clients
+test: tools .venv/.test clients web
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.check
@@ -113,4 +127,4 @@ lock: .venv/.made
 	for version in $(CLIENTS); do $(COMPILE) --override requirements/overrides.in requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
 clean:
-	rm -rf .venv .venv-clients tests/clients/js/node_modules
+	rm -rf .venv .venv-clients tests/clients/js/node_modules bench/report/web/node_modules

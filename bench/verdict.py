@@ -57,7 +57,7 @@ def headline(worst: Weight) -> str:
 def _of_bytes(run: Run) -> Iterator[Finding]:
     checked, received = run.verification, run.conservation.client_bytes
     if checked.wrong:
-        yield Finding(Weight.FAULT, f"wrong bytes at {told(checked.wrong, Unit.COUNT)} places")
+        yield Finding(Weight.FAULT, f"wrong bytes at {checked.wrong:,} {'place' if checked.wrong == 1 else 'places'}")
     if not received:
         yield Finding(Weight.FAULT, "not one byte was delivered")
     elif checked.mode is Check.NONE:

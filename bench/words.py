@@ -35,7 +35,7 @@ def told(value: float | None, unit: Unit) -> str:
         case Unit.BYTES_PER_SECOND:
             return f"{_bytes(value)}/s"
         case Unit.BYTES_PER_CPU_SECOND:
-            return f"{_bytes(value)} per CPU-second"
+            return f"{_bytes(value)}/CPU-s"
         case Unit.PER_SECOND:
             return f"{_three(value)}/s"
         case Unit.SHARE:

@@ -155,7 +155,7 @@ YARDSTICKS = (
     Yardstick("errors", "failed requests", Unit.SHARE, Better.LESS, _of_requests(lambda moment: moment.errors)),
     Yardstick("late", "late or dropped arrivals", Unit.SHARE, Better.LESS, Whole(late_share)),
     Yardstick("fairness", "fairness (Jain)", Unit.SHARE, Better.MORE, Whole(fairness)),
-    Yardstick("cost", "work", Unit.BYTES_PER_CPU_SECOND, Better.MORE, Whole(_bytes_per_cpu_second)),
+    Yardstick("cost", "delivered per CPU-second", Unit.BYTES_PER_CPU_SECOND, Better.MORE, Whole(_bytes_per_cpu_second)),
     Yardstick("request_cost", "requests per CPU-second", Unit.PER_SECOND, Better.MORE, Whole(_requests_per_cpu_second)),
     Yardstick(
         "memory",

@@ -6,6 +6,7 @@ import click
 
 from proxy.service.system import keep_standard_descriptors
 
+from .bench import bench
 from .check import check
 from .config import config
 from .doctor import doctor
@@ -34,7 +35,7 @@ def main() -> None:
     keep_standard_descriptors()
 
 
-for command in (serve, check, doctor, config, version):
+for command in (serve, check, doctor, config, bench, version):
     main.add_command(command)
 
 if __name__ == "__main__":

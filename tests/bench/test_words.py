@@ -18,7 +18,7 @@ from bench.words import Unit, change, told
         (0, Unit.BYTES, "0 B"),
         (999.7, Unit.BYTES, "1.00 kB"),
         (350e6, Unit.BYTES_PER_SECOND, "350 MB/s"),
-        (2.62e9, Unit.BYTES_PER_CPU_SECOND, "2.62 GB per CPU-second"),
+        (2.62e9, Unit.BYTES_PER_CPU_SECOND, "2.62 GB/CPU-s"),
         (11_600.0, Unit.PER_SECOND, "11,600/s"),
         (1.0, Unit.SHARE, "100 %"),
         (0.9999, Unit.SHARE, "99.99 %"),

@@ -52,6 +52,7 @@ def sampled_run(seed: int = 1, *, seconds: int = 40, slower: float = 1.0) -> Run
         verification=Verification(Check.FULL, sum(by_source.values()), 412, 0),
         marks=(Mark(float(_FAULT.start), "origin: 429"), Mark(float(_FAULT.stop), "origin: well again")),
         errors=(
+            ErrorClass("429 handed on", sum(moment.errors for moment in series) or 1, "GET /api/models", expected=True),
             ErrorClass("aborted by the client", 31, "GET /acme/m-7/resolve/main/model.safetensors", expected=True),
         ),
         fairness=tuple(ClientShare(f"client-{n}", int(chance.gauss(9e8, 4e7)), float(seconds)) for n in range(16)),

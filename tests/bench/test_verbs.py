@@ -1,0 +1,89 @@
+"""`penstock bench …` from the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench import record
+from bench.__main__ import main
+from tests.kit.runs import sampled_run
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    record.write(sampled_run(seconds=3), tmp_path / "run.json")
+    return tmp_path / "run.json"
+
+
+def bench(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_report_writes_a_page_beside_the_run(written: Path) -> None:
+    done = bench("report", written)
+    assert done.exit_code == 0
+    assert (written.parent / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_report_says_whether_the_run_was_good(written: Path) -> None:
+    assert bench("report", written).stderr.startswith("Nothing failed, but the numbers may mislead: ")
+
+
+def test_a_missing_run_is_not_found(tmp_path: Path) -> None:
+    done = bench("report", tmp_path / "nothing")
+    assert done.exit_code == 3
+    assert "there is no run at" in done.stderr
+
+
+def test_what_is_no_run_is_an_error_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"schema": 1}')
+    done = bench("report", tmp_path)
+    assert done.exit_code == 1
+    assert "scenario: Field required" in done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_an_error(written: Path) -> None:
+    done = bench("report", written, "-o", "/proc/nowhere/report.html")
+    assert done.exit_code == 1
+    assert "/proc/nowhere/report.html: No such file" in done.stderr
+
+
+def test_an_unknown_verb_is_a_wrong_command_line() -> None:
+    assert bench("repotr").exit_code == 2
+
+
+# A finder that is asked before all others and says of one package that it is not there.
+_WITHOUT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {package!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+from proxy.cli.main import main
+main(prog_name="penstock")
+"""
+
+
+def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _WITHOUT.format(package=package), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_the_harness_the_command_says_what_to_install() -> None:
+    done = without("bench", "bench", "report", "x")
+    assert done.returncode == 1
+    assert "pip install 'penstock[bench]'" in done.stderr
+
+
+def test_without_a_library_of_the_harness_too(written: Path) -> None:
+    done = without("hdrh", "bench", "report", str(written))
+    assert done.returncode == 1
+    assert "needs hdrh" in done.stderr
+    assert "pip install 'penstock[bench]'" in done.stderr
