@@ -1,6 +1,7 @@
 """The "CDN" behind 302 answers: a presigned object store that knows no user, and refuses one who shows a token."""
 
 import hashlib
+from dataclasses import dataclass
 
 from . import ranges
 from .content import Blob
@@ -10,7 +11,15 @@ from .site import Refused, Signer
 _MULTIPART = 64 * 1024 * 1024
 
 
-def answer(signer: Signer, asked: Asked) -> Answer:
+@dataclass(frozen=True, slots=True)
+class PlainLimit:
+    """Objects of more than `above` bytes are refused with `status`, whole and in ranges: Xet alone gives them."""
+
+    above: int
+    status: int = 403
+
+
+def answer(signer: Signer, asked: Asked, limit: PlainLimit | None = None) -> Answer:
     """GET or HEAD of a presigned address, with an optional single range."""
     if asked.method not in {"GET", "HEAD"}:
         return _refusal(403, "AccessDenied", "The address is signed for GET")
@@ -20,6 +29,8 @@ def answer(signer: Signer, asked: Asked) -> Answer:
         blob = signer.open(asked.raw_path)
     except Refused as refused:
         return _refusal(403, "AccessDenied", str(refused))
+    if limit is not None and blob.size > limit.above:
+        return _refusal(limit.status, "EntityTooLarge", "The object is too large to be delivered this way")
     return _delivered(asked, blob)
 
 

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     RAW = "raw"
     CDN = "cdn"
     CAS = "cas"
+    XORB = "xorb"
     INFO = "info"
     REVISION = "revision"
     TREE = "tree"
@@ -47,7 +48,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-FILE_KINDS = frozenset({Kind.RESOLVE, Kind.RESOLVE_CACHE, Kind.RAW, Kind.CDN, Kind.CAS})
+FILE_KINDS = frozenset({Kind.RESOLVE, Kind.RESOLVE_CACHE, Kind.RAW, Kind.CDN, Kind.CAS, Kind.XORB})
 API_KINDS = frozenset(Kind) - FILE_KINDS
 
 

@@ -66,8 +66,7 @@ def auth_check() -> Answer:
 
 def xet_read_token(site: Site, repo: Repo, commit: Commit) -> Answer:
     """The same facts in headers (Python reads these) and JSON (all others do)."""
-    expires = 4_102_444_800
-    token = f"xet_{hashlib.sha256(f'{repo.kind}/{repo.id}/{commit.id}'.encode()).hexdigest()}"
+    token, expires = site.cas.token(repo, commit)
     headers = {
         "x-xet-cas-url": site.cas_url,
         "x-xet-access-token": token,

@@ -1,4 +1,4 @@
-"""The synthetic Hub on its ports: one for the Hub, one for its "CDN", one for a "CAS" that only counts and refuses."""
+"""The synthetic Hub on its ports: one for the Hub, one for its "CDN", one for its "CAS"."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from . import cdn, control, distort, routes
+from . import cas, cdn, control, distort, routes
 from .content import Blob
 from .counters import Counters, RequestRecord
 from .delivery import Delivery, Hangup, before_answer, hang_up
 from .faults import Faults, Gate, Hold
 from .gitfolder import GitFolder
-from .messages import API_KINDS, Answer, Asked, Kind, Plane, json_answer
+from .messages import API_KINDS, Answer, Asked, Kind, Plane
 from .quota import Quota
 from .site import Signer, Site
 from .world import World
@@ -81,6 +81,8 @@ class Door:
 class SyntheticHub:
     """A running Hub. `world` and `faults` may be changed at any time; `counters` and `log` say what happened.
 
+    `plain_limit` (none at first) is what its CDN refuses to deliver by plain HTTP; `cas` expires tokens and addresses.
+
     Make it with `async with SyntheticHub.open(world) as hub`.
     """
 
@@ -89,6 +91,8 @@ class SyntheticHub:
         self.faults = faults
         self.counters = Counters()
         self._signer = Signer(clock)
+        self.cas = cas.Cas(clock)
+        self.plain_limit: cdn.PlainLimit | None = None
         self._delivery = Delivery(faults, self.counters)
         self._xet = xet
         self._clock = clock
@@ -213,10 +217,10 @@ class SyntheticHub:
 
     async def _answer(self, plane: Plane, asked: Asked, acts: distort.Acts) -> Answer:
         if plane is Plane.CDN:
-            return cdn.answer(self._signer, asked)
+            return cdn.answer(self._signer, asked, self.plain_limit)
         if plane is Plane.CAS:
-            return json_answer({"error": "the synthetic Hub has no CAS: these bytes should go another way"}, status=500)
-        site = Site(self.world, self._signer, self.url, self.cdn_url, self.cas_url, self._xet)
+            return cas.answer(self.cas, self.world, self.cas_url, asked)
+        site = Site(self.world, self._signer, self.url, self.cdn_url, self.cas_url, self.cas, self._xet)
         await _hash_blobs(site, asked)
         answer = routes.answer(site, asked, distort.url_terms(acts))
         return await self._by_git(site, asked) if answer.status == routes.GRANTED else answer
@@ -250,7 +254,7 @@ def _kind_of(plane: Plane, asked: Asked) -> Kind:
         case Plane.CDN:
             return Kind.CDN
         case Plane.CAS:
-            return Kind.CAS
+            return cas.kind_of(asked)
 
 
 def _bound(address: Address) -> socket.socket:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, urlencode
 
+from .cas import Cas
 from .content import Blob
 from .world import World
 
@@ -94,5 +95,6 @@ class Site:
     hub_url: str
     cdn_url: str
     cas_url: str
+    cas: Cas
     xet: bool = field(default=True)
     """Whether large files are announced as Xet files too."""

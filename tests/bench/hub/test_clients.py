@@ -28,7 +28,7 @@ from bench.hub.world import World
 
 @pytest.fixture
 async def hub(world: World) -> AsyncIterator[SyntheticHub]:
-    """Without Xet: the client would go to a CAS that does not exist."""
+    """Without Xet: what the client does with it is shown in test_cas."""
     async with SyntheticHub.open(world, xet=False) as running:
         yield running
 
