@@ -111,6 +111,11 @@ class OriginSection(Section):
     redirect_hosts: tuple[str, ...] = knob(
         (".hf.co", ".huggingface.co"), "Hosts (or .suffixes) to which the origin may send us for file bytes."
     )
+    xet: bool = knob(
+        True,
+        "Fetch by Xet what the origin refuses to give by plain HTTP (the Hub: files above 50 GB). Needs hf_xet: pip "
+        "install 'penstock[xet]'. Its store has to be among redirect_hosts.",
+    )
     allow_private: bool = knob(
         False,
         "Let redirects lead to loopback and private addresses. Only for an origin in your own network; a loopback "

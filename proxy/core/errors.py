@@ -11,7 +11,9 @@ PenstockError
 ├── OriginRefused               the origin said no, and its answer is the answer (401, 403, 404, 410, 416, 451)
 ├── OriginAway                  no answer to be had now; a stored one may serve
 │   ├── OriginUnreachable       connection, DNS, TLS, timeout, 5xx
+│   │   └── PlainRefused        the address it just gave out is refused: another way may be open
 │   └── OriginBusy              429, our own budget, or the breaker: wait `retry_after` seconds
+├── XetNeeded                   the origin gives the file by Xet alone, and we have no hf_xet
 ├── OriginLied                  an answer that contradicts itself or the record; nothing of it is kept
 │   ├── SourceChanged           another generation: validator, length or digest is not the record's
 │   ├── RangeMangled            a 206 (or a 200 in its place) that is not the range asked for
@@ -100,12 +102,20 @@ class OriginUnreachable(OriginAway):
     """Connection, DNS or TLS failure, timeout, or a 5xx."""
 
 
+class PlainRefused(OriginUnreachable):
+    """The file's address at the origin's store is refused as soon as it is given out: not to be had by plain HTTP."""
+
+
 class OriginBusy(OriginAway):
     """The origin, or our own budget for it, asks us to wait `retry_after` seconds (>= 1)."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = max(1, retry_after)
+
+
+class XetNeeded(PenstockError):
+    """The origin gives a file by Xet alone and this node has no hf_xet; the message says what to install."""
 
 
 class OriginLied(PenstockError):

@@ -194,7 +194,10 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.OriginRefused: _refused,
     errors.OriginBusy: _waiting,
     errors.OriginUnreachable: _retried(502),
+    errors.PlainRefused: _retried(502),
     errors.OriginAway: _retried(502),
+    # for the operator to mend; a client that tries again gets the same
+    errors.XetNeeded: _fixed(502),
     # a lie is not mended by asking again at once, and the client should say so to its user: 502 on both planes
     errors.OriginLied: _fixed(502),
     errors.SourceChanged: _fixed(502),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from random import Random
 from typing import Final, Self, assert_never
 
@@ -22,7 +23,7 @@ from proxy.hub.facts import FileFacts, FoundFile, Moved, OriginReply
 from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import Counter, FileTarget, ObjectTarget
 from proxy.hub.rawtarget import RawTarget
-from proxy.hub.targets import LfsBatch, OciBlob, ResolveFile
+from proxy.hub.targets import LfsBatch, OciBlob, ResolveFile, XetToken
 
 from .answers import LookAt, read_file_head, refuse_circle
 from .credentials import own_token
@@ -34,6 +35,8 @@ from .redirects import RedirectRules
 from .source import HubSource, Ways
 from .transport import Answer, Lane, Transport
 from .upload import Upload
+from .xet_source import PlainElseXet, PlainRefusals, XetSource, XetWays
+from .xet_streams import XetStreams
 
 LARGEST_REPLY: Final = 32 * MIB
 HEAD_HOPS: Final = 5
@@ -46,15 +49,17 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 """Fields of one connection, and cookies, which belong to a browser's session and to nobody behind a mirror."""
+Source = HubSource | PlainElseXet
 
 
 class OriginClient:
     """The configured origin, for one worker."""
 
-    def __init__(self, config: OriginSection, ways: Ways) -> None:
+    def __init__(self, config: OriginSection, ways: Ways, xet: XetWays) -> None:
         self._own = None if config.token_file is None else own_token(config.token_file)
         self._config = config
         self._ways = ways
+        self._xet = xet
         self._base = config.url.rstrip("/")
 
     @classmethod
@@ -69,18 +74,22 @@ class OriginClient:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         proxies: Mapping[str, str] | None = None,
         resolver: AbstractResolver | None = None,
+        xet_folder: Path | None = None,
     ) -> AsyncIterator[Self]:
         """Connections are made when needed and closed at the end. Raises ConfigError.
 
-        `chance` is for jitter; `proxies` (by scheme) replaces those of the environment; `pause` and `resolver` replace
-        sleeping and DNS."""
+        `xet_folder` is for what hf_xet writes beside what it fetches; without one it is not used. `chance` is for
+        jitter; `proxies` (by scheme) replaces those of the environment; `pause` and `resolver` replace sleeping and
+        DNS."""
         observer = observer or Unobserved()
         chance = chance or Random()
         rules = RedirectRules.of(config)
         opened = Transport.open(config, clock=clock, observer=observer, proxies=proxies, resolver=resolver)
         async with opened as transport:
             line = HubLine(transport, clock=clock, chance=chance, observer=observer)
-            yield cls(config, Ways(line, transport, rules, config.retries, chance, clock.wall, pause))
+            ways = Ways(line, transport, rules, config.retries, chance, clock.wall, pause)
+            streams = XetStreams(config, xet_folder, observer)
+            yield cls(config, ways, XetWays(ways, streams, PlainRefusals(clock), resolver))
 
     async def head_file(self, target: FileTarget, caller: Caller, *, can_wait: bool = False) -> FoundFile | Moved:
         """HEAD of the very file with the caller's own token, redirects followed only within the origin.
@@ -151,12 +160,18 @@ class OriginClient:
             _refuse_misleading(answer.head, url)
             yield Streamed(answer)
 
-    def source(self, target: FileTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> HubSource:
+    def source(self, target: FileTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> Source:
         """The bytes of a file at a commit, fetched with the caller's token. Asks nothing yet.
 
         `lend`: the caller has none and was proven to be allowed; the mirror's own, if it has one, may be used."""
         assert target.revision.is_commit, "a source is of a file at a commit"
-        return HubSource(self._ways, self._file_url(target), facts, caller, self._lent(caller, lend=lend))
+        lent = self._lent(caller, lend=lend)
+        url = self._file_url(target)
+        if facts.xet is None:
+            return HubSource(self._ways, url, facts, caller, lent)
+        plain = HubSource(self._ways, url, facts, caller, lent, else_xet=self._xet.streams.at_hand)
+        tokens = self._url(paths.render(XetToken(target.repo, target.revision)))
+        return PlainElseXet(plain, XetSource(self._xet, tokens, facts, caller, lent), self._xet.refusals, facts)
 
     def object_source(self, target: ObjectTarget, facts: FileFacts, caller: Caller, *, lend: bool = False) -> HubSource:
         """The bytes of an object by its digest, fetched with the caller's token; `lend` as for files. Asks nothing

@@ -7,10 +7,12 @@ from typing import Protocol
 
 
 class HostClass(Enum):
-    """Whom a request went to: the configured origin, or a host it sent us to. The metric label `host`."""
+    """Whom a request went to: the configured origin, a host it sent us to, or its Xet store, which hf_xet asks by
+    itself (bytes as they are given to us, no requests). The metric label `host`."""
 
     HUB = "hub"
     CDN = "cdn"
+    XET = "xet"
 
 
 class OriginObserver(Protocol):

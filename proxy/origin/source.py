@@ -9,7 +9,8 @@ Theory of operation. A *landing* is where ranged GETs go; it is found by a GET o
 All reads of a source share one landing. A read is a row of attempts, each asking for what is still missing:
 
     cut, silence, 5xx, refused connection     ask again from the exact offset, after a pause
-    401, 403, 404, 410 at the landing         it has expired: find it anew (refused again: a failure like a cut)
+    401, 403, 404, 410 at the landing         it has expired: find it anew (refused again: a failure like a cut, or,
+                                              for a file that is in the Xet store too, PlainRefused)
     anything that is not exactly the range    SourceChanged or RangeMangled; nothing of that answer is used
 
 The ETag that a store's host gave first is pinned, sent as If-Range from then on, and compared with every later one.
@@ -34,6 +35,7 @@ from proxy.core.errors import (
     OriginLied,
     OriginRefused,
     OriginUnreachable,
+    PlainRefused,
     RangeMangled,
     SourceChanged,
 )
@@ -62,6 +64,8 @@ HOSTS: Final = 16
 """Most hosts whose ETag is pinned for one source."""
 Landing = Home | Abroad
 _EXPIRED: Final = frozenset({401, 403, 404, 410})
+_NOT_THIS_WAY: Final = frozenset({400, 403, 413})
+"""How a store refuses an object that is too large for it; which of them the Hub's gives is not documented."""
 
 
 class _Expired(Exception):
@@ -85,13 +89,32 @@ class Ways:
     wall: Callable[[], float]
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
+    async def wait(self, patience: Patience, error: Exception) -> None:
+        """Pause before the next attempt. Raises `error` when waiting is no use, or patience is at its end."""
+        pause = patience.pause()
+        asked_for = error.retry_after if isinstance(error, OriginBusy) else 0
+        if pause is None or asked_for > WAITED_OUT or not isinstance(error, OriginAway):
+            raise error
+        await self.pause(max(pause, float(asked_for)))
+
 
 class HubSource:
     """One file at the Hub; `read` may run several times at once. Holds a presigned address, so it is never printed."""
 
-    def __init__(self, ways: Ways, url: URL, facts: FileFacts, caller: Caller, lent: Caller | None = None) -> None:
-        """`lent` asks in the place of `caller` as long as it is let in."""
+    def __init__(
+        self,
+        ways: Ways,
+        url: URL,
+        facts: FileFacts,
+        caller: Caller,
+        lent: Caller | None = None,
+        *,
+        else_xet: bool = False,
+    ) -> None:
+        """`lent` asks in the place of `caller` as long as it is let in. `else_xet`: there is another way, so that a
+        refusal is not waited out."""
         self._lent = lent
+        self._else_xet = else_xet
         self._ways = ways
         self._url = url
         self._facts = facts
@@ -106,8 +129,8 @@ class HubSource:
         `can_wait`: not worth one of the last requests that the origin allows; OriginBusy then. A store's host abroad
         has no such limit: while the landing there holds, reading goes on.
 
-        Raises OriginRefused, OriginAway, SourceChanged, RangeMangled, OriginLied. After an error the bytes given so far
-        are right and in order."""
+        Raises OriginRefused, OriginAway (PlainRefused), SourceChanged, RangeMangled, OriginLied. After an error the
+        bytes given so far are right and in order."""
         offset, renewed = span.start, False
         patience = Patience(self._ways.retries, self._ways.chance)
         while offset < span.stop:
@@ -124,22 +147,17 @@ class HubSource:
                 assert landing is not None
                 self._leave(landing)
                 if renewed:
-                    await self._wait(patience, _refused_twice(landing, expired))
+                    refused = _refused_twice(landing, expired)
+                    if self._else_xet and isinstance(refused, PlainRefused):
+                        raise refused from None
+                    await self._ways.wait(patience, refused)
                 renewed = True
             except OriginBusy as busy:
                 if can_wait or offset == span.start:
                     raise
-                await self._wait(patience, busy)
+                await self._ways.wait(patience, busy)
             except OriginUnreachable as away:
-                await self._wait(patience, away)
-
-    async def _wait(self, patience: Patience, error: Exception) -> None:
-        """Pause before the next attempt. Raises `error` when waiting is no use, or patience is at its end."""
-        pause = patience.pause()
-        asked_for = error.retry_after if isinstance(error, OriginBusy) else 0
-        if pause is None or asked_for > WAITED_OUT or not isinstance(error, OriginAway):
-            raise error
-        await self._ways.pause(max(pause, float(asked_for)))
+                await self._ways.wait(patience, away)
 
     # --- landings -------------------------------------------------------------------------------------------------
 
@@ -218,7 +236,7 @@ class HubSource:
 
     async def _judged(self, answer: Answer, place: Landing, span: Span) -> Body:
         head = answer.head
-        if head.status in _EXPIRED:
+        if head.status in _EXPIRED or (self._facts.xet is not None and head.status in _NOT_THIS_WAY):
             raise _Expired(head, await answer.drain())
         if head.status == 429:
             wait = retry_after(head, self._ways.wall()) or UNSAID
@@ -261,4 +279,5 @@ async def _exactly(answer: Answer, body: Body, wanted: int) -> AsyncGenerator[by
 def _refused_twice(landing: Landing, expired: _Expired) -> Exception:
     if isinstance(landing, Home):
         return refusal(expired.head, expired.body)
-    return OriginUnreachable(f"the origin's file store refuses the address it was just given ({expired.head.status})")
+    told = f"the origin's file store refuses the address it was just given ({expired.head.status})"
+    return PlainRefused(told) if expired.head.status in _NOT_THIS_WAY else OriginUnreachable(told)

@@ -52,7 +52,9 @@ async def assemble(
             config.store, clock=clock, node=_node_id(config), worker=worker_index, observer=StoreObserver(telemetry)
         ) as store,
         Catalogue.open(state_folder(config), clock=clock) as catalogue,
-        OriginClient.open(config.origin, clock=clock, observer=OriginObserver(telemetry)) as origin,
+        OriginClient.open(
+            config.origin, clock=clock, observer=OriginObserver(telemetry), xet_folder=state_folder(config) / "xet"
+        ) as origin,
         _fleet(config, store.capacity, FleetObserver(telemetry)) as fleet,
         TaskSet("mirror") as tasks,
     ):

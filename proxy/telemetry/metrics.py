@@ -47,7 +47,7 @@ LABELS: Final = {
     "source": "disk, fill, memory, relay",
     "state": "see the metric",
     "result": "see the metric",
-    "host": "hub (the origin itself), cdn (where it sends us for bytes), all",
+    "host": "hub (the origin itself), cdn (where it sends us for bytes), xet (what hf_xet fetched: bytes only), all",
     "volume": "the disk's short name: disk0, disk1, … in the order of the configuration (folders: /-/status)",
     "reason": "see the metric",
     "found_by": "read (CRC of a chunk), seal (digest of a blob)",

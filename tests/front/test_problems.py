@@ -61,7 +61,8 @@ def test_every_row_makes_an_answer(kind: type[errors.PenstockError], side: Side)
 def test_a_file_never_gets_a_5xx_that_another_try_may_mend(kind: type[errors.PenstockError]) -> None:
     """huggingface_hub gives up at once on a 5xx of a file, and tries again after a 429 (HUB-PROTOCOL §3)."""
     found = problem(_instance(kind), Side.FILES)
-    lasting = {errors.ConfigError, errors.PenstockError, errors.OriginLied, errors.SourceChanged, errors.RangeMangled}
+    lasting = {errors.ConfigError, errors.PenstockError, errors.XetNeeded, errors.OriginLied}
+    lasting |= {errors.SourceChanged, errors.RangeMangled}
     if found.status >= 500:
         assert kind in lasting
     assert (found.status == 429) == (dict(found.headers).get("Retry-After") is not None)

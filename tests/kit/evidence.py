@@ -12,8 +12,10 @@ from .procfs import Snapshot
 from .reader import Ending, Reading
 from .scrape import Page
 
-FILE_BYTES = ("cdn", "resolve-cache", "raw")
+FILE_BYTES = ("cdn", "xorb", "resolve-cache", "raw")
 """Kinds of requests at the synthetic Hub whose bodies are files."""
+OF_HF_XET = ("cas", "xorb")
+"""Kinds of requests that hf_xet makes by itself, whose number the node does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ class HubAccount:
     @property
     def file_bytes(self) -> int:
         return sum(self.body_bytes.get(kind, 0) for kind in FILE_BYTES)
+
+    @property
+    def asked_by_node(self) -> int:
+        return sum(count for kind, count in self.requests.items() if kind not in OF_HF_XET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _peer_disagreements(evidence: Evidence) -> Iterator[str]:
 def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
     hub = evidence.hub
     upstream, filled = evidence.total("upstream_bytes_total"), evidence.total("fill_bytes_total")
-    asked, answered = evidence.total("upstream_requests_total"), sum(hub.requests.values())
+    asked, answered = evidence.total("upstream_requests_total"), hub.asked_by_node
     sent = sum(hub.body_bytes.values())
     if upstream > sent:
         yield f"{upstream} bytes are counted from the origin, it sent {sent}"

@@ -136,8 +136,8 @@ class Stage:
             if isinstance(disks, int)
             else tuple(disks)
         )
-        cdn = urlsplit(self.hub.cdn_url)
-        plan = NodePlan(folder, self.hub.url, (f"{cdn.hostname}:{cdn.port}",), places, workers, given, wrapper=wrapper)
+        stores = tuple(urlsplit(url).netloc for url in (self.hub.cdn_url, self.hub.cas_url))
+        plan = NodePlan(folder, self.hub.url, stores, places, workers, given, wrapper=wrapper)
         node = Node(plan if command is None else replace(plan, command=command))
         node.data = at or node.data
         self.nodes.append(node)
@@ -238,10 +238,10 @@ class Stage:
         self._hub_was_off = True
         await self.hub.off(*planes)
 
-    async def kill_worker(self, node: Node) -> int:
-        """Kill -9 a worker; what it had in flight may be fetched again."""
+    async def kill_worker(self, node: Node, pid: int | None = None) -> int:
+        """Kill -9 a worker (the first); what it had in flight may be fetched again."""
         self.bounds = replace(self.bounds, kills=self.bounds.kills + 1)
-        return await node.kill_worker()
+        return await node.kill_worker(pid)
 
     async def kill(self, node: Node) -> None:
         """Kill -9 the whole node; what was in flight may be fetched again."""
