@@ -16,6 +16,7 @@ from proxy.config.schema import Config
 from proxy.core.errors import ConfigError
 from proxy.core.sizes import MIB, format_size
 from proxy.origin.credentials import own_token
+from proxy.origin.xet_streams import is_installed
 
 _LEAST_ROOM: Final = MIB
 """Bytes without which not even the indexes can be opened."""
@@ -51,6 +52,11 @@ def hints(config: Config) -> list[str]:
     if len(lost := _unusable_disks(config)) < len(config.store.disks):
         # A node of many disks must come up with one of them dead.
         found += [f"{obstacle} (the node goes on without it)" for obstacle in lost]
+    if config.origin.xet and not is_installed():
+        found.append(
+            "hf_xet is not installed, so what the Hub gives by Xet alone (files above 50 GB) cannot be fetched: "
+            "pip install 'penstock[xet]', or set origin.xet = false"
+        )
     floor = config.store.free_floor
     for disk in config.store.disks:
         free = _free(disk.path)

@@ -3,7 +3,10 @@ synthetic Hub's CAS, and everybody else has them from the mirror as ever."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from bench.hub.messages import Plane
 from tests.kit import canaries
 from tests.kit.clients import CURRENT
 from tests.kit.files import Expected
-from tests.kit.node import Node
+from tests.kit.node import REPO_ROOT, Node
 from tests.kit.procfs import thread_names
 from tests.kit.reader import Ending
 from tests.kit.stage import Stage
@@ -281,6 +284,19 @@ async def test_without_hf_xet_the_error_says_what_to_install(stage: Stage) -> No
     code, found = await examined("--endpoint", node.url, "--repo", REPO)
     assert code == 4
     assert any("pip install 'penstock[xet]'" in trouble for trouble in found["troubles"]), found["troubles"]
+
+
+async def test_check_says_that_hf_xet_is_missing(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *WITHOUT_XET, "check", "--disk", str(tmp_path)),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO_ROOT), "HOME": str(tmp_path), "NO_COLOR": "1"},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    assert "pip install 'penstock[xet]'" in " ".join(said.decode().split())
 
 
 async def test_it_can_be_switched_off(stage: Stage) -> None:
