@@ -7,6 +7,8 @@ import importlib
 import click
 
 VERBS = {
+    "run": "bench.verbs.run",
+    "scenarios": "bench.verbs.scenarios",
     "report": "bench.report.verb",
 }
 """Verb -> the module that holds a command of that name. Only the one that is called is imported."""
@@ -42,6 +44,9 @@ class _Verbs(click.Group):
 
     \b
     Examples:
+      penstock bench scenarios                                    what there is to run
+      penstock bench run smoke                                    a few seconds of everything
+      penstock bench run herd --clients 128                       one new repo, wanted by all at once
       penstock bench report out/run.json                          one HTML file, opens anywhere
 
     Exit codes: 0 ok, 1 the run failed or a condition holds, 2 usage, 3 not found.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from . import control, demo
+from . import control, demo, planting
 from .faults import Faults
 from .paths import quote_path
 from .repo import Repo, RepoKind, RepoSpec
@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ORG/NAME:PATH=SIZE",
         help="add a synthetic file to a model; repeat for more files",
     )
+    parser.add_argument(
+        "--catalogue", type=Path, metavar="F", help="add the models of this file (JSON, see `planting`), hashed at once"
+    )
     parser.add_argument("--demo", action="store_true", help="a default world: public, private and gated repos")
     parser.add_argument("--size", type=_quantity(parse_size), default=64 << 20, help="one shard of the demo (64MiB)")
     parser.add_argument("--bandwidth", type=_quantity(parse_rate), help="shared by all transfers, such as 50MB/s")
@@ -71,8 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _world_of(options: argparse.Namespace) -> World:
     world = World(seed=options.seed)
-    if options.demo or not (options.repo or options.model):
+    if options.demo or not (options.repo or options.model or options.catalogue):
         demo.build(world, options.size)
+    if options.catalogue:
+        planting.plant(world, json.loads(options.catalogue.read_bytes())["repos"])
+        planting.hash_all(world)
     for repo_id, folder in options.repo:
         world.add_folder(repo_id, folder)
     repos: dict[str, Repo] = {}

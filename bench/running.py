@@ -1,0 +1,89 @@
+"""`bench run`: one scenario, from the command line to its record and its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+from rich.console import Console
+
+from . import record, scenario
+from .conduct import CannotRun, Plan, Target, Watcher, drive, standing
+from .live import watching
+from .load import catalogue
+from .load.crew import CrewFailed
+from .node import NotStarted
+from .record import Run
+from .recording import recorded
+from .scenario import Scenario, ScenarioError
+from .volume import CannotMount
+
+BROKEN = (CannotRun, CrewFailed, NotStarted, CannotMount)
+"""What a run can break off with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One run as it was asked for."""
+
+    name: str
+    scenario: Scenario
+    target: Target | None = None
+    hub_listen: str = "127.0.0.1:0"
+
+
+def chosen(name: str, changes: dict[str, Any]) -> Scenario:
+    """The scenario of that name or file. Raises ScenarioError."""
+    return scenario.read(scenario.find(name), changes)
+
+
+def allowed(url: str, admin: str | None, *, is_owned: bool) -> Target:
+    """A mirror to be put under load. Raises ScenarioError for one that is not on this machine, unless whoever asks
+    says that it is theirs: load on somebody else's machine is an attack."""
+    host = urlsplit(url).hostname
+    if not url.startswith("http://") or host is None:
+        raise ScenarioError(f"{url!r} is no address; write it like http://127.0.0.1:8080")
+    if not is_owned and not _is_loopback(host):
+        raise ScenarioError(f"{host} is not this machine; if it is yours to put under load, add --i-own-this-target")
+    return Target(url, admin)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def run(wanted: Wanted, out: Path, console: Console) -> Run:
+    """Do it, and leave `run.json` in `out`. Raises one of BROKEN, or OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    with watching(wanted.name, wanted.scenario.duration, console) as watcher, _runner() as runner:
+        found = runner.run(conducted(wanted, watcher))
+    record.write(found, out / "run.json")
+    return found
+
+
+async def conducted(wanted: Wanted, watcher: Watcher) -> Run:
+    """The run and its record. Raises one of BROKEN."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+        async with standing(plan_of(wanted, Path(name)), watcher) as stand:
+            outcome = await drive(stand, wanted.scenario, watcher)
+    return recorded(wanted.name, wanted.scenario, outcome, wanted.target.url if wanted.target else None)
+
+
+def plan_of(wanted: Wanted, folder: Path) -> Plan:
+    drawn = catalogue.drawn(wanted.scenario.catalogue.extent(), wanted.scenario.seed)
+    return Plan(wanted.scenario, drawn, folder, wanted.target, wanted.hub_listen)
+
+
+def _runner() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)

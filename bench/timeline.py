@@ -1,0 +1,143 @@
+"""Makes the faults of a scenario happen at their seconds, takes them back, and keeps the marks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from .faults import (
+    Dials,
+    DiskFull,
+    Fault,
+    NodeFault,
+    NodeKill,
+    NodePause,
+    NodeRestart,
+    OriginFault,
+    OriginOff,
+    WorkerKill,
+    armed,
+)
+from .meter import Meter
+from .node import Node
+from .record import Mark
+
+_BALLAST = "ballast"
+
+
+@dataclass(frozen=True, slots=True)
+class Victims:
+    """What there is to hurt. `node` is None for a mirror that is not ours; `volume` for a disk that is not."""
+
+    meter: Meter
+    node: Node | None
+    volume: Path | None
+    dials: Dials
+
+
+class Timeline:
+    """`run` it beside the load; `marks` are what has happened."""
+
+    def __init__(self, faults: tuple[Fault, ...], victims: Victims, on_mark: Callable[[Mark], None]) -> None:
+        self._faults = sorted(faults, key=lambda fault: fault.at)
+        self._victims = victims
+        self._on_mark = on_mark
+        self._armed: list[OriginFault] = []
+        self._begin = 0.0
+        self._over = asyncio.Event()
+        self.marks: list[Mark] = []
+
+    async def run(self, begin: float) -> None:
+        """From `begin` (CLOCK_MONOTONIC) until the last fault is over and taken back."""
+        self._begin = begin
+        async with asyncio.TaskGroup() as group:
+            for fault in self._faults:
+                group.create_task(self._one(fault), name=fault.do)
+
+    def end(self) -> None:
+        """The load is over: what is under way is taken back now, what has not begun does not happen."""
+        self._over.set()
+
+    async def _rest(self, seconds: float) -> None:
+        """That long, or until the load is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._over.wait()
+
+    async def _one(self, fault: Fault) -> None:
+        await self._rest(self._begin + fault.at - time.monotonic())
+        if self._over.is_set():
+            return
+        self._mark(fault.do)
+        match fault:
+            case NodeKill() | NodeRestart() | NodePause() | WorkerKill() | DiskFull():
+                await self._hurt_node(fault)
+            case _:
+                await self._hurt_origin(fault)
+        self._mark(f"{fault.do} over")
+
+    async def _hurt_origin(self, fault: OriginFault) -> None:
+        if isinstance(fault, OriginOff):
+            await self._victims.meter.arm({"off": fault.seconds})
+            await self._rest(fault.seconds)
+            return
+        self._armed.append(fault)
+        try:
+            await self._arm()
+            await self._rest(fault.seconds)
+        finally:
+            self._armed.remove(fault)
+            await self._arm()
+
+    async def _arm(self) -> None:
+        await self._victims.meter.arm(armed(self._armed, self._victims.dials))
+
+    async def _hurt_node(self, fault: NodeFault) -> None:
+        node = self._victims.node
+        assert node is not None, "scenarios that hurt the node are refused for a mirror that is not ours"
+        match fault:
+            case NodeKill():
+                await node.kill()
+                await self._rest(fault.seconds)
+                await node.start()
+            case NodeRestart():
+                await node.stop()
+                await node.start()
+            case NodePause():
+                node.send(signal.SIGSTOP)
+                try:
+                    await self._rest(fault.seconds)
+                finally:
+                    node.send(signal.SIGCONT)
+            case WorkerKill():
+                os.kill(random.choice(node.worker_pids), signal.SIGKILL)
+            case DiskFull():
+                await self._fill(fault)
+            case _:
+                assert_never(fault)
+
+    async def _fill(self, fault: DiskFull) -> None:
+        assert self._victims.volume is not None, "the scenario's schema asks for a volume of its own"
+        ballast = self._victims.volume / _BALLAST
+        state = os.statvfs(self._victims.volume)
+        size = max(0, state.f_bavail * state.f_frsize - fault.free)
+        try:
+            with ballast.open("wb") as file:
+                if size:
+                    os.posix_fallocate(file.fileno(), 0, size)
+            await self._rest(fault.seconds)
+        finally:
+            ballast.unlink(missing_ok=True)
+
+    def _mark(self, name: str) -> None:
+        mark = Mark(max(0.0, time.monotonic() - self._begin), name)
+        self.marks.append(mark)
+        self._on_mark(mark)

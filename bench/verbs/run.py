@@ -1,0 +1,111 @@
+"""`bench run`: put a mirror under load, once, and judge it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from bench import running, scenario, verdict
+from bench.record import Run
+from bench.running import Wanted
+
+from .talk import FAILURE, USAGE, console, fail
+
+_COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdict.Weight.FAULT: "bold red"}
+
+
+@click.command(
+    help="""Start a synthetic Hub, a mirror and clients on this machine, let the SCENARIO happen, and say how it went.
+
+    SCENARIO is one of `penstock bench scenarios`, or a TOML file of your own.
+
+    \b
+    Examples:
+      penstock bench run smoke
+      penstock bench run steady --rate 50 --duration 2m --seed 7 --out out/steady
+      penstock bench run ranges --set verify.check=none --set proxy.settings.fetch.parallel=8
+      penstock bench run herd --target http://127.0.0.1:8080 --hub-listen 127.0.0.1:9000
+
+    With --target the mirror is yours: let its origin be the synthetic Hub at --hub-listen, and give --admin so that its
+    own counts can be compared with the others'.
+    Exit codes: 0 a good run, 1 a bad one, 2 usage.
+    """
+)
+@click.argument("name", metavar="SCENARIO")
+@click.option("--duration", metavar="DURATION", help="How long the load comes, such as 30s.")
+@click.option("--rate", type=float, metavar="N", help="Sessions a second (open loop).")
+@click.option("--clients", type=int, metavar="N", help="Sessions at a time (closed loop), or in the herd.")
+@click.option("--closed", is_flag=True, help="Closed loop: a client begins anew when it is done.")
+@click.option("--seed", type=int, metavar="N", help="Of everything that is drawn.")
+@click.option("--workers", type=int, metavar="N", help="Worker processes of the mirror.")
+@click.option("--generators", type=int, metavar="N", help="Processes that make the load.")
+@click.option("--verify", type=click.Choice(["full", "stamps", "none"]), help="How closely bodies are looked at.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario. Repeatable.")
+@click.option("--target", metavar="URL", help="Drive this mirror instead of starting one; on this machine only.")
+@click.option("--admin", metavar="URL", help="With --target: where its /metrics are.")
+@click.option("--hub-listen", metavar="HOST:PORT", default="127.0.0.1:0", help="Where the synthetic Hub listens.")
+@click.option(
+    "--i-own-this-target", "is_owned", is_flag=True, help="The target is another machine, and mine to put under load."
+)
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Where run.json goes [out/bench/NAME-TIME]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the record to standard output.")
+def run(name: str, **given: Any) -> None:
+    try:
+        wanted = _wanted(name, given)
+    except scenario.ScenarioError as error:
+        fail(USAGE, error.what, error.mistakes, then=["penstock bench scenarios", "penstock bench run --help"])
+    out: Path = given["out"] or Path("out/bench") / f"{wanted.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        found = running.run(wanted, out, console())
+    except running.BROKEN as error:
+        fail(FAILURE, f"the run broke off: {error}")
+    except OSError as error:
+        fail(FAILURE, f"the run broke off: {error}", then=["penstock bench run --out DIR"])
+    if given["as_json"]:
+        click.echo((out / "run.json").read_bytes(), nl=False)
+    _leave(found, out)
+
+
+def _wanted(name: str, given: dict[str, Any]) -> Wanted:
+    """Raises ScenarioError."""
+    target = None
+    if given["target"] is not None:
+        target = running.allowed(given["target"], given["admin"], is_owned=given["is_owned"])
+    chosen = running.chosen(name, changes_of(given))
+    return Wanted(Path(name).stem, chosen, target, given["hub_listen"])
+
+
+def changes_of(given: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the scenario that the flags change; --set is stronger than the others. Raises ScenarioError."""
+    keys = {
+        "duration": "duration",
+        "seed": "seed",
+        "rate": "load.rate",
+        "clients": "load.clients",
+        "generators": "load.generators",
+        "workers": "proxy.workers",
+        "verify": "verify.check",
+    }
+    changes = {key: given[flag] for flag, key in keys.items() if given[flag] is not None}
+    if given["closed"]:
+        changes["load.loop"] = "closed"
+    return {**changes, **dict(scenario.change(text) for text in given["changes"])}
+
+
+def _leave(found: Run, out: Path) -> None:
+    """Say how it went, and leave with the verdict as exit code."""
+    said = console()
+    findings = verdict.findings(found)
+    worst = verdict.weight(findings)
+    said.print(Text(verdict.headline(worst), style=_COLOURS[worst]))
+    for finding in findings:
+        said.print(Text(f"  {finding.weight.name.lower():6}", style=_COLOURS[finding.weight]) + Text(finding.text))
+    said.print(Text(f"\nrecord: {out / 'run.json'}"))
+    if worst is verdict.Weight.FAULT:
+        raise click.exceptions.Exit(FAILURE)
