@@ -8,6 +8,7 @@ from proxy.service.system import keep_standard_descriptors
 
 from .bench import bench
 from .check import check
+from .cluster import cluster
 from .config import config
 from .doctor import doctor
 from .serve import serve
@@ -25,6 +26,7 @@ from .version import version
       penstock check --config /etc/penstock.toml        find every mistake before a restart
       penstock doctor --endpoint http://mirror:8080     does anything lead clients past it?
       penstock config init penstock.toml                write all settings to a file
+      penstock cluster status                           the nodes of a fleet, as this one sees them
 
     \b
     Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 unhealthy, 5 conflict.
@@ -35,7 +37,7 @@ def main() -> None:
     keep_standard_descriptors()
 
 
-for command in (serve, check, doctor, config, bench, version):
+for command in (serve, check, doctor, config, cluster, bench, version):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -79,8 +79,7 @@ class Membership:
         membership = cls(roster, register, clock=clock, observer=observer)
         await membership._beat()
         async with TaskSet("membership") as tasks:
-            if register is not None:
-                tasks.start(membership._keep_beating(section.heartbeat, chance or Random()), "beats")
+            tasks.start(membership._keep_beating(section.heartbeat, chance or Random()), "beats")
             yield membership
         await membership._say_goodbye()
 
@@ -90,6 +89,13 @@ class Membership:
         if self._clock.monotonic() >= self._look_again:
             self._renew()
         return self._view
+
+    @property
+    def redis(self) -> str:
+        """For reports: `none` there is, `up`, or `away`, while the last view and the listed peers count."""
+        if self._register is None:
+            return "none"
+        return "up" if self._roster.hears else "away"
 
     def failed(self, name: str) -> None:
         """The member called `name` did not do what it was asked: it is not asked for a while."""

@@ -55,7 +55,8 @@ class Roster:
         self._silence = silence
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._hears = False
+        self.hears = False
+        """Whether the register answered when it was last asked."""
 
     @property
     def us(self) -> Member:
@@ -67,11 +68,11 @@ class Roster:
     def heard(self, said: Said) -> None:
         """The register answered."""
         now = self._clock.monotonic()
-        if not self._hears:
+        if not self.hears:
             # What was missing before Redis fell silent has to be missed anew: perhaps nobody has been back yet.
             for known in self._known.values():
                 known.missing_since = None
-        self._hears = True
+        self.hears = True
         entries = {entry.url: entry for entry in said.members[:MOST] if entry.url != self._us.url}
         for url, entry in entries.items():
             self._note_present(url, entry, now)
@@ -83,7 +84,7 @@ class Roster:
 
     def silent(self) -> None:
         """The register did not answer."""
-        self._hears = False
+        self.hears = False
 
     def members(self) -> tuple[Member, ...]:
         """Everybody who counts now, sorted by name, each name once."""
@@ -91,7 +92,7 @@ class Roster:
         listed = {
             url: known.member for url, known in self._known.items() if not known.lost and now >= known.counts_from
         }
-        if not self._hears:
+        if not self.hears:
             listed = {peer.url: peer for peer in self._peers} | listed
         return _named_apart(self._us, listed.values())
 

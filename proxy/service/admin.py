@@ -12,8 +12,10 @@ from aiohttp import web
 
 from proxy.telemetry.exposition import CONTENT_TYPE
 
+from .cluster_api import ClusterView, add_cluster_routes
 
-class View(Protocol):
+
+class View(ClusterView, Protocol):
     """What the admin pages show; one process or a supervisor with its workers."""
 
     async def reasons(self) -> list[str]:
@@ -57,6 +59,7 @@ def _application(view: View) -> web.Application:
     application.router.add_get("/-/livez", livez)
     application.router.add_get("/-/readyz", readyz)
     application.router.add_get("/-/status", status)
+    add_cluster_routes(application, view)
     return application
 
 

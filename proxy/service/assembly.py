@@ -32,8 +32,10 @@ from proxy.store.blobstore import BlobStore, DiskStatus
 from proxy.store.disk import DiskState
 from proxy.telemetry.telemetry import Telemetry
 
+from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
+from .weight import node_weight
 
 _COLD_THREADS: Final = 16
 """Threads per disk that wait for pages that are not in memory."""
@@ -55,7 +57,7 @@ async def assemble(
         OriginClient.open(
             config.origin, clock=clock, observer=OriginObserver(telemetry), xet_folder=state_folder(config) / "xet"
         ) as origin,
-        _fleet(config, store.capacity, FleetObserver(telemetry)) as fleet,
+        _fleet(config, node_weight(config.store), FleetObserver(telemetry)) as fleet,
         TaskSet("mirror") as tasks,
     ):
         mirror = Mirror(
@@ -129,6 +131,9 @@ class RunningNode:
 
     def retire(self) -> None:
         self._retired = True
+        self.hand_over()
+
+    def hand_over(self) -> None:
         if self._fleet is not None:
             self._fleet.membership.drain()
 
@@ -162,6 +167,7 @@ class RunningNode:
             "flights": len(self._mirror.flights),
             "followers": self._mirror.flights.readers,
             "connections": len(self.gate),
+            "cluster": None if self._fleet is None else cluster_status(self._fleet.membership),
         }
 
     async def keep_gauges(self) -> None:

@@ -46,13 +46,18 @@ class Hurry:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """Own no slice of the fleet any more, and go on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Send an Answer with this number."""
 
     number: int
 
 
-Order = Start | Reload | Drain | Hurry | Ask
+Order = Start | Reload | Drain | Hurry | HandOver | Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ def read_order(line: bytes) -> Order:
             return Drain()
         case {"order": "hurry"}:
             return Hurry()
+        case {"order": "hand over"}:
+            return HandOver()
         case {"order": "ask", "number": int(number)}:
             return Ask(number)
     raise ValueError(f"not an order: {line[:100]!r}")
@@ -136,6 +143,8 @@ def _document(message: Order | Report) -> dict[str, Any]:
             return {"order": "drain"}
         case Hurry():
             return {"order": "hurry"}
+        case HandOver():
+            return {"order": "hand over"}
         case Ask(number):
             return {"order": "ask", "number": number}
         case Health(reasons):

@@ -31,12 +31,17 @@ class Node(Protocol):
         node is left at once and what is still under way is cut."""
         ...
 
+    def hand_over(self) -> None:
+        """Own no slice of the fleet any more, and go on serving. Idempotent; nothing without a fleet."""
+        ...
+
     def reload(self, config: Config) -> None:
         """Take over the knobs marked `reload`; the others are as they were."""
         ...
 
     def status(self) -> dict[str, Any]:
-        """What the node holds and does, as JSON, for `/-/status` (disks, fills under way, connections)."""
+        """What the node holds and does, as JSON, for `/-/status` (disks, fills under way, connections); under
+        `cluster` its part in the fleet (`cluster_api.cluster_status`), or None."""
         ...
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from dataclasses import fields
 from typing import Final
 
 from proxy.cluster.members import Difference, View
@@ -112,7 +114,11 @@ class FleetObserver:
     def peer_bytes(self, count: int) -> None:
         self._telemetry.peer_bytes(count)
 
-    def view_changed(self, view: View, change: Difference) -> None: ...
+    def view_changed(self, view: View, change: Difference) -> None:
+        states = Counter("ejected" if one.name in view.ejected else one.state.value for one in view.members)
+        members = {state: states[state] for state in ("up", "draining", "ejected")}
+        changes = {field.name: len(getattr(change, field.name)) for field in fields(change)}
+        self._telemetry.cluster_view(view.version, members, changes)
 
     def redis_call(self, result: RedisResult, seconds: float) -> None: ...
 

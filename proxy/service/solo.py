@@ -18,6 +18,7 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.telemetry import Telemetry
 
 from .admin import admin_listener
+from .cluster_api import of_all_workers
 from .drain import StopOrder, drained
 from .node import Assemble, Node
 from .reach import warn_if_unreachable
@@ -90,6 +91,17 @@ class _Solo:
     async def status(self) -> dict[str, Any]:
         node = None if self._node is None else self._node.status()
         return {"version": proxy.__version__, "pid": os.getpid(), "reasons": await self.reasons(), "node": node}
+
+    @property
+    def in_cluster(self) -> bool:
+        return self._config.cluster.is_on
+
+    async def cluster(self) -> dict[str, Any] | None:
+        return None if self._node is None else of_all_workers([self._node.status().get("cluster")])
+
+    async def hand_over(self) -> None:
+        if self._node is not None:
+            self._node.hand_over()
 
     async def metrics(self) -> bytes:
         return page_of(self._metrics)

@@ -32,7 +32,8 @@ from proxy.telemetry.exposition import SharedMetrics, metrics_of_supervisor, pag
 
 from .admin import admin_listener
 from .child import Worker, born
-from .control import Drain, Hurry, Order, Reload, Start, lines, read_report
+from .cluster_api import of_all_workers
+from .control import Drain, HandOver, Hurry, Order, Reload, Start, lines, read_report
 from .drain import StopOrder
 from .folder import metrics_folder
 from .reach import warn_if_unreachable
@@ -78,6 +79,7 @@ class Supervisor:
         self._order = StopOrder()
         self._workers: dict[int, Worker] = {}
         self._served = False
+        self._handed_over = False
         self._failure: str | None = None
 
     async def serve(self, admin: socket.socket) -> None:
@@ -123,6 +125,18 @@ class Supervisor:
             ],
         }
 
+    @property
+    def in_cluster(self) -> bool:
+        return self._config.cluster.is_on
+
+    async def cluster(self) -> dict[str, Any] | None:
+        told = await asyncio.gather(*(worker.status() for worker in self._workers.values()))
+        return of_all_workers([status.get("cluster") for status in told])
+
+    async def hand_over(self) -> None:
+        self._handed_over = True
+        self._tell_all(HandOver())
+
     async def metrics(self) -> bytes:
         ready = sum(worker.ready for worker in self._workers.values())
         self._metrics.gauge("workers").labels("ready").set(ready)
@@ -163,6 +177,8 @@ class Supervisor:
                 if self._order.begun.is_set():
                     # 1. the slot starts a worker  2. the order comes, and is told to all  3. the worker is born
                     worker.tell(Drain())
+                if self._handed_over:
+                    worker.tell(HandOver())
                 async for line in lines(reports):
                     worker.heard(read_report(line))
                     self._note_health()

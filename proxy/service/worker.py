@@ -29,6 +29,7 @@ from .control import (
     Ask,
     Drain,
     Failed,
+    HandOver,
     Health,
     Hurry,
     Order,
@@ -60,6 +61,7 @@ class _Worker:
         self._order = StopOrder()
         self._telemetry: Telemetry | None = None
         self._node: Node | None = None
+        self._handed_over = False
 
     async def serve(self, assemble: Assemble, orders: asyncio.StreamReader) -> None:
         config = self._start.config
@@ -73,6 +75,8 @@ class _Worker:
             tasks.start(self._follow(orders), "orders")
             async with assemble(config, self._index, sibling(self._start.listen), telemetry) as node:
                 self._node = node
+                if self._handed_over:  # the order came while it was made
+                    node.hand_over()
                 tasks.start(watch_readiness(node, self._tell), "readiness")
                 await self._order.begun.wait()
                 await drained(node, self._order, config.server)
@@ -95,6 +99,10 @@ class _Worker:
                     self._telemetry.access.reopen()
                 if self._node is not None:
                     self._node.reload(config)
+            case HandOver():
+                self._handed_over = True
+                if self._node is not None:
+                    self._node.hand_over()
             case Ask(number):
                 self._report(Answer(number, {} if self._node is None else self._node.status()))
             case Start():

@@ -50,6 +50,7 @@ LABELS: Final = {
     "host": "hub (the origin itself), cdn (where it sends us for bytes), xet (what hf_xet fetched: bytes only), all",
     "volume": "the disk's short name: disk0, disk1, … in the order of the configuration (folders: /-/status)",
     "reason": "see the metric",
+    "change": "see the metric",
     "found_by": "read (CRC of a chunk), seal (digest of a blob)",
     "log": "access",
     "version": "of Penstock",
@@ -145,6 +146,26 @@ WORKER_METRICS: Final = (
         "before us did not give them), lease_ignored (another is fetching them, and gave us none: a duplicate), unsure "
         "(Redis did not say whether another is), hedge (a peer was slow: a duplicate, of 5 % of all bytes at most).",
         ("reason",),
+    ),
+    Metric(
+        "penstock_cluster_members",
+        G,
+        "Nodes of the fleet as this one sees them, itself among them; `state`: up, draining, ejected (failed it lately "
+        "and is not asked). The three add up to all; with several workers, what one of them last saw.",
+        ("state",),
+        mode="mostrecent",
+    ),
+    Metric(
+        "penstock_cluster_view",
+        G,
+        "The number of the view of the fleet in force; it grows with each change, and restarts with the worker.",
+        mode="max",
+    ),
+    Metric(
+        "penstock_cluster_changes_total",
+        C,
+        "Members that changed, as each worker saw; `change`: joined, left, draining, restarted, ejected, readmitted.",
+        ("change",),
     ),
     Metric(
         "penstock_upstream_requests_total",

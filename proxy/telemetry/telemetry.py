@@ -78,6 +78,9 @@ class Telemetry:
         self._peer_reads = _Children(metrics.counter("peer_reads_total"))
         self._peer_bytes = metrics.counter("peer_bytes_total")
         self._fleet_bytes = _Children(metrics.counter("fleet_origin_bytes_total"))
+        self._members = _Children(metrics.gauge("cluster_members"))
+        self._view = metrics.gauge("cluster_view")
+        self._changes = _Children(metrics.counter("cluster_changes_total"))
         self._lag = metrics.histogram("event_loop_lag_seconds")
         self._cold_reads = metrics.gauge("cold_reads")
 
@@ -161,6 +164,14 @@ class Telemetry:
     def fleet_fetched(self, reason: str, count: int) -> None:
         """`count` bytes came from the origin; `reason`, why here: owner, peers_failed, lease_ignored, unsure."""
         self._fleet_bytes(reason).inc(count)
+
+    def cluster_view(self, version: int, members: dict[str, int], changes: dict[str, int]) -> None:
+        """A view is in force: nodes by state (up, draining, ejected), and how many changed in which way."""
+        self._view.set(version)
+        for state, count in members.items():
+            self._members(state).set(count)
+        for change, count in changes.items():
+            self._changes(change).inc(count)
 
     # --- store ---------------------------------------------------------------------------------------------------
 

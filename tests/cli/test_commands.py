@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import proxy
+from proxy.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,37 +34,52 @@ def penstock(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("words", [(), ("serve",), ("check",), ("config", "show"), ("config", "init"), ("version",)])
-def test_help_begins_with_a_purpose_and_examples(words: tuple[str, ...]) -> None:
-    done = penstock(*words, "--help")
-    assert done.returncode == 0
+@cache
+def help_of(*words: str) -> str:
+    """What `penstock WORDS --help` prints, in this process: there are many."""
+    done = CliRunner().invoke(main, [*words, "--help"], env={"COLUMNS": "100"})
+    assert done.exit_code == 0, (words, done.output)
     assert done.stderr == ""
-    usage, purpose, *_ = (part.strip() for part in done.stdout.split("\n\n"))
-    assert usage.startswith("Usage: penstock")
+    return done.stdout
+
+
+HELPS = [
+    (),
+    *(("serve",), ("check",), ("config", "show"), ("config", "init"), ("version",)),
+    *(("cluster", "status"), ("cluster", "drain"), ("cluster", "placement")),
+]
+
+
+@pytest.mark.parametrize("words", HELPS)
+def test_help_begins_with_a_purpose_and_examples(words: tuple[str, ...]) -> None:
+    text = help_of(*words)
+    usage, purpose, *_ = (part.strip() for part in text.split("\n\n"))
+    assert usage.startswith("Usage: ")
     assert purpose.endswith(".")
-    assert "Examples:" in done.stdout
-    assert done.stdout.index("Examples:") < done.stdout.index("Options:")
+    assert text.index("Examples:") < text.index("Options:")
+
+
+def test_help_comes_on_standard_output_alone() -> None:
+    done = penstock("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: penstock")
 
 
 def test_every_command_an_example_shows_exists_and_takes_its_flags() -> None:
     shown = set()
-    for words in ((), ("serve",), ("check",), ("config",), ("config", "show"), ("config", "init"), ("version",)):
-        shown |= set(
-            re.findall(r"^ +(?:\w+=\S+ )?penstock ([a-z][^\n]*)$", penstock(*words, "--help").stdout, re.MULTILINE)
-        )
+    for words in (*HELPS, ("config",), ("cluster",)):
+        shown |= set(re.findall(r"^ +(?:\w+=\S+ )?penstock ([a-z][^\n]*)$", help_of(*words), re.MULTILINE))
     assert len(shown) > 8
     for line in shown:
         command = re.split(r"\s{2,}|[|&]", line)[0].split()
         flags = [word for word in command if word.startswith("--")]
         verbs = [word for word in command if re.fullmatch(r"[a-z]+", word)][:2]
-        verbs = verbs if verbs[0] == "config" else verbs[:1]
-        listed = penstock(*verbs, "--help")
-        assert listed.returncode == 0, line
-        assert all(flag in listed.stdout for flag in flags), line
+        verbs = verbs if verbs[0] in ("config", "cluster") else verbs[:1]
+        assert all(flag in help_of(*verbs) for flag in flags), line
 
 
 def test_every_flag_of_serve_names_its_variable_and_default() -> None:
-    text = re.sub(r"\s+", "", penstock("serve", "--help").stdout)
+    text = re.sub(r"\s+", "", help_of("serve"))
     assert "[default:127.0.0.1:8080]" in text
     assert "[env:PENSTOCK_SERVER__LISTEN]" in text
     assert "[env:PENSTOCK_STORE__DISKS]" in text
@@ -170,3 +189,19 @@ def test_version_is_the_packages_own() -> None:
 def test_no_color_and_no_terminal_mean_no_escapes() -> None:
     done = penstock("serve", "--workers", "x", NO_COLOR="1")
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_node_that_does_not_answer_is_unhealthy_and_the_next_command_is_named() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        done = penstock("cluster", "status", "--admin", f"127.0.0.1:{nobody.getsockname()[1]}")
+    assert done.returncode == 4
+    assert "no node answers at 127.0.0.1" in done.stderr
+    assert "/-/readyz" in done.stderr
+    assert done.stdout == ""
+
+
+def test_what_is_no_key_is_a_usage_error() -> None:
+    done = penstock("cluster", "placement", "model.safetensors")
+    assert done.returncode == 2
+    assert "sha256: and 64 hexadecimal digits" in done.stderr

@@ -195,10 +195,10 @@ async def test_while_redis_is_away_the_last_view_stays(server: RedisServer) -> N
         await sees(a, "a", "b")
         changes = len(seen.changes)
         await server.kill()
-        await until(lambda: a._roster._hears is False, "a notices")
+        await until(lambda: a.redis == "away", "a notices")
         assert names(a) == ["a", "b"]
         await server.start()
-        await until(lambda: a._roster._hears, "a hears again", within=20.0)
+        await until(lambda: a.redis == "up", "a hears again", within=20.0)
         assert names(a) == ["a", "b"]
         assert len(seen.changes) == changes, "no slice moved"
 

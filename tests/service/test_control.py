@@ -16,6 +16,7 @@ from proxy.service.control import (
     Ask,
     Drain,
     Failed,
+    HandOver,
     Health,
     Hurry,
     Order,
@@ -40,6 +41,7 @@ NUMBERS = st.integers(0, 2**53)
         st.just(Reload(CONFIG)),
         st.just(Drain()),
         st.just(Hurry()),
+        st.just(HandOver()),
         st.builds(Ask, NUMBERS),
     )
 )

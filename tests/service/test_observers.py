@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from proxy.cluster.members import Member, MemberState, View, difference
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 from proxy.front.observer import ROUTES
-from proxy.service.observers import StoreObserver
+from proxy.service.observers import FleetObserver, StoreObserver
 from proxy.store.disk import DiskState
 from proxy.telemetry.accesslog import AccessLog
 from proxy.telemetry.exposition import metrics_of_process, page_of
@@ -41,6 +43,25 @@ def test_a_disk_that_comes_back_is_no_error(telemetry: Telemetry) -> None:
     for state in (DiskState.READ_ONLY, DiskState.OUT, DiskState.OK):
         observer.disk_state("disk0", state, "")
     assert 'penstock_disk_errors_total{volume="disk0"} 2.0' in page_of(telemetry.metrics).decode()
+
+
+def test_a_view_of_the_fleet_is_counted_by_state_and_by_what_changed(telemetry: Telemetry) -> None:
+    a, b, c = (Member(name, f"http://{name}", 1) for name in "abc")
+    old = View(1, (a, b), "a")
+    new = View(2, (a, replace(b, state=MemberState.DRAINING), c), "a", frozenset("c"))
+    FleetObserver(telemetry).view_changed(new, difference(old, new))
+    page = page_of(telemetry.metrics).decode()
+    for line in (
+        'cluster_members{state="up"} 1.0',
+        'cluster_members{state="draining"} 1.0',
+        'cluster_members{state="ejected"} 1.0',
+        "cluster_view 2.0",
+        'cluster_changes_total{change="joined"} 1.0',
+        'cluster_changes_total{change="draining"} 1.0',
+        'cluster_changes_total{change="ejected"} 1.0',
+        'cluster_changes_total{change="left"} 0.0',
+    ):
+        assert f"penstock_{line}" in page
 
 
 def test_everything_telemetry_takes_is_reported_by_somebody() -> None:

@@ -28,6 +28,7 @@ class ToyNode:
         self._index = index
         self._telemetry = telemetry
         self._retired = False
+        self._handed_over = False
         self._under_way = 0
         self._none_left = asyncio.Event()
         self.site: web.SockSite | None = None
@@ -37,6 +38,9 @@ class ToyNode:
 
     def retire(self) -> None:
         self._retired = True
+
+    def hand_over(self) -> None:
+        self._handed_over = True
 
     async def drain(self) -> None:
         assert self.site is not None
@@ -49,7 +53,39 @@ class ToyNode:
         self._config = config
 
     def status(self) -> dict[str, Any]:
-        return {"index": self._index, "pid": os.getpid(), "under_way": self._under_way}
+        return {
+            "index": self._index,
+            "pid": os.getpid(),
+            "under_way": self._under_way,
+            "cluster": self._part_in_a_fleet(),
+        }
+
+    def _part_in_a_fleet(self) -> dict[str, Any] | None:
+        """A view of this node and of those that are listed, as it would be."""
+        section = self._config.cluster
+        if not section.is_on:
+            return None
+        members = sorted([(section.name, section.advertise), *((peer.url[7:], peer.url) for peer in section.peers)])
+        state = "draining" if self._handed_over else "up"
+        return {
+            "node": section.name,
+            "advertise": section.advertise,
+            "state": state,
+            "view": 1,
+            "redis": "none",
+            "members": [
+                {
+                    "name": name,
+                    "url": url,
+                    "state": state if name == section.name else "up",
+                    "ejected": False,
+                    "weight": 1,
+                    "share": 1 / len(members),
+                    "boot": "",
+                }
+                for name, url in members
+            ],
+        }
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         match request.path:
