@@ -82,7 +82,7 @@ class Cluster:
             ttl = section.lease_ttl
             yield cls(membership, leases, peers, signer, lease_ttl=ttl, clock=clock, chance=Random())
 
-    def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
+    def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
         """The peers that rank before us for the slice, best first; before them one that relieves its owner, if it is
         hot."""
         view, place = self.membership.view, (name, index)
@@ -90,7 +90,7 @@ class Cluster:
         before = tuple(takewhile(lambda member: member.name != view.us, ranked))
         if not before:
             return ()
-        self._demand.asked(place, before[0].url)
+        self._demand.asked(place, before[0].url, part)
         instead = relief(place, ranked, view.us, self._demand, self._chance)
         first = () if instead is None else (Ask(instead.name, stored_only=True),)
         return (*first, *(Ask(member.name) for member in before))

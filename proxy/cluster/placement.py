@@ -34,6 +34,8 @@ BOUND: Final = 1.15
 TELLING: Final = 2
 """Questions, per member, below which nothing can be said about shares."""
 
+ONCE: Final = 1.5
+"""Questions for a slice below which it was read by one reader, from its beginning to its end or in part."""
 _FADED: Final = 0.1
 """Questions, faded, that count no more."""
 
@@ -54,14 +56,15 @@ class Demand:
     def __len__(self) -> int:
         return len(self._slices)
 
-    def asked(self, place: Slice, owner: str) -> None:
-        """A reader of ours wants a slice that `owner` owns, and it is not here."""
+    def asked(self, place: Slice, owner: str, part: float = 1.0) -> None:
+        """A reader of ours wants `part` (0 to 1) of a slice that is not here and that `owner` owns. A slice is read in
+        several parts: only together they are one question."""
         self._fade()
         if place not in self._slices and len(self._slices) >= SLICES:
             self._forget_the_least()
-        self._slices[place] = self._slices.get(place, 0.0) + 1
-        self._owners[owner] = self._owners.get(owner, 0.0) + 1
-        self.total += 1
+        self._slices[place] = self._slices.get(place, 0.0) + part
+        self._owners[owner] = self._owners.get(owner, 0.0) + part
+        self.total += part
 
     def of(self, place: Slice) -> float:
         """Questions for the slice, old ones counting less."""
@@ -89,7 +92,7 @@ class Demand:
 def width(place: Slice, owner: Member, ranked: Sequence[Member], demand: Demand) -> int:
     """How many of the first in rank share the readings of the slice: 1 is its owner alone."""
     asked, total = demand.of(place), demand.total
-    if asked < 2 or total < TELLING * len(ranked):
+    if asked < ONCE or total < TELLING * len(ranked):
         return 1
     burden = asked / total * len(ranked)
     found = min(len(ranked), 1 + int(burden / TOLERANCE))

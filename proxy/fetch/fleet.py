@@ -106,6 +106,8 @@ class _Errand:
     origin: Source
     question: PeerQuestion
     place: Place
+    part: float
+    """Of the slice."""
     hops: int
     can_wait: bool
 
@@ -141,7 +143,8 @@ class OncePerFleet:
         """As `Source.read`, for a span inside one slice."""
         (index,) = span.units(SLICE)
         rest = span
-        errand = _Errand(origin, question, (question.name, index), hops, can_wait)
+        part = len(span) / min(SLICE, max(1, question.facts.size - index * SLICE))
+        errand = _Errand(origin, question, (question.name, index), part, hops, can_wait)
         async with aclosing(self._ways(errand)) as ways:
             async for way in ways:
                 try:
@@ -162,7 +165,7 @@ class OncePerFleet:
     async def _ways(self, errand: _Errand) -> AsyncGenerator[_Way, None]:
         """The origin is the last, and raises its own errors."""
         asked: set[str] = set()
-        for ask in self._fleet.route(*errand.place) if errand.hops == 0 else ():
+        for ask in self._fleet.route(*errand.place, errand.part) if errand.hops == 0 else ():
             if self.crossings.is_serving(errand.place):
                 break
             asked.add(ask.peer)

@@ -231,8 +231,9 @@ class Gatekeeper(Protocol):
 class Fleet(Protocol):
     """The other nodes, by their names. A slice is given by the name that all nodes know its blob by, and its index."""
 
-    def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
-        """Whom to ask for the slice before we fetch it ourselves, best first; nobody when it is ours to fetch."""
+    def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
+        """Whom to ask for `part` (0 to 1) of the slice before we fetch it ourselves, best first; nobody when it is ours
+        to fetch."""
         ...
 
     def read(

@@ -41,6 +41,15 @@ def test_what_is_asked_for_as_often_as_the_rest_is_its_owners(demand: Demand) ->
     assert relief(HOT, RANKED, "n0", demand, Random(1)) is None
 
 
+def test_a_slice_that_is_read_in_parts_is_asked_for_once(clock: ManualClock) -> None:
+    demand = Demand(clock)
+    for _ in range(32):
+        demand.asked(HOT, OWNER, 1 / 32)
+    for number in range(TELLING * len(RANKED)):
+        demand.asked((KEY, number + 1), OWNER)
+    assert width(HOT, RANKED[0], RANKED, demand) == 1
+
+
 def test_before_there_is_anything_to_tell_owners_are_asked(clock: ManualClock) -> None:
     few = Demand(clock)
     for _ in range(TELLING * len(RANKED) - 1):

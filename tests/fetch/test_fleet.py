@@ -69,7 +69,7 @@ class SteeredFleet:
     told: list[tuple[BlobKey, int]] = field(default_factory=list)
     on_read: Callable[[], None] = lambda: None
 
-    def route(self, name: BlobKey, index: int) -> tuple[Ask, ...]:
+    def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
         return tuple(one if isinstance(one, Ask) else Ask(one) for one in self.route_)
 
     def completed(self, name: BlobKey, index: int) -> None:
