@@ -42,6 +42,14 @@ def refusal_key(key: BlobKey, place: str) -> str:
 
 TABLE: Final = (
     Row(
+        "penstock:{members}",
+        "hash",
+        "1 h since the last heartbeat of anybody; a field as long as five heartbeats of its node",
+        "for each node's address: time of its last heartbeat and how long it holds (ms), state, boot, name and weight",
+        "some 200 bytes a node; 1024 nodes are looked at",
+        "the nodes; each its own field, any of them removes those that are too old",
+    ),
+    Row(
         "penstock:lease:{<blob key>}:<slice>",
         "hash",
         "`cluster.lease_ttl` (10 s), renewed at a third of it",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from proxy.config.knobs import knobs
 from proxy.config.load import load
 from proxy.config.reference import reference
@@ -48,8 +50,9 @@ def test_a_configuration_shown_can_be_read_back(tmp_path: Path) -> None:
     assert load(file=path, environment={}).config == shown
 
 
-def test_the_sample_of_one_machine_is_valid() -> None:
-    sample = ROOT / "config" / "single.toml"
+@pytest.mark.parametrize("name", ["single.toml", "cluster.toml"])
+def test_the_samples_are_valid(name: str) -> None:
+    sample = ROOT / "config" / name
     found = load(file=sample, environment={})
     for section, table in tomllib.loads(sample.read_text()).items():
         for key in table:

@@ -1,0 +1,93 @@
+"""Real nodes that find one another through a real Redis, come, go, drain and die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bench.hub.content import MIB
+from tests.kit.fleet import Fleet
+from tests.kit.node import REPO_ROOT, Node
+from tests.kit.redis import RedisServer
+from tests.kit.stage import Stage
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    async with RedisServer.open(tmp_path / "redis") as server:
+        yield server
+
+
+async def status(node: Node) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{node.admin}/-/api/cluster") as answer:
+        return dict(await answer.json())
+
+
+async def sees(node: Node, **expected: str) -> None:
+    """Wait until `node` sees these members in these states."""
+
+    async def so() -> bool:
+        return {one["name"]: one["state"] for one in (await status(node))["members"]} == expected
+
+    await until(so, f"{node.data} sees {expected}", within=30.0)
+
+
+async def penstock(node: Node, *words: str) -> tuple[int, str]:
+    """`penstock cluster …` before `node`: exit code and standard output."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy.cli.main", "cluster", *words, "--admin", str(node.admin)),
+        cwd=REPO_ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+async def test_a_node_that_drains_owns_nothing_and_its_readers_are_served_by_the_others(
+    stage: Stage, redis: RedisServer
+) -> None:
+    file = stage.blob("acme/tiny", "model.safetensors", 130 * MIB)
+    nodes = (await Fleet.start(stage, 3, redis=redis, workers=2)).nodes
+    for node in nodes:
+        await sees(node, n0="up", n1="up", n2="up")
+    code, _ = await penstock(nodes[0], "drain")
+    assert code == 0
+    for node in nodes:
+        await sees(node, n0="draining", n1="up", n2="up")
+    code, told = await penstock(nodes[1], "placement", file.sha256, "--slices", "3", "--json")
+    assert code == 0
+    assert "n0" not in {one["owner"] for one in json.loads(told)["slices"]}
+
+    stage.expect_origin_exact()
+    assert (await stage.read(nodes[0], file)).complete
+    assert (await stage.read(nodes[1], file)).complete
+
+    await stage.stop(nodes[0])
+    for node in nodes[1:]:
+        await sees(node, n1="up", n2="up")
+
+
+async def test_a_node_that_is_killed_is_missed_and_one_that_comes_back_is_a_member_again(
+    stage: Stage, redis: RedisServer
+) -> None:
+    nodes = (await Fleet.start(stage, 2, redis=redis)).nodes
+    await sees(nodes[1], n0="up", n1="up")
+    await stage.kill(nodes[0])
+    await sees(nodes[1], n1="up")
+    await stage.start(nodes[0])
+    await sees(nodes[1], n0="up", n1="up")
+    code, told = await penstock(nodes[1], "status")
+    assert code == 0
+    assert [line.split()[:2] for line in told.splitlines()[1:]] == [["n0", "up"], ["n1", "(this"]]
