@@ -42,6 +42,8 @@ class Setting:
     disk: float = 0.05
     seed: int = 1
     relieved: bool = True
+    owned_stay: bool = False
+    """What a node owns skips its disk's queue of newcomers: not what the store does, to see what it would be worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ class Disk:
         self._main[index] = None
         self._main.move_to_end(index)
 
-    def keep(self, index: int) -> None:
-        self._small[index] = None
+    def keep(self, index: int, *, stays: bool = False) -> None:
+        (self._main if stays else self._small)[index] = None
         while len(self._small) + len(self._main) > self._room:
             from_small = len(self._small) > self._room * SMALL_SHARE or not self._main
             (self._small if from_small else self._main).popitem(last=False)
@@ -115,11 +117,12 @@ class Fleet:
             self._disks[node].read(index)
             return
         ranked = self._rank(index)
-        if self._names[node] == ranked[0].name:
+        owned = self._names[node] == ranked[0].name
+        if owned:
             self.from_origin += 1
         else:
             self._ask(node, index, ranked)
-        self._disks[node].keep(index)
+        self._disks[node].keep(index, stays=owned and self._setting.owned_stay)
 
     def _ask(self, node: int, index: int, ranked: Sequence[Member]) -> None:
         place, demand = (KEY, index), self._demands[node]
@@ -137,7 +140,7 @@ class Fleet:
             self._disks[peer].read(index)
         else:
             self.from_origin += 1
-            self._disks[peer].keep(index)
+            self._disks[peer].keep(index, stays=self._setting.owned_stay)
 
     def _rank(self, index: int) -> tuple[Member, ...]:
         found = self._ranked.get(index)
@@ -188,6 +191,7 @@ def main() -> None:
     parser.add_argument("--disk", type=float, default=default.disk, help="part of all slices that one node can keep")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--without-relief", action="store_true")
+    parser.add_argument("--owned-stay", action="store_true", help="what a node owns is evicted after what it does not")
     given = parser.parse_args()
     setting = Setting(
         nodes=given.nodes,
@@ -197,6 +201,7 @@ def main() -> None:
         disk=given.disk,
         seed=given.seed,
         relieved=not given.without_relief,
+        owned_stay=given.owned_stay,
     )
     json.dump({"setting": asdict(setting), "outcome": asdict(simulate(setting))}, sys.stdout, indent=2)
     sys.stdout.write("\n")
