@@ -77,15 +77,13 @@ class XetStreams:
     def require(self) -> None:
         """Raises XetNeeded when hf_xet is not at hand."""
         if not self.at_hand:
-            raise XetNeeded(
-                "the Hub gives this file by Xet alone, and this mirror has no Xet: its operator has to install hf_xet "
-                "beside it (pip install 'penstock[xet]'), leave origin.xet on, and start it anew"
-            )
+            raise _needed("this mirror has no hf_xet, or is told not to use it (origin.xet)")
 
     async def read(self, access: XetAccess, name: str, size: int, span: Span) -> AsyncGenerator[bytes, None]:
         """The bytes of `span` of the file that Xet knows as `name`, in order. What they are is not verified at all.
 
-        Only when hf_xet is at hand. Raises TransferCut when it fails or ends early, RangeMangled when it gives more."""
+        Only when hf_xet is at hand. Raises XetNeeded when it is too old, TransferCut when it fails or ends early,
+        RangeMangled when it gives more."""
         library, settings = await asyncio.to_thread(self._load)
         async with self._turns:
             stream = _Stream(library, settings)
@@ -105,18 +103,27 @@ class XetStreams:
             raise TransferCut(f"the transfer from the origin's Xet store ended {left} bytes early")
 
     def _load(self) -> tuple[Any, Any]:
-        """hf_xet and its settings. Takes a moment the first time: not for the event loop."""
+        """hf_xet and its settings. Takes a moment the first time: not for the event loop. Raises XetNeeded."""
         if self._loaded is None:
             # Before the library is loaded, which reads it then.
             os.environ.update(_ENVIRONMENT, HF_XET_CACHE=str(self._folder))
             library = importlib.import_module("hf_xet")
-            self._loaded = library, library.XetConfig().with_config(_settings(self._config))
+            try:
+                self._loaded = library, library.XetConfig().with_config(_settings(self._config))
+            except (AttributeError, ValueError):
+                raise _needed("the hf_xet of this mirror is too old for that") from None
         return self._loaded
 
 
 def is_installed() -> bool:
-    """Whether there is a hf_xet to import; its age is a matter of the extra's requirement."""
+    """Whether there is a hf_xet to import, of whatever age."""
     return importlib.util.find_spec("hf_xet") is not None
+
+
+def _needed(why: str) -> XetNeeded:
+    return XetNeeded(
+        f"the Hub gives this file by Xet alone, and {why}; for its operator: pip install 'penstock[xet]', start anew"
+    )
 
 
 def _settings(config: OriginSection) -> dict[str, object]:
