@@ -52,8 +52,9 @@ class Inquiry(Generic[T]):
     caller: Caller
     about: str
     """Names the thing and its kind: who asks under the same name gets the same answer, if allowed."""
-    is_allowed: Callable[[], bool]
-    """Whether the right is known, so that only the thing is asked for. May raise OriginRefused."""
+    would_share: Callable[[], bool]
+    """Whether another's answer would do: the right is known, so that only the thing is asked for, and the thing is the
+    same for all. May raise OriginRefused."""
     known: Callable[[Enough], T | None]
     """What is kept, if it is good enough. May raise OriginRefused, if that is what is known."""
     ask: Callable[[bool], Coroutine[Any, Any, T]]
@@ -98,7 +99,7 @@ class Inquiries:
             return known if known is not None else await inquiry.ask(_can_wait(inquiry))
 
     def _turn(self, inquiry: Inquiry[T]) -> AbstractAsyncContextManager[None]:
-        if inquiry.caller.is_anonymous or inquiry.is_allowed():
+        if inquiry.caller.is_anonymous or inquiry.would_share():
             return self._store.once(inquiry.about)
         return nullcontext()
 

@@ -95,7 +95,7 @@ class Listings:
         inquiry = Inquiry(
             caller,
             f"list {key.repo} {key.text}",
-            lambda: self._rights.hold(caller, target.repo, Plane.API),
+            lambda: not self._is_own(target) and self._rights.hold(caller, target.repo, Plane.API),
             lambda enough: self._known(caller, target, body, enough),
             lambda can_wait: self._ask(caller, target, body, can_wait=can_wait),
         )

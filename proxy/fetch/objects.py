@@ -55,12 +55,16 @@ class Objects:
 
     async def layer(self, caller: Caller, target: OciBlob) -> LocatedObject | MovedTo:
         """A blob of the registry that a manifest, or an LFS batch, of this repo has named."""
+        return await self._layer(caller, target, None)
+
+    async def _layer(self, caller: Caller, target: OciBlob, named: FileFacts | None) -> LocatedObject | MovedTo:
+        """`named`: what we said of it ourselves before."""
         inquiry: Inquiry[LocatedObject | MovedTo] = Inquiry(
             caller,
             f"layer {target.repo} {target.sha256}",
             lambda: self._rights.hold(caller, target.repo, Plane.FILES),
-            lambda enough: self._known_layer(caller, target, enough),
-            lambda can_wait: self._ask_layer(caller, target, can_wait=can_wait),
+            lambda enough: self._known_layer(caller, target, named, enough),
+            lambda can_wait: self._ask_layer(caller, target, named, can_wait=can_wait),
         )
         return await self._inquiries.answer(inquiry)
 
@@ -68,7 +72,6 @@ class Objects:
         """An object that `caller` was given the address of before, if it may still have it: by the right that is known,
         else by the origin's word. Raises OriginRefused, OriginAway, OriginLied."""
         for _ in range(MOST_NAMES):
-            await self.keep(target.repo, ((target.sha256, size),))
             found = await self._vouched(caller, target, size)
             if isinstance(found, LocatedObject):
                 return found
@@ -78,7 +81,8 @@ class Objects:
     async def _vouched(self, caller: Caller, target: ObjectTarget, size: int) -> LocatedObject | MovedTo:
         match target.counter:
             case Counter.REGISTRY:
-                return await self.layer(caller, OciBlob(target.repo, target.sha256))
+                named = object_facts(target.sha256, size)
+                return await self._layer(caller, OciBlob(target.repo, target.sha256), named)
             case Counter.LFS:
                 answer = await self.lfs_batch(caller, LfsBatch(target.repo), [LfsPointer(target.sha256, size)])
             case _:
@@ -137,17 +141,21 @@ class Objects:
 
     # --- layers -------------------------------------------------------------------------------------------------
 
-    def _known_layer(self, caller: Caller, target: OciBlob, enough: Enough) -> LocatedObject | None:
+    def _known_layer(
+        self, caller: Caller, target: OciBlob, named: FileFacts | None, enough: Enough
+    ) -> LocatedObject | None:
         if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=enough is Enough.AWAY):
             return None
-        facts = self.facts(target.repo, target.sha256)
+        facts = self.facts(target.repo, target.sha256) or named
         if facts is None:
             if enough is Enough.FRESH:
                 raise _unnamed()
             return None
         return self.located(_counter(target), facts, _kept(enough))
 
-    async def _ask_layer(self, caller: Caller, target: OciBlob, *, can_wait: bool) -> LocatedObject | MovedTo:
+    async def _ask_layer(
+        self, caller: Caller, target: OciBlob, named: FileFacts | None, *, can_wait: bool
+    ) -> LocatedObject | MovedTo:
         closings = self._rights.closings(target.repo)
         reply = await self._origin.call("HEAD", paths.render(target), caller, can_wait=can_wait)
         if reply.status >= 400:
@@ -155,7 +163,7 @@ class Objects:
         if (elsewhere := here(reply.header("location") or "")) is not None:
             return MovedTo(elsewhere)  # proves nothing of this name; where bytes are is no place of the Hub's
         await self._rights.learn(caller, target.repo, Plane.FILES, closings)
-        facts = self.facts(target.repo, target.sha256)
+        facts = self.facts(target.repo, target.sha256) or named
         if facts is None:
             raise _unnamed()
         return self.located(_counter(target), facts, CacheOutcome.MISS)

@@ -152,6 +152,14 @@ async def test_an_address_stands_for_its_caller_and_is_no_right(rig: Rig, counte
         await rig.mirror.vouch_for_object(MEMBER, place, 7)
 
 
+async def test_an_address_names_its_object_to_a_mirror_that_knows_nothing_of_it(rig: Rig) -> None:
+    place = ObjectTarget(REPO, "cd" * 32, Counter.REGISTRY)
+    rig.origin.replies[render(OciBlob(REPO, "cd" * 32))] = OriginReply(307, (), b"")
+    for cache in (CacheOutcome.MISS, CacheOutcome.HIT):
+        found = await rig.mirror.vouch_for_object(MEMBER, place, 9)
+        assert (found.facts.size, found.cache) == (9, cache)
+
+
 async def test_an_address_of_a_private_repo_is_no_use_while_the_origin_is_away(rig: Rig) -> None:
     place = ObjectTarget(REPO, HEX, Counter.REGISTRY)
     rig.origin.refuse = lambda caller: None if caller == MEMBER else HIDDEN
