@@ -42,6 +42,11 @@ MARGIN: Final = 0.05
 """Seconds, and a tenth of the TTL: how much sooner than Redis the holder counts its lease as over."""
 
 
+def deadline(sent: float, ttl: float) -> float:
+    """When a lease that was asked for at `sent` is over, by our own clock: before Redis can think so."""
+    return sent + 0.9 * ttl - MARGIN
+
+
 class Mine:
     """The slice is this worker's to read. `epoch` is the fencing number, `holders` are addresses of nodes that say they
     have the slice already: ask one of them first."""
@@ -203,13 +208,9 @@ class Leases:
     def _outcome(self, answer: Granted | Held, sent: float) -> Outcome:
         match answer:
             case Granted(epoch, holders):
-                return Mine(epoch, holders, self._deadline(sent), self._clock)
+                return Mine(epoch, holders, deadline(sent, self._ttl), self._clock)
             case Held(url, holders):
                 return Busy(url, holders)
-
-    def _deadline(self, sent: float) -> float:
-        """When a lease that was asked for at `sent` is over, by our own clock: before Redis can think so."""
-        return sent + 0.9 * self._ttl - MARGIN
 
     async def _renew(self, hold: _Hold, mine: Mine) -> None:
         pause = self._ttl / 3
@@ -225,7 +226,7 @@ class Leases:
             else:
                 # 1. renew is sent   2. we are paused longer than the TTL   3. the answer of then is read now
                 # the deadline counts from 1, so this one has passed when it is set.
-                mine.renewed(self._deadline(sent))
+                mine.renewed(deadline(sent, self._ttl))
                 pause = self._ttl / 3
         self._observer.lease_lost()
         self._forget(hold)

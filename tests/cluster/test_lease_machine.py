@@ -1,0 +1,244 @@
+"""Leases against a real Redis whose clock jumps and whose memory goes, and workers that crash, pause and come late.
+
+The books kept beside it say what must hold: no fence is given out twice, and as long as Redis neither forgot nor ran
+ahead, at most one worker believes that a slice is its to read, and nobody else touches its lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from proxy.cluster.keys import lease_keys
+from proxy.cluster.lease import Mine, deadline
+from proxy.cluster.leasebook import Granted, LeaseBook, LeaseName
+from proxy.cluster.observer import Unobserved
+from proxy.cluster.redis import Script, SharedRedis
+from proxy.core.blob import BlobKey
+from proxy.core.clock import SystemClock
+from tests.kit.clockshift import ClockShift
+from tests.kit.redis import RedisServer
+
+from .workers import PATIENT
+
+T = TypeVar("T")
+
+TTL = 10.0
+WORKERS = 3
+NAMES = [LeaseName(BlobKey.sha256("ab" * 32), index) for index in range(2)]
+
+who = st.integers(0, WORKERS - 1)
+names = st.sampled_from(NAMES)
+any_writer = st.integers(0, 10**6)
+
+LOOK = Script("""
+local owners, immortal = {}, 0
+for i, key in ipairs(ARGV) do owners[i] = redis.call('HGET', key, 'owner') or '' end
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) == -1 then immortal = immortal + 1 end
+end
+return {owners, immortal}
+""")
+"""Who has each lease now, and how many keys have no TTL."""
+
+
+@dataclass(slots=True)
+class ShiftedClock:
+    """Goes on by itself, and jumps where the test says that time passes."""
+
+    ahead: float = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def wall(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass(slots=True)
+class Writer:
+    """One acquisition that was granted, and what its worker knows of it."""
+
+    worker: int
+    name: LeaseName
+    owner: str
+    mine: Mine
+    era: int
+    ended: bool = False
+
+    @property
+    def believes(self) -> bool:
+        return not self.ended and not self.mine.lost
+
+
+class Stage:
+    """What all examples share: one server, one loop."""
+
+    def __init__(self, runner: asyncio.Runner, server: RedisServer, shift: ClockShift, redis: SharedRedis) -> None:
+        self.runner = runner
+        self.server = server
+        self.shift = shift
+        self.redis = redis
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(coroutine)
+
+
+class LeaseMachine(RuleBasedStateMachine):
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+        self.clock = ShiftedClock()
+        self.jumped = 0.0
+        self.era = 0
+        """Grows when leases may end early: Redis forgot, or ran ahead of the workers' clocks."""
+        self.writers: list[Writer] = []
+        self.given: dict[LeaseName, list[tuple[int, str]]] = {name: [] for name in NAMES}
+        self.numbers = 0
+        self.forgot = self.went_back = False
+        """Redis lost its memory, its clock went back: only where both happened the numbers alone may not grow."""
+        self.books = [
+            LeaseBook(stage.redis, worker=f"w{index}", url=f"http://w{index}:1", ttl=TTL) for index in range(WORKERS)
+        ]
+
+    @initialize()
+    def begin(self) -> None:
+        self.set_clock()
+        self.stage.run(self.stage.redis.ask("FLUSHALL"))
+
+    # --- what workers do
+
+    @rule(worker=who, name=names, repeated=st.booleans())
+    def acquire(self, worker: int, name: LeaseName, repeated: bool) -> None:
+        if any(one.worker == worker and one.name == name and one.believes for one in self.writers):
+            return  # a worker does not ask for what it has
+        owner = f"w{worker}:{self.numbers}"
+        self.numbers += 1
+        sent = self.clock.monotonic()
+        answer = self.stage.run(self.books[worker].acquire(name, owner))
+        if repeated:  # the reply was lost
+            sent = self.clock.monotonic()
+            assert self.stage.run(self.books[worker].acquire(name, owner)) == answer
+        if isinstance(answer, Granted):
+            mine = Mine(answer.epoch, answer.holders, deadline(sent, TTL), self.clock)
+            self.note(Writer(worker, name, owner, mine, self.era))
+        else:
+            assert answer.url != f"http://w{worker}:1", "a worker is not kept out by itself"
+
+    @precondition(lambda self: self.writers)
+    @rule(pick=any_writer)
+    def renew(self, pick: int) -> None:
+        """By whoever ever had it: one that was paused does not know better."""
+        writer = self.picked(pick)
+        sent = self.clock.monotonic()
+        if not self.stage.run(self.books[writer.worker].renew(writer.name, writer.owner, writer.mine.epoch)):
+            writer.mine.taken()
+        elif not writer.ended:
+            writer.mine.renewed(deadline(sent, TTL))
+
+    @precondition(lambda self: self.writers)
+    @rule(pick=any_writer, done=st.booleans())
+    def end(self, pick: int, done: bool) -> None:
+        """Release or done, in time or late, once or twice."""
+        writer = self.picked(pick)
+        book = self.books[writer.worker]
+        verb = book.done if done else book.release
+        self.stage.run(verb(writer.name, writer.owner, writer.mine.epoch))
+        writer.ended = True
+
+    @rule(worker=who)
+    def crash(self, worker: int) -> None:
+        """All it knew is gone; nothing is given back."""
+        for writer in self.writers:
+            writer.ended = writer.ended or writer.worker == worker
+
+    # --- what the world does
+
+    @rule(seconds=st.floats(0.1, 15.0))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.ahead += seconds
+        self.set_clock()
+
+    @rule(seconds=st.sampled_from([-3600.0, -720.0, -5.0, 0.5, 9.0, 120.0]))
+    def clock_of_redis_jumps(self, seconds: float) -> None:
+        self.jumped += seconds
+        self.went_back = self.went_back or seconds < 0
+        self.set_clock()
+        if seconds > 0:
+            self.era += 1
+
+    @rule()
+    def redis_forgets(self) -> None:
+        self.stage.run(self.stage.redis.ask("FLUSHALL"))
+        self.stage.run(self.stage.redis.ask("SCRIPT", "FLUSH"))
+        self.era += 1
+        self.forgot = True
+
+    # --- what must hold
+
+    @invariant()
+    def at_most_one_believes(self) -> None:
+        for name in NAMES:
+            live = [one for one in self.writers if one.name == name and one.believes and one.era == self.era]
+            assert len(live) <= 1, f"{live} all read {name}"
+
+    @invariant()
+    def a_lease_in_force_is_untouched_and_every_key_dies(self) -> None:
+        owners, immortal = self.stage.run(
+            self.stage.redis.run(LOOK, (), [lease_keys(n.key, n.index)[0] for n in NAMES])
+        )
+        assert immortal == 0
+        for name, owner in zip(NAMES, owners, strict=True):
+            for writer in self.writers:
+                if writer.name == name and writer.believes and writer.era == self.era:
+                    assert owner == writer.owner.encode() or not writer.believes
+
+    def note(self, writer: Writer) -> None:
+        fence, before = (writer.mine.epoch, writer.owner), self.given[writer.name]
+        assert fence not in before, "a fence given out twice"
+        if before and not (self.forgot and self.went_back):
+            assert fence[0] > before[-1][0], "fencing numbers grow"
+        before.append(fence)
+        self.writers.append(writer)
+
+    def picked(self, pick: int) -> Writer:
+        return self.writers[pick % len(self.writers)]
+
+    def set_clock(self) -> None:
+        self.stage.shift.set(self.clock.ahead + self.jumped)
+
+
+def test_two_live_writers_never_share_a_fence(tmp_path: Path) -> None:
+    shift = ClockShift(tmp_path / "clock")
+    with asyncio.Runner() as runner:
+
+        async def start() -> tuple[RedisServer, Any, SharedRedis, Any]:
+            opening = RedisServer.open(tmp_path / "redis", clock=shift)
+            server = await opening.__aenter__()
+            line = SharedRedis.open(server.address, clock=SystemClock(), observer=Unobserved(), within=PATIENT)
+            return server, opening, await line.__aenter__(), line
+
+        server, opening, redis, line = runner.run(start())
+        try:
+            stage = Stage(runner, server, shift, redis)
+            run_state_machine_as_test(
+                lambda: LeaseMachine(stage), settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
+            )
+        finally:
+            runner.run(line.__aexit__(None, None, None))
+            runner.run(opening.__aexit__(None, None, None))
