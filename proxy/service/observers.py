@@ -120,13 +120,17 @@ class FleetObserver:
         changes = {field.name: len(getattr(change, field.name)) for field in fields(change)}
         self._telemetry.cluster_view(view.version, members, changes)
 
-    def redis_call(self, result: RedisResult, seconds: float) -> None: ...
+    def redis_call(self, result: RedisResult, seconds: float) -> None:
+        self._telemetry.redis_call(result.value, None if result is RedisResult.SKIPPED else seconds)
 
-    def redis_breaker(self, state: str) -> None: ...
+    def redis_breaker(self, state: str) -> None:
+        self._telemetry.redis_breaker(is_open=state != "closed")
 
-    def lease(self, outcome: LeaseOutcome, seconds: float) -> None: ...
+    def lease(self, outcome: LeaseOutcome, seconds: float) -> None:
+        self._telemetry.lease(outcome.value, seconds)
 
-    def lease_lost(self) -> None: ...
+    def lease_lost(self) -> None:
+        self._telemetry.lease_lost()
 
     def fetched(self, reason: str, count: int) -> None:
         self._telemetry.fleet_fetched(reason, count)

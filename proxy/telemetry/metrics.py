@@ -9,34 +9,21 @@ multi-process mode), named after the worker's number, so that a restarted worker
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from proxy.core.sizes import KIB
-
-GaugeMode = Literal["livesum", "max", "mostrecent", "livemax"]
-
-
-class Kind(Enum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One row. `mode` is how the values of several workers become one: counters and histograms are always summed."""
-
-    name: str
-    kind: Kind
-    meaning: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    mode: GaugeMode = "livesum"
-
+from .metric import (
+    AGE_BUCKETS,
+    DURATION_BUCKETS,
+    FIRST_BYTE_BUCKETS,
+    LAG_BUCKETS,
+    REDIS_BUCKETS,
+    SIZE_BUCKETS,
+    THROUGHPUT_BUCKETS,
+    Kind,
+    Metric,
+)
 
 LABELS: Final = {
     "route": "resolve, raw, api, git, lfs, oci, xet, peer (other nodes of the fleet), other (health checks, and what "
@@ -51,20 +38,12 @@ LABELS: Final = {
     "volume": "the disk's short name: disk0, disk1, … in the order of the configuration (folders: /-/status)",
     "reason": "see the metric",
     "change": "see the metric",
+    "outcome": "see the metric",
     "found_by": "read (CRC of a chunk), seal (digest of a blob)",
     "log": "access",
     "version": "of Penstock",
 }
 """What the labels may hold."""
-
-FIRST_BYTE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Seconds; stock clients give up after 10."""
-DURATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
-THROUGHPUT_BUCKETS: Final = (1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8, 2.5e8, 5e8, 1e9, 2.5e9)
-SIZE_BUCKETS: Final = tuple(float(KIB * 4**power) for power in range(14))
-"""1 KiB to 64 GiB."""
-LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-AGE_BUCKETS: Final = (60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0)
 
 C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -166,6 +145,43 @@ WORKER_METRICS: Final = (
         C,
         "Members that changed, as each worker saw; `change`: joined, left, draining, restarted, ejected, readmitted.",
         ("change",),
+    ),
+    Metric(
+        "penstock_redis_calls_total",
+        C,
+        "Calls to Redis; `result`: ok, timeout (no answer within 250 ms), error (no connection, or a server out of "
+        "order), refused (a no to this call alone), skipped (not asked: the breaker is open). One that fails costs no "
+        "client its answer.",
+        ("result",),
+    ),
+    Metric(
+        "penstock_redis_call_seconds",
+        H,
+        "How long a call to Redis took, answered or not; without those skipped.",
+        (),
+        REDIS_BUCKETS,
+    ),
+    Metric(
+        "penstock_redis_breaker_open",
+        G,
+        "1 while Redis is given a rest after failures and a node goes on without it.",
+        mode="max",
+    ),
+    Metric(
+        "penstock_leases_total",
+        C,
+        "Leases asked for; `outcome`: mine, busy (another reads the slice and is followed), unknown (Redis was silent: "
+        "we go on without).",
+        ("outcome",),
+    ),
+    Metric(
+        "penstock_lease_wait_seconds", H, "From asking for a lease to the outcome: at most 250 ms.", (), REDIS_BUCKETS
+    ),
+    Metric(
+        "penstock_leases_lost_total",
+        C,
+        "Leases that became another's while we held them, or ran out because Redis was silent; each may cost a second "
+        "download of what was under way.",
     ),
     Metric(
         "penstock_upstream_requests_total",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .metrics import LABELS, NODE_METRICS, WORKER_METRICS, Metric
+from .metric import Metric
+from .metrics import LABELS, NODE_METRICS, WORKER_METRICS
 
 
 def table() -> str:

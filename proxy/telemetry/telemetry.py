@@ -78,6 +78,12 @@ class Telemetry:
         self._peer_reads = _Children(metrics.counter("peer_reads_total"))
         self._peer_bytes = metrics.counter("peer_bytes_total")
         self._fleet_bytes = _Children(metrics.counter("fleet_origin_bytes_total"))
+        self._redis_calls = _Children(metrics.counter("redis_calls_total"))
+        self._redis_seconds = metrics.histogram("redis_call_seconds")
+        self._redis_breaker = metrics.gauge("redis_breaker_open")
+        self._leases = _Children(metrics.counter("leases_total"))
+        self._lease_wait = metrics.histogram("lease_wait_seconds")
+        self._leases_lost = metrics.counter("leases_lost_total")
         self._members = _Children(metrics.gauge("cluster_members"))
         self._view = metrics.gauge("cluster_view")
         self._changes = _Children(metrics.counter("cluster_changes_total"))
@@ -172,6 +178,23 @@ class Telemetry:
             self._members(state).set(count)
         for change, count in changes.items():
             self._changes(change).inc(count)
+
+    def redis_call(self, result: str, seconds: float | None) -> None:
+        """A call ended (ok, timeout, error, refused) after `seconds`, or was skipped (None)."""
+        self._redis_calls(result).inc()
+        if seconds is not None:
+            self._redis_seconds.observe(seconds)
+
+    def redis_breaker(self, *, is_open: bool) -> None:
+        self._redis_breaker.set(int(is_open))
+
+    def lease(self, outcome: str, seconds: float) -> None:
+        """A lease was asked for; `outcome`: mine, busy, unknown."""
+        self._leases(outcome).inc()
+        self._lease_wait.observe(seconds)
+
+    def lease_lost(self) -> None:
+        self._leases_lost.inc()
 
     # --- store ---------------------------------------------------------------------------------------------------
 

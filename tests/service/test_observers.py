@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.cluster.members import Member, MemberState, View, difference
+from proxy.cluster.observer import LeaseOutcome, RedisResult
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 from proxy.front.observer import ROUTES
@@ -43,6 +44,31 @@ def test_a_disk_that_comes_back_is_no_error(telemetry: Telemetry) -> None:
     for state in (DiskState.READ_ONLY, DiskState.OUT, DiskState.OK):
         observer.disk_state("disk0", state, "")
     assert 'penstock_disk_errors_total{volume="disk0"} 2.0' in page_of(telemetry.metrics).decode()
+
+
+def test_calls_to_redis_and_leases_are_counted_by_what_became_of_them(telemetry: Telemetry) -> None:
+    observer = FleetObserver(telemetry)
+    for result in RedisResult:
+        observer.redis_call(result, 0.001)
+    for outcome in LeaseOutcome:
+        observer.lease(outcome, 0.002)
+    observer.lease_lost()
+    page = page_of(telemetry.metrics).decode()
+    for line in (
+        *(f'redis_calls_total{{result="{result.value}"}} 1.0' for result in RedisResult),
+        "redis_call_seconds_count 4.0",
+        *(f'leases_total{{outcome="{outcome.value}"}} 1.0' for outcome in LeaseOutcome),
+        "lease_wait_seconds_count 3.0",
+        "leases_lost_total 1.0",
+    ):
+        assert f"penstock_{line}" in page
+
+
+def test_the_breaker_of_redis_is_open_until_a_call_is_answered(telemetry: Telemetry) -> None:
+    observer = FleetObserver(telemetry)
+    for state, shown in (("open", 1.0), ("half-open", 1.0), ("closed", 0.0)):
+        observer.redis_breaker(state)
+        assert f"penstock_redis_breaker_open {shown}" in page_of(telemetry.metrics).decode()
 
 
 def test_a_view_of_the_fleet_is_counted_by_state_and_by_what_changed(telemetry: Telemetry) -> None:

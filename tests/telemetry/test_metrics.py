@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.telemetry.accesslog import AccessLog, AccessRecord
 from proxy.telemetry.exposition import FOLDER_VARIABLE, SharedMetrics, metrics_of_process, page_of
-from proxy.telemetry.metrics import LABELS, NODE_METRICS, WORKER_METRICS, Kind, Metrics
+from proxy.telemetry.metric import Kind
+from proxy.telemetry.metrics import LABELS, NODE_METRICS, WORKER_METRICS, Metrics
 from proxy.telemetry.table import table
 from proxy.telemetry.telemetry import Telemetry
 
