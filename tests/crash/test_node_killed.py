@@ -16,7 +16,8 @@ from tests.kit.stage import Stage
 from tests.kit.waiting import until
 
 SEED = 20_261_123
-ROUNDS = 12
+ROUNDS = 8
+"""Each takes a second or two on a machine of its own, and ten times that on a crowded one."""
 
 
 async def test_another_worker_takes_over_where_the_map_ends(stage: Stage) -> None:
