@@ -41,10 +41,10 @@ def fetch_twice() -> None:
     """Everything is downloaded, thrown away, and downloaded again."""
     once = HubSource.read
 
-    async def read(source: HubSource, span: Span) -> AsyncGenerator[bytes, None]:
-        async for _ in once(source, span):
+    async def read(source: HubSource, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
+        async for _ in once(source, span, can_wait=can_wait):
             pass
-        async for piece in once(source, span):
+        async for piece in once(source, span, can_wait=can_wait):
             yield piece
 
     HubSource.read = read  # type: ignore[method-assign,assignment]
