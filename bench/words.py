@@ -56,11 +56,12 @@ def change(before: float | None, after: float | None) -> str:
 
 
 def signed_percent(part: float) -> str:
-    """`+12.0 %` for 0.12."""
-    percent = round(part * 100, 1)
+    """`+12.0 %` for 0.12, `+0.03 %` for 0.0003."""
+    digits = 1 if abs(part) >= 0.001 else 2
+    percent = round(part * 100, digits)
     if percent == 0:
         return "±0 %"
-    return f"{'+' if percent > 0 else '−'}{abs(percent):,.1f} %"
+    return f"{'+' if percent > 0 else '−'}{abs(percent):,.{digits}f} %"
 
 
 def _seconds(value: float) -> str:
@@ -89,8 +90,10 @@ def _three(value: float) -> str:
 def _share(value: float) -> str:
     """Percent; never `100` or `0` for what is only nearly so."""
     percent = value * 100
+    if 0 < percent < 1:
+        return f"{percent:.3g}" if percent >= 0.001 else "<0.001"
     for digits in (1, 2, 3, 4):
         text = f"{percent:.{digits}f}"
-        if float(text) not in (0.0, 100.0):
-            return text
+        if float(text) != 100:
+            return text if float(text) else "0"
     return f"{percent:.0f}"

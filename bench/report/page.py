@@ -31,7 +31,7 @@ def rendered(run: Run, carried: Assets | None = None) -> str:
         "report.html",
         carried or assets(),
         drawn,
-        run.marks,
+        [(letter(number), mark) for number, mark in enumerate(run.marks)],
         run=run,
         began=moment_told(run.begin),
         weight=verdict.weight(found).name.lower(),
@@ -53,7 +53,11 @@ def rendered(run: Run, carried: Assets | None = None) -> str:
     )
 
 
-def fill(template: str, carried: Assets, drawn: Sequence[Plot], marks: Sequence[Mark], **named: Any) -> str:
+Signed = Sequence[tuple[str, Mark]]
+"""Marks, each with the sign that stands for it in the plots."""
+
+
+def fill(template: str, carried: Assets, drawn: Sequence[Plot], marks: Signed, **named: Any) -> str:
     """`template` with the plots and `named` in it."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -62,17 +66,16 @@ def fill(template: str, carried: Assets, drawn: Sequence[Plot], marks: Sequence[
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    lettered = [(letter(number), mark) for number, mark in enumerate(marks[:MARKS_DRAWN])]
     return environment.get_template(template).render(
         carried=carried,
         plots=[(plot, tables.numbers(plot)) for plot in drawn],
-        drawing=drawing(drawn, lettered),
-        marks=lettered,
+        drawing=drawing(drawn, marks[:MARKS_DRAWN]),
+        marks=marks[:MARKS_DRAWN],
         **named,
     )
 
 
-def drawing(drawn: Sequence[Plot], lettered: Sequence[tuple[str, Mark]]) -> dict[str, Any]:
+def drawing(drawn: Sequence[Plot], marks: Signed) -> dict[str, Any]:
     """What the page's script reads: JSON, with numbers as short as a screen can tell apart."""
     return {
         "plots": [
@@ -96,7 +99,7 @@ def drawing(drawn: Sequence[Plot], lettered: Sequence[tuple[str, Mark]]) -> dict
             }
             for plot in drawn
         ],
-        "marks": [{"letter": name, "second": mark.second} for name, mark in lettered],
+        "marks": [{"sign": sign, "second": mark.second} for sign, mark in marks],
     }
 
 

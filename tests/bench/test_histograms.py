@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.histograms import Damaged, Histogram, Measure, merged
@@ -18,18 +18,21 @@ def filled(measure: Measure, amounts: list[float]) -> Histogram:
     return histogram
 
 
+@settings(max_examples=40)
 @given(SECONDS)
 def test_a_percentile_is_right_to_three_digits(amounts: list[float]) -> None:
     greatest = filled(Measure.FIRST_BYTE, amounts).at([100])[0]
     assert greatest == pytest.approx(max(amounts), rel=2e-3, abs=1e-6)
 
 
+@settings(max_examples=40)
 @given(SECONDS, SECONDS)
 def test_merging_is_having_seen_both(one: list[float], other: list[float]) -> None:
     together = merged(Measure.SERVICE, (filled(Measure.SERVICE, one), filled(Measure.SERVICE, other)))
     assert together.steps() == filled(Measure.SERVICE, one + other).steps()
 
 
+@settings(max_examples=40)
 @given(SECONDS)
 def test_the_text_form_brings_the_same_back(amounts: list[float]) -> None:
     histogram = filled(Measure.SERVICE, amounts)

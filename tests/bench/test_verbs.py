@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from bench import record
 from bench.__main__ import main
+from bench.compare.verb import runs_at
 from tests.kit.runs import sampled_run
 
 
@@ -52,6 +54,53 @@ def test_a_page_that_cannot_be_written_is_an_error(written: Path) -> None:
     done = bench("report", written, "-o", "/proc/nowhere/report.html")
     assert done.exit_code == 1
     assert "/proc/nowhere/report.html: No such file" in done.stderr
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    for side, slower in (("before", 1.0), ("after", 1.4)):
+        (tmp_path / side).mkdir()
+        record.write(sampled_run(seconds=12, slower=slower), tmp_path / side / "run.json")
+    return tmp_path / "before", tmp_path / "after"
+
+
+def test_cmp_tells_what_changed(pair: tuple[Path, Path]) -> None:
+    done = bench("cmp", *pair)
+    assert done.exit_code == 0
+    assert "ttfb_p50" in done.stdout
+    assert "WORSE" in done.stdout
+
+
+def test_cmp_fails_when_a_condition_holds(pair: tuple[Path, Path]) -> None:
+    done = bench("cmp", *pair, "--fail-if", "ttfb_p50>+10%", "--fail-if", "errors>50%")
+    assert done.exit_code == 1
+    assert "✗ ttfb_p50>+10%: holds" in done.stdout
+    assert "✓ errors>50%: does not hold" in done.stdout
+
+
+def test_cmp_refuses_a_condition_that_is_none(pair: tuple[Path, Path]) -> None:
+    done = bench("cmp", *pair, "--fail-if", "tfb_p50>+10%")
+    assert done.exit_code == 2
+    assert "did you mean 'ttfb_p50'?" in done.stderr
+
+
+def test_cmp_writes_json_and_html(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    done = bench("cmp", *pair, "--json", "-o", tmp_path / "cmp.html", "--fail-if", "ttfb_p50>1us", "--draws", "100")
+    found = json.loads(done.stdout)
+    assert found["changes"]["ttfb_p50"]["judgement"] == "worse"
+    assert found["conditions"][0]["holds"] is True
+    assert "1 of 1 conditions to fail holds" in (tmp_path / "cmp.html").read_text()
+
+
+def test_cmp_takes_a_folder_of_runs_for_a_side(pair: tuple[Path, Path]) -> None:
+    assert len(runs_at(pair[0].parent)) == 2
+    assert bench("cmp", pair[0].parent, pair[1], "--draws", "100").exit_code == 0
+
+
+def test_cmp_does_not_find_what_is_not_there(tmp_path: Path) -> None:
+    done = bench("cmp", tmp_path, tmp_path)
+    assert done.exit_code == 3
+    assert "there is no run at" in done.stderr
 
 
 def test_an_unknown_verb_is_a_wrong_command_line() -> None:

@@ -23,6 +23,8 @@ from bench.words import Unit, change, told
         (1.0, Unit.SHARE, "100 %"),
         (0.9999, Unit.SHARE, "99.99 %"),
         (0.0004, Unit.SHARE, "0.04 %"),
+        (0.001042, Unit.SHARE, "0.104 %"),
+        (1e-9, Unit.SHARE, "<0.001 %"),
         (0.0, Unit.SHARE, "0 %"),
         (1.004, Unit.TIMES, "1.00 ×"),
         (1234567, Unit.COUNT, "1,234,567"),
@@ -34,7 +36,15 @@ def test_three_digits_and_a_unit(value: float | None, unit: Unit, text: str) -> 
 
 @pytest.mark.parametrize(
     ("before", "after", "text"),
-    [(100, 112, "+12.0 %"), (100, 97, "−3.0 %"), (100, 100.01, "±0 %"), (0, 5, "–"), (None, 5, "–"), (5, None, "–")],
+    [
+        (100, 112, "+12.0 %"),
+        (100, 97, "−3.0 %"),
+        (100, 100.001, "±0 %"),
+        (100, 100.03, "+0.03 %"),
+        (0, 5, "–"),
+        (None, 5, "–"),
+        (5, None, "–"),
+    ],
 )
 def test_a_change_is_told_with_its_sign(before: float | None, after: float | None, text: str) -> None:
     assert change(before, after) == text

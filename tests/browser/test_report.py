@@ -12,6 +12,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Locator
 
+from bench.compare import page as compare_page
+from bench.compare.comparison import Comparison
+from bench.compare.sample import Sample
 from bench.report import page
 from tests.bench.report.test_page import HOSTILE, hostile
 from tests.kit.browser import Browser, Sight
@@ -122,6 +125,19 @@ async def test_the_policy_stops_what_was_never_written_into_the_page(browser: Br
 
 async def _are_told(values: Locator) -> bool:
     return "–" not in await values.all_inner_texts()
+
+
+async def test_a_comparison_draws_both_sides(browser: Browser, folder: Path) -> None:
+    before, after = sampled_run(1), sampled_run(2, slower=1.3)
+    found = Comparison(Sample([before]), Sample([after]), seed=1, draws=100)
+    text = compare_page.rendered([("a", before)], [(HOSTILE, after)], found.rows(), [], [HOSTILE])
+    address = _put(folder / "compare.html", text)
+    async with browser.showing(address, width=400) as sight:
+        await assert_well(sight, address)
+        assert await sight.too_wide() == []
+        dots = await drawn(sight)
+        assert len(dots) == 8
+        assert {name: counted for name, counted in dots.items() if min(counted) < FEW_DOTS} == {}
 
 
 async def test_the_legend_tells_what_is_under_the_pointer(browser: Browser, address: str) -> None:

@@ -41,7 +41,7 @@
     rank: (x) => `${x}`,
   };
 
-  // --- what happened during the run: a dashed line with its letter
+  // --- what happened during the run: a dashed line with its sign
 
   const lines = () => ({
     hooks: {
@@ -62,7 +62,7 @@
           ctx.moveTo(x, bbox.top);
           ctx.lineTo(x, bbox.top + bbox.height);
           ctx.stroke();
-          ctx.fillText(mark.letter, x + 3 * ratio, bbox.top + 2 * ratio);
+          ctx.fillText(mark.sign, x + 3 * ratio, bbox.top + 2 * ratio);
         }
         ctx.restore();
       },
