@@ -48,8 +48,8 @@ def rendered(run: Run, carried: Assets | None = None) -> str:
         facts={
             "Load": tables.generator(run),
             "Environment": tables.environment(run),
-            "Configuration": tables.settings(run),
         },
+        settings=tables.settings(run).rows,
     )
 
 
