@@ -115,6 +115,7 @@ format: .venv/.check
 generated: .venv/.run
 	$(BIN)/penstock config init > config/reference.toml
 	$(BIN)/python -m proxy.telemetry.table > docs/metrics.md
+	$(BIN)/python -m proxy.cluster.keytable > docs/redis-keys.md
 
 lock: .venv/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

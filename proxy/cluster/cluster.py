@@ -25,6 +25,7 @@ from .peers import PeerLimits, PeerObserver, Peers
 from .placement import Demand, relief
 from .redis import SharedRedis
 from .secret import cluster_secret, redis_address
+from .shared import Shared
 from .signing import Signer
 
 LEASE_PATIENCE: Final = 1.2
@@ -48,6 +49,7 @@ class Cluster:
         leases: Leases | None,
         peers: Peers,
         signer: Signer,
+        shared: Shared | None,
         *,
         lease_ttl: float,
         clock: Clock,
@@ -55,6 +57,7 @@ class Cluster:
     ) -> None:
         self.membership = membership
         self.signer = signer
+        self.shared = shared
         self._leases = leases
         self._peers = peers
         self._lease_ttl = lease_ttl
@@ -70,17 +73,19 @@ class Cluster:
         """The fleet that `section` (which is on) describes. `weight` is the bytes of our disks, `boot` one life of the
         node, the same for its workers. Raises ConfigError."""
         assert section.secret_file is not None, "a cluster has a secret"
-        signer = Signer(cluster_secret(section.secret_file), section.name, clock)
+        secret = cluster_secret(section.secret_file)
+        signer = Signer(secret, section.name, clock)
         us = ourselves(section, weight=weight, boot=boot)
         limits = PeerLimits(section.connect_timeout, section.progress_timeout, section.connections_per_peer)
         async with (
             _redis(section, clock, observer) as redis,
             _leases(redis, us, section.lease_ttl, clock, observer) as leases,
+            _shared(redis, secret, clock) as shared,
             Membership.open(section, us=us, line=redis, clock=clock, observer=observer) as membership,
             Peers.open(signer, limits, observer) as peers,
         ):
             ttl = section.lease_ttl
-            yield cls(membership, leases, peers, signer, lease_ttl=ttl, clock=clock, chance=Random())
+            yield cls(membership, leases, peers, signer, shared, lease_ttl=ttl, clock=clock, chance=Random())
 
     def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
         """The peers that rank before us for the slice, best first; before them one that relieves its owner, if it is
@@ -182,3 +187,12 @@ async def _leases(
     opened = Leases.open(redis, node=us.name, boot=us.boot, url=us.url, ttl=ttl, clock=clock, observer=observer)
     async with opened as leases:
         yield leases
+
+
+@asynccontextmanager
+async def _shared(redis: SharedRedis | None, secret: bytes, clock: Clock) -> AsyncIterator[Shared | None]:
+    if redis is None:
+        yield None
+        return
+    async with Shared.open(redis, secret, clock=clock) as shared:
+        yield shared

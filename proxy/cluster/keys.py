@@ -29,15 +29,20 @@ class Row:
         return re.fullmatch(".+".join(re.escape(piece) for piece in pieces), key) is not None
 
 
+ALLOWANCES: Final = "penstock:{allowances}"
+NOTICES: Final = "penstock:{notices}"
+NOTICES_CHANNEL: Final = "penstock:notices"
+
+
 def lease_keys(key: BlobKey, index: int) -> tuple[str, str, str]:
     """The lease of a slice, the last number given out for it, and who has its bytes."""
     tag = f"{{{key}}}:{index}"
     return f"penstock:lease:{tag}", f"penstock:epoch:{tag}", f"penstock:holders:{tag}"
 
 
-def refusal_key(key: BlobKey, place: str) -> str:
-    """What the origin said no with, for a blob at a place (a short hash)."""
-    return f"penstock:refusal:{{{key}}}:{place}"
+def commons_key(kind: str, name: str) -> str:
+    """What is known (`ref`, `facts`) under a sealed name, or who asks for it (`asking`)."""
+    return f"penstock:{kind}:{{{name}}}"
 
 
 TABLE: Final = (
@@ -74,11 +79,43 @@ TABLE: Final = (
         "the nodes named in it",
     ),
     Row(
-        "penstock:refusal:{<blob key>}:<place>",
+        "penstock:ref:{<name>}",
         "string",
-        "at most 10 s",
-        "how the origin refused the bytes to everybody at one place: status, code, sentence (JSON)",
-        "2 KiB; one for each blob refused in the last ten seconds",
-        "whoever was refused",
+        "what is left of `freshness.ref_ttl`",
+        "which commit a branch or tag of a public repo means, and when that was asked; sealed",
+        "100 bytes; one for each revision asked for within that time",
+        "who asked the origin",
+    ),
+    Row(
+        "penstock:facts:{<name>}",
+        "string",
+        "1 h",
+        "what a file of a public repo is at a commit: names, length, whether it is there at all; sealed",
+        "at most 2 KiB, 300 bytes mostly; one for each file first asked for in the last hour",
+        "who asked the origin",
+    ),
+    Row(
+        "penstock:asking:{<name>}",
+        "string",
+        "3 s",
+        "that a node is asking the origin about a file or branch",
+        "32 bytes; one for each question under way",
+        "who asks; deleted by it, or by its TTL",
+    ),
+    Row(
+        "penstock:{allowances}",
+        "hash",
+        "10 min since the last change",
+        "by account that all nodes share: requests left, kept in reserve, end of the window; sealed",
+        "4 fields of 60 bytes",
+        "whoever was told by the origin",
+    ),
+    Row(
+        "penstock:{notices}",
+        "stream",
+        "1 day since the last one",
+        "what all nodes have to know: a repo that is not public any more, a blob to be dropped; sealed",
+        "10,000 entries of 300 bytes",
+        "whoever has something to tell",
     ),
 )

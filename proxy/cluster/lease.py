@@ -137,7 +137,7 @@ class Leases:
         cls, redis: SharedRedis, *, node: str, boot: str, url: str, ttl: float, clock: Clock, observer: LeaseObserver
     ) -> AsyncIterator[Leases]:
         """The leases of a worker of `node`, which peers reach at `url`; `boot` tells its lives apart. `ttl` in seconds
-        (0.5 to 60). What is held at the end is given back."""
+        (0.5 to 300). What is held at the end is given back."""
         worker = f"{node}:{boot}:{uuid4()}"
         leases = cls(LeaseBook(redis, worker=worker, url=url, ttl=ttl), worker, ttl, clock, observer)
         try:

@@ -28,7 +28,7 @@ EPOCH_TTL: Final = 3600.0
 """Seconds. After that the clock of Redis alone keeps the numbers growing."""
 HOLDERS_TTL: Final = 600.0
 HOLDERS: Final = 8
-LONGEST_TTL: Final = 60.0
+LONGEST_TTL: Final = 300.0
 """Seconds: no lease lasts longer unrenewed, whatever is written in it."""
 
 

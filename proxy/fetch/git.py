@@ -24,8 +24,8 @@ from proxy.hub.problems import refusal_of
 from proxy.hub.targets import GitPack, GitRefs
 
 from .coordinator import CacheOutcome, Metadata, Streaming
-from .locate import Freshness
 from .ports import Origin, OriginStream
+from .rights import Freshness
 from .shared import SharedCalls
 
 REFS_TTL: Final = 10.0

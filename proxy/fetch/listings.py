@@ -27,8 +27,9 @@ from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, T
 
 from .coordinator import CacheOutcome, Metadata
 from .inquiries import Enough, Inquiries, Inquiry
-from .locate import Freshness, Rights, is_about_the_repo
-from .ports import Catalogue, Origin
+from .ports import Catalogue, Commons, Origin
+from .rights import Freshness, Rights, is_about_the_repo
+from .together import take_ref, tell_ref
 
 OWN: Final = 64
 LARGEST_OWN: Final = 512 * KIB
@@ -65,7 +66,9 @@ class Listings:
         clock: Clock,
         freshness: Freshness,
         advertise_above: int | None = None,
+        commons: Commons | None = None,
     ) -> None:
+        self._commons = commons
         self._origin = origin
         self._catalogue = catalogue
         self._rights = rights
@@ -171,6 +174,21 @@ class Listings:
     # --- asking the origin --------------------------------------------------------------------------------------
 
     async def _ask(self, caller: Caller, target: RepoListing, body: bytes | None, *, can_wait: bool) -> Metadata:
+        """Ask the origin, and keep what it says; in a fleet, what a branch means is asked once for all nodes."""
+        repo, revision = target.repo, revision_of(target)
+        if self._commons is None or revision is None or revision.is_commit or not self._rights.is_public(repo):
+            return await self._ask_origin(caller, target, body, can_wait=can_wait)
+        async with self._commons.turn(repo, revision, None) as turn:
+            await take_ref(turn, self._catalogue, repo, revision)
+            if (known := self._known(caller, target, body, Enough.FRESH)) is not None:
+                return known
+            try:
+                return await self._ask_origin(caller, target, body, can_wait=can_wait)
+            finally:
+                if self._rights.is_public(repo):
+                    tell_ref(turn, self._catalogue, repo, revision, self._freshness.ref_ttl)
+
+    async def _ask_origin(self, caller: Caller, target: RepoListing, body: bytes | None, *, can_wait: bool) -> Metadata:
         asked = question.target if (question := self._question(target, body, Enough.FRESH)) else target
         try:
             return await self._call(caller, asked, body, can_wait=can_wait)

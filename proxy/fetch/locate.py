@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import OriginLied, OriginRefused, PenstockError
-from proxy.core.rights import Denied, Plane
+from proxy.core.rights import Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
-from proxy.hub.listings import InfoFacts
 from proxy.hub.names import FileTarget, RepoId, Revision
 
 from .coordinator import CacheOutcome, Elsewhere, Located
 from .inquiries import Enough, Inquiries, Inquiry
-from .ports import Catalogue, Gatekeeper, Origin
+from .ports import Catalogue, Commons, Origin, Turn
+from .rights import Freshness, Rights, is_about_the_repo
+from .together import take_ref, tell_ref
 
 MOST_NAMES: Final = 3
 """How often a repo may have been renamed."""
@@ -32,104 +32,7 @@ ASKED_AS_NOBODY_EVERY: Final = 3600.0
 """Seconds between two looks, by one worker, whether a repo read with a token is public."""
 log = logging.getLogger(__name__)
 
-
-@dataclass(slots=True)
-class Freshness:
-    """How long what the origin said is taken as true; seconds, see the configuration section `freshness`.
-
-    One instance is shared by all who ask; a reload changes it in place.
-    """
-
-    ref_ttl: float
-    listing_ttl: float
-    stale_for: float
-    public_ttl: float
-
-    def become(self, other: Freshness) -> None:
-        self.ref_ttl, self.listing_ttl = other.ref_ttl, other.listing_ttl
-        self.stale_for, self.public_ttl = other.stale_for, other.public_ttl
-
-
-class Rights:
-    """What is known here of a caller's right to a plane of a repo: its own, or everybody's."""
-
-    def __init__(self, gatekeeper: Gatekeeper, catalogue: Catalogue, clock: Clock, freshness: Freshness) -> None:
-        self._gatekeeper = gatekeeper
-        self._catalogue = catalogue
-        self._clock = clock
-        self._freshness = freshness
-        self._closings: BoundedDict[RepoId, int] = BoundedDict(entries=10_000)
-
-    def hold(self, caller: Caller, repo: RepoId, plane: Plane, *, origin_away: bool = False) -> bool:
-        """Whether the right is known and fresh. A public repo stays readable while the origin is away; a right of one
-        caller does not outlive its TTL. Raises OriginRefused when a refusal is fresh."""
-        standing = self._gatekeeper.standing(caller, repo, plane)
-        if isinstance(standing, Denied):
-            raise standing.refusal
-        if standing:
-            return True
-        since = self._catalogue.public_since(repo, plane)
-        return since is not None and (origin_away or self._clock.wall() - since < self._freshness.public_ttl)
-
-    def is_public(self, repo: RepoId) -> bool:
-        """Whether everybody was lately seen to be allowed the files."""
-        since = self._catalogue.public_since(repo, Plane.FILES)
-        return since is not None and self._clock.wall() - since < self._freshness.public_ttl
-
-    def closings(self, repo: RepoId) -> int:
-        """How often the repo was seen to be closed: to be taken before a question, and given back with its answer."""
-        return self._closings.get(repo) or 0
-
-    def proven(self, caller: Caller, repo: RepoId, plane: Plane) -> bool:
-        """Whether the origin itself let `caller` in no longer ago than a right holds."""
-        return self._gatekeeper.standing(caller, repo, plane) is True
-
-    async def learn(self, caller: Caller, repo: RepoId, plane: Plane, closings: int) -> None:
-        """The origin let `caller` in, asked when `closings` was taken."""
-        # 1. nobody asks   2. the repo turns private   3. a stranger asks, is refused   4. nobody's answer arrives
-        # without this, it would open the repo again for a day.
-        if caller.is_anonymous and closings != self.closings(repo):
-            return
-        self._gatekeeper.allow(caller, repo, plane)
-        if caller.is_anonymous:
-            await self._catalogue.keep_public(repo, plane)
-
-    async def learn_described(self, repo: RepoId, info: InfoFacts, closings: int) -> None:
-        """The origin described the repo: open to everybody, to some, or its files to some."""
-        if info.is_public and closings == self.closings(repo):
-            for plane in Plane:
-                await self._catalogue.keep_public(repo, plane)
-        elif info.private or info.disabled:
-            await self._close(repo, tuple(Plane))
-        elif info.gated:
-            await self._close(repo, (Plane.FILES,))
-
-    async def unlearn(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None:
-        """The origin turned `caller` away from the repo (not from one file or revision of it)."""
-        self._gatekeeper.deny(caller, repo, plane, refusal)
-        if caller.is_anonymous or not is_about_the_token(refusal):
-            await self._close(repo, (plane,) if refusal.code == "GatedRepo" else tuple(Plane))
-
-    async def _close(self, repo: RepoId, planes: tuple[Plane, ...]) -> None:
-        """The repo is not for everybody. Rights of callers, refs and listings stay: a stranger must not be able to
-        make its members lose them."""
-        self._closings.put(repo, self.closings(repo) + 1)
-        for plane in planes:
-            self._gatekeeper.close(repo, plane)
-            if self._catalogue.public_since(repo, plane) is not None:
-                await self._catalogue.drop_public(repo, plane)
-
-
-def is_about_the_token(refusal: OriginRefused) -> bool:
-    """Whether the origin refused the credentials themselves, and said nothing of the repo."""
-    return refusal.status == 401 and refusal.code is None
-
-
-def is_about_the_repo(refusal: OriginRefused) -> bool:
-    """Whether the refusal would be the same for every file of the repo."""
-    if refusal.code in ("EntryNotFound", "RevisionNotFound"):
-        return False
-    return refusal.status in (401, 403, 451) or refusal.code == "RepoNotFound"
+Known = TypeVar("Known", bound=FileFacts | Absent)
 
 
 class Locator:
@@ -144,11 +47,13 @@ class Locator:
         tasks: TaskSet,
         clock: Clock,
         freshness: Freshness,
+        commons: Commons | None = None,
     ) -> None:
         self._origin = origin
         self._catalogue = catalogue
         self._rights = rights
         self._inquiries = inquiries
+        self._commons = commons
         self._clock = clock
         self._freshness = freshness
         self._tasks = tasks
@@ -197,7 +102,32 @@ class Locator:
                 return Located(target.at(commit), facts, cache, int(age))
 
     async def _ask(self, caller: Caller, target: FileTarget, *, can_wait: bool) -> Located | Elsewhere:
-        """Ask the origin, and keep what it says."""
+        """Ask the origin, and keep what it says; in a fleet, once for all nodes."""
+        repo, revision = target.repo, target.revision
+        if self._commons is None or not self._rights.is_public(repo):
+            return await self._ask_origin(caller, target, can_wait=can_wait)
+        async with self._commons.turn(repo, revision, target.path) as turn:
+            commit = await take_ref(turn, self._catalogue, repo, revision)
+            if commit is not None and turn.facts is not None:
+                pinned = target.at(commit)
+                await self._catalogue.keep_resolution(pinned, self._with_key(pinned, turn.facts))
+            if (known := self._known(caller, target, Enough.FRESH)) is not None:
+                return known
+            try:
+                return await self._ask_origin(caller, target, can_wait=can_wait)
+            finally:
+                self._tell(turn, target)
+
+    def _tell(self, turn: Turn, target: FileTarget) -> None:
+        """Tell the other nodes what is known now, if it is for everybody still."""
+        if not self._rights.is_public(target.repo):
+            return
+        commit = tell_ref(turn, self._catalogue, target.repo, target.revision, self._freshness.ref_ttl)
+        facts = None if commit is None else self._catalogue.resolution(target.at(commit))
+        if commit is not None and facts is not None:
+            turn.tell_facts(commit, facts)
+
+    async def _ask_origin(self, caller: Caller, target: FileTarget, *, can_wait: bool) -> Located | Elsewhere:
         asked_at, closings = self._clock.wall(), self._rights.closings(target.repo)
         try:
             answer = await self._origin.head_file(target, caller, can_wait=can_wait)
@@ -236,12 +166,12 @@ class Locator:
         with contextlib.suppress(PenstockError):
             await self.locate(ANONYMOUS, target)
 
-    def _with_key(self, pinned: FileTarget, facts: FileFacts) -> FileFacts:
+    def _with_key(self, pinned: FileTarget, facts: Known) -> Known | FileFacts:
         """`facts`, with the sha256 we found when the file was here before."""
         kept = self._catalogue.resolution(pinned)
-        if facts.key is None and isinstance(kept, FileFacts) and (kept.etag, kept.size) == (facts.etag, facts.size):
-            return kept
-        return facts
+        if not isinstance(facts, FileFacts) or not isinstance(kept, FileFacts) or facts.key is not None:
+            return facts
+        return kept if (kept.etag, kept.size) == (facts.etag, facts.size) else facts
 
     async def _keep_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused, asked_at: float) -> None:
         if is_about_the_repo(refusal):

@@ -14,6 +14,7 @@ from contextlib import (
 )
 from typing import Final, assert_never
 
+from proxy.core.blob import BlobKey
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import BlobDropped, NoDisk, OriginRefused, Stalled
@@ -23,6 +24,7 @@ from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
+from proxy.hub.notices import BlobPurged, Notice, RepoClosed
 from proxy.hub.oci import Agent
 from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
@@ -48,13 +50,14 @@ from .for_peers import PeerReadings
 from .git import GitPassage
 from .inquiries import Inquiries
 from .listings import Listings
-from .locate import Freshness, Locator, Rights, is_about_the_repo
+from .locate import Locator
 from .node import OncePerNode
 from .objects import Objects
-from .ports import BlobStore, Catalogue, FillObserver, Gatekeeper, Origin, Source
+from .ports import BlobStore, Catalogue, Commons, FillObserver, Gatekeeper, Notices, Origin, Source
 from .readahead import ReadAhead
 from .registry import Manifests
 from .relay import RelayedEnd, relay
+from .rights import Freshness, Rights, is_about_the_repo
 from .small import SmallFiles
 from .xet import XetFiles
 
@@ -80,17 +83,20 @@ class Mirror:
         observer: FillObserver,
         advertise_above: int | None = None,
         ring: OncePerFleet | None = None,
+        commons: Commons | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._store = store
+        self._notices = notices
         self._origin = origin
         self._clock = clock
         self.freshness = freshness
         self._limits = limits
         self._observer = observer
-        rights = self._rights = Rights(gatekeeper, catalogue, clock, freshness)
+        rights = self._rights = Rights(gatekeeper, catalogue, clock, freshness, notices)
         inquiries = Inquiries(store, tasks)
-        self._locator = Locator(origin, catalogue, rights, inquiries, tasks, clock, freshness)
-        self._listings = Listings(origin, catalogue, rights, inquiries, clock, freshness, advertise_above)
+        self._locator = Locator(origin, catalogue, rights, inquiries, tasks, clock, freshness, commons)
+        self._listings = Listings(origin, catalogue, rights, inquiries, clock, freshness, advertise_above, commons)
         self._xet = XetFiles(catalogue, self._locator, self._listings, clock)
         self._git = GitPassage(origin, tasks, clock, freshness)
         self._objects = Objects(origin, catalogue, rights, inquiries)
@@ -113,6 +119,22 @@ class Mirror:
             clock=self._clock,
             limits=self._limits,
         )
+
+    async def purge(self, key: BlobKey) -> None:
+        """Drop the blob from the disks of this node, and of all others when they hear of it."""
+        await self._store.drop(key, "purged")
+        if self._notices is not None:
+            self._notices.tell(BlobPurged(key))
+
+    async def hear(self, notice: Notice) -> None:
+        """Another node says that something is no longer as it was."""
+        match notice:
+            case RepoClosed(repo, planes, at):
+                await self._rights.closed(repo, planes, at)
+            case BlobPurged(key):
+                await self._store.drop(key, "purged")
+            case _:
+                assert_never(notice)
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)

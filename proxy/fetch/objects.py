@@ -24,8 +24,9 @@ from proxy.hub.targets import LfsBatch, OciBlob
 
 from .coordinator import CacheOutcome, LfsAnswer, LocatedObject, MovedTo
 from .inquiries import Enough, Inquiries, Inquiry
-from .locate import MOST_NAMES, Rights, is_about_the_repo
+from .locate import MOST_NAMES
 from .ports import Catalogue, Origin
+from .rights import Rights, is_about_the_repo
 
 _METHODS: Final = {Counter.REGISTRY: "HEAD", Counter.LFS: "POST"}
 NOWHERE = Revision("0" * 40)

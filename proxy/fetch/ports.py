@@ -19,6 +19,7 @@ from proxy.core.rights import Denied, Plane
 from proxy.core.spans import Span
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
+from proxy.hub.notices import Notice
 from proxy.hub.peering import PeerQuestion
 
 # --- store ------------------------------------------------------------------------------------------------------
@@ -251,6 +252,41 @@ class Fleet(Protocol):
 
     def completed(self, name: BlobKey, index: int) -> None:
         """All of the slice is here: whoever is to fetch it later may be told to ask us."""
+        ...
+
+
+class Turn(Protocol):
+    """A question that one node of the fleet asks for all; what another has found of it already, if anything."""
+
+    @property
+    def ref(self) -> RefEntry | None: ...
+
+    @property
+    def facts(self) -> FileFacts | Absent | None: ...
+
+    def tell_ref(self, entry: RefEntry, ttl: float) -> None:
+        """The revision means that commit, for `ttl` seconds from when it was asked. Told when the turn ends."""
+        ...
+
+    def tell_facts(self, commit: str, facts: FileFacts | Absent) -> None:
+        """The file at `commit` is that. Told when the turn ends."""
+        ...
+
+
+class Commons(Protocol):
+    """What the nodes of a fleet know together. Only for repos that everybody is known here to be allowed to read."""
+
+    def turn(self, repo: RepoId, revision: Revision, path: str | None) -> AbstractAsyncContextManager[Turn]:
+        """Ask what `revision` means and (unless None) what the file at `path` is. Waits a moment while another node
+        asks the same. Never fails."""
+        ...
+
+
+class Notices(Protocol):
+    """What the other nodes have to know."""
+
+    def tell(self, notice: Notice) -> None:
+        """Tell all other workers of all nodes; returns at once."""
         ...
 
 

@@ -14,9 +14,9 @@ from proxy.hub.targets import OciManifest
 
 from .coordinator import CacheOutcome, Metadata, MovedTo
 from .inquiries import Enough, Inquiries, Inquiry
-from .locate import Freshness, Rights, is_about_the_repo
 from .objects import Objects
 from .ports import Catalogue, Origin
+from .rights import Freshness, Rights, is_about_the_repo
 
 
 class Manifests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from proxy.core.blob import BlobKey, BlobRecord, Digest, DigestKind
 from proxy.core.sizes import CHUNK
@@ -48,6 +48,19 @@ class FileFacts:
     def shared_name(self, repo: RepoId) -> BlobKey:
         """What every node of a fleet calls it, whether or not it has learnt its sha256 yet."""
         return BlobKey.sha256(self.etag) if self.linked else BlobKey.of_place(f"git:{repo}", self.etag, self.size)
+
+
+def facts_fields(facts: FileFacts) -> list[object]:
+    """`facts` as they go from node to node."""
+    return [facts.etag, facts.size, facts.linked, None if facts.key is None else str(facts.key), facts.xet]
+
+
+def facts_of(fields: list[Any]) -> FileFacts:
+    """The facts that `fields` are. Raises ValueError, TypeError, AttributeError for fields that are none."""
+    etag, size, linked, key, xet = fields
+    facts = FileFacts(etag, size, linked, None if key is None else BlobKey.parse(key), xet)
+    _ = BlobRecord(facts.key or BlobKey.sha256("0" * 64), size, etag, facts.digest)  # refuses what can be no file
+    return facts
 
 
 def xet_hash(said: object) -> str | None:

@@ -15,7 +15,7 @@ import orjson
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.secret import Secret
 
-from .facts import FileFacts
+from .facts import FileFacts, facts_fields, facts_of
 from .names import Counter, FileTarget, ObjectTarget, RepoId, RepoKind, Revision
 
 
@@ -47,10 +47,9 @@ class PeerQuestion:
 
     def encoded(self) -> bytes:
         """With the token in it: to be sealed before it leaves."""
-        facts = self.facts
         content = {
             "t": _target_fields(self.target),
-            "f": [facts.etag, facts.size, facts.linked, str(facts.key) if facts.key else None, facts.xet],
+            "f": facts_fields(self.facts),
             "l": self.lend,
             "s": self.stored_only,
         }
@@ -63,8 +62,7 @@ class PeerQuestion:
         """Raises NoQuestion."""
         try:
             said: dict[str, Any] = orjson.loads(content)
-            etag, size, linked, key, xet = said["f"]
-            facts = FileFacts(etag, size, linked, None if key is None else BlobKey.parse(key), xet)
+            facts = facts_of(said["f"])
             token = said.get("a")
             question = cls(_target_of(said["t"]), facts, None if token is None else Secret(token), said["l"], said["s"])
             _ = question.record  # which refuses lengths and validators that are none

@@ -10,6 +10,9 @@ question that can wait (what is kept is merely due to be confirmed) is put off u
     left > reserve      ask
     left <= reserve     ask only what cannot wait
     left = 0, or 429    ask nothing
+
+The anonymous, and the mirror with a token of its own, are one account for a whole fleet: what a node learns of theirs
+it tells (`Windows`), and it hears (`hear`) what others learnt. Other accounts are a caller's; nobody is told of them.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, Protocol
 
 from proxy.core.clock import Clock
 from proxy.core.rights import Plane
@@ -32,6 +35,8 @@ LONGEST: Final = 600.0
 UNSAID: Final = 10
 """Seconds to wait after a 429 that says nothing."""
 ACCOUNTS: Final = 10_000
+SAME_WINDOW: Final = 5.0
+"""Seconds by which two nodes may differ about the end of one window."""
 
 RESERVE: Final = 0.1
 """Share of a window's quota that is kept for what cannot wait."""
@@ -88,12 +93,46 @@ class _Window:
     """The origin said that nothing is left: an answer that was under way meanwhile does not open it again."""
 
 
+class Windows(Protocol):
+    """Who tells the other nodes of a fleet what the origin says of the accounts that they share."""
+
+    def learnt(self, account: str, left: int, reserve: int, seconds: float) -> None:
+        """`account` has `left` requests for `seconds` from now. Returns at once."""
+        ...
+
+
+SHARED: Final = {b"": "anonymous", b"mirror": "mirror"}
+"""Identities that mean the same on all nodes, by the name of the account."""
+
+
 class Budget:
     """What each account may still ask. In memory, at most 10,000 accounts, oldest forgotten first."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._windows: OrderedDict[tuple[bytes, Plane], _Window] = OrderedDict()
+        self._fleet: Windows | None = None
+
+    def share_with(self, fleet: Windows) -> None:
+        """From now on tell `fleet` of the accounts that all nodes share."""
+        self._fleet = fleet
+
+    def hear(self, account: str, left: int, reserve: int, seconds: float) -> None:
+        """Another node learnt that a shared account has `left` requests for `seconds` from now."""
+        name, _, plane = account.partition(":")
+        for identity, shared in SHARED.items():
+            if shared == name and plane in {known.value for known in Plane} and 0 < seconds <= LONGEST:
+                self._heard((identity, Plane(plane)), left, reserve, seconds)
+
+    def _heard(self, key: tuple[bytes, Plane], left: int, reserve: int, seconds: float) -> None:
+        until, known = self._clock.monotonic() + seconds, self._windows.get(key)
+        if known is None or known.until <= self._clock.monotonic():
+            self._keep(*key, left, reserve, seconds)
+        elif abs(known.until - until) <= SAME_WINDOW:
+            known.left = min(known.left, left)
+            known.shut = known.shut or left == 0
+        elif until > known.until and (left == 0 or not known.shut):
+            self._keep(*key, left, reserve, seconds)
 
     def refusal(self, identity: bytes, plane: Plane, *, can_wait: bool = False) -> int | None:
         """Seconds (>= 1) this account has to wait before it asks on `plane`; None when it may.
@@ -118,10 +157,15 @@ class Budget:
         """Take in what an answer says; gives the requests left, when it said so."""
         said = allowance(head)
         if head.status == 429:
-            self._keep(identity, plane, 0, 0, float(retry_after(head, self._clock.wall()) or UNSAID))
+            self._learnt(identity, plane, 0, 0, float(retry_after(head, self._clock.wall()) or UNSAID))
         elif said.remaining is not None and said.reset and not self._is_shut(identity, plane):
-            self._keep(identity, plane, said.remaining, reserve(head), min(LONGEST, said.reset))
+            self._learnt(identity, plane, said.remaining, reserve(head), min(LONGEST, said.reset))
         return said.remaining
+
+    def _learnt(self, identity: bytes, plane: Plane, left: int, kept_back: int, seconds: float) -> None:
+        self._keep(identity, plane, left, kept_back, seconds)
+        if self._fleet is not None and (account := SHARED.get(identity)) is not None:
+            self._fleet.learnt(f"{account}:{plane.value}", left, kept_back, seconds)
 
     def _is_shut(self, identity: bytes, plane: Plane) -> bool:
         window = self._windows.get((identity, plane))

@@ -26,6 +26,7 @@ from proxy.hub.rawtarget import RawTarget
 from proxy.hub.targets import LfsBatch, OciBlob, ResolveFile, XetToken
 
 from .answers import LookAt, read_file_head, refuse_circle
+from .budget import Budget
 from .credentials import own_token
 from .head import Head
 from .hubline import HubLine
@@ -90,6 +91,11 @@ class OriginClient:
             ways = Ways(line, transport, rules, config.retries, chance, clock.wall, pause)
             streams = XetStreams(config, xet_folder, observer)
             yield cls(config, ways, XetWays(ways, streams, PlainRefusals(clock), resolver))
+
+    @property
+    def budget(self) -> Budget:
+        """What each account may still ask."""
+        return self._ways.line.budget
 
     async def head_file(self, target: FileTarget, caller: Caller, *, can_wait: bool = False) -> FoundFile | Moved:
         """HEAD of the very file with the caller's own token, redirects followed only within the origin.

@@ -35,7 +35,7 @@ class HubLine:
         self._clock = clock
         self._observer = observer
         self._breaker = Breaker(REST, clock, chance)
-        self._budget = Budget(clock)
+        self.budget: Final = Budget(clock)
 
     @contextlib.asynccontextmanager
     async def ask(
@@ -62,9 +62,9 @@ class HubLine:
             await stack.enter_async_context(self._transport.turn(asking))
             # again: those who waited their turn may have waited into an outage
             self._refuse_if_busy(caller, plane, can_wait=can_wait)
-            self._budget.spend(caller.identity, plane)
+            self.budget.spend(caller.identity, plane)
             answer = await self._answered(asking, stack)
-            remaining = self._budget.learn(caller.identity, plane, answer.head)
+            remaining = self.budget.learn(caller.identity, plane, answer.head)
             if remaining is not None:
                 self._observer.rate_limit_remaining(remaining)
             await self._refuse_if_away(answer)
@@ -111,7 +111,7 @@ class HubLine:
         return self._breaker.state
 
     def _refuse_if_busy(self, caller: Caller, plane: Plane, *, can_wait: bool) -> None:
-        if (wait := self._budget.refusal(caller.identity, plane, can_wait=can_wait)) is not None:
+        if (wait := self.budget.refusal(caller.identity, plane, can_wait=can_wait)) is not None:
             raise OriginBusy(f"the origin's rate limit is used up; it opens again in {wait} s", wait)
         if (wait := self._breaker.refusal()) is not None:
             raise _not_now(wait)

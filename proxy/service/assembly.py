@@ -20,8 +20,8 @@ from proxy.core.clock import SystemClock
 from proxy.core.tasks import TaskSet
 from proxy.fetch.fleet import OncePerFleet
 from proxy.fetch.flight import FlightLimits
-from proxy.fetch.locate import Freshness
 from proxy.fetch.mirror import Mirror
+from proxy.fetch.rights import Freshness
 from proxy.front.application import make_data_server
 from proxy.front.cold import ColdReader
 from proxy.front.gate import Gate
@@ -60,6 +60,7 @@ async def assemble(
         _fleet(config, node_weight(config.store), FleetObserver(telemetry)) as fleet,
         TaskSet("mirror") as tasks,
     ):
+        shared = None if fleet is None else fleet.shared
         mirror = Mirror(
             store=store,
             catalogue=catalogue,
@@ -73,7 +74,13 @@ async def assemble(
             observer=telemetry,
             advertise_above=config.xet.advertised_above,
             ring=None if fleet is None else _ring(config, fleet, FleetObserver(telemetry), clock),
+            commons=None if shared is None else shared.commons,
+            notices=None if shared is None else shared.notices,
         )
+        if shared is not None:
+            origin.budget.share_with(shared.allowances)
+            shared.allowances.listen(origin.budget.hear)
+            shared.notices.listen(mirror.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet)

@@ -25,9 +25,10 @@ from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.fetch.coordinator import CacheOutcome, Located
 from proxy.fetch.flight import FlightLimits
-from proxy.fetch.locate import Freshness
 from proxy.fetch.mirror import Mirror
+from proxy.fetch.ports import Commons, Notices
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece
+from proxy.fetch.rights import Freshness
 from proxy.hub.facts import FileFacts, FoundFile, Moved, OriginReply
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from proxy.store.blobstore import BlobStore
@@ -189,9 +190,17 @@ class Rig:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, store: BlobStore, state: Path, *, first_byte: float = 8.0, finish_below: int = MIB
+        cls,
+        store: BlobStore,
+        state: Path,
+        *,
+        first_byte: float = 8.0,
+        finish_below: int = MIB,
+        origin: SteeredOrigin | None = None,
+        commons: Commons | None = None,
+        notices: Notices | None = None,
     ) -> AsyncIterator[Self]:
-        clock, origin, counts = ManualClock(), SteeredOrigin(), Counts()
+        clock, origin, counts = ManualClock(), origin or SteeredOrigin(), Counts()
         section = FreshnessSection()
         async with Catalogue.open(state, clock=clock) as catalogue, TaskSet("rig") as tasks:
             mirror = Mirror(
@@ -207,6 +216,8 @@ class Rig:
                 ),
                 read_ahead=4 * MIB,
                 observer=counts,
+                commons=commons,
+                notices=notices,
             )
             yield cls(origin, mirror, store, catalogue, clock, tasks, counts)
 

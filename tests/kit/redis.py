@@ -122,9 +122,9 @@ class RedisServer:
         await self.kill()
         await self.start()
 
-    async def ask(self, *words: str | int | float | bytes, password: str | None = None) -> Any:
-        """One command by a client of its own, answered as text."""
-        client = Redis(port=self.port, decode_responses=True, password=password, protocol=2, driver_info=None)
+    async def ask(self, *words: str | int | float | bytes, password: str | None = None, raw: bool = False) -> Any:
+        """One command by a client of its own, answered as text (`raw`: as bytes)."""
+        client = Redis(port=self.port, decode_responses=not raw, password=password, protocol=2, driver_info=None)
         try:
             return await cast("Awaitable[Any]", client.execute_command(*words))
         finally:

@@ -137,3 +137,56 @@ def test_memory_is_bounded() -> None:
         budget.learn(str(number).encode(), Plane.API, head(429))
     assert budget.refusal(b"0", Plane.API) is None
     assert budget.refusal(b"1", Plane.API) == UNSAID
+
+
+def test_what_another_node_heard_counts_here_too() -> None:
+    clock = ManualClock()
+    budget = Budget(clock)
+    budget.hear("anonymous:api", 0, 0, 20.0)
+    assert budget.refusal(b"", Plane.API) == 20
+    assert budget.refusal(b"", Plane.FILES) is None
+    clock.advance(20)
+    assert budget.refusal(b"", Plane.API) is None
+
+
+def test_of_two_accounts_of_one_window_the_scarcer_stands() -> None:
+    budget = Budget(ManualClock())
+    budget.learn(b"", Plane.API, head(ratelimit='"api";r=50;t=100'))
+    budget.hear("anonymous:api", 3, 10, 102.0)
+    assert budget.refusal(b"", Plane.API, can_wait=True) is not None
+    budget.hear("anonymous:api", 40, 10, 99.0)
+    assert budget.refusal(b"", Plane.API, can_wait=True) is not None
+
+
+def test_nothing_that_others_heard_opens_what_is_shut() -> None:
+    budget = Budget(ManualClock())
+    budget.learn(b"", Plane.API, head(429, retry_after="60"))
+    for seconds in (30.0, 61.0, 300.0):
+        budget.hear("anonymous:api", 500, 10, seconds)
+        assert budget.refusal(b"", Plane.API) == 60
+    budget.hear("anonymous:api", 0, 0, 90.0)
+    assert budget.refusal(b"", Plane.API) == 90
+
+
+@pytest.mark.parametrize(
+    ("account", "seconds"),
+    [("anonymous:api", LONGEST + 1), ("anonymous:api", -1.0), ("anonymous:x", 5.0), ("somebody:api", 5.0), ("", 5.0)],
+)
+def test_what_cannot_be_is_not_heard(account: str, seconds: float) -> None:
+    budget = Budget(ManualClock())
+    budget.hear(account, 0, 0, seconds)
+    assert budget.refusal(b"", Plane.API) is None
+
+
+def test_only_shared_accounts_are_told() -> None:
+    told: list[tuple[str, int]] = []
+
+    class Fleet:
+        def learnt(self, account: str, left: int, reserve: int, seconds: float) -> None:
+            told.append((account, left))
+
+    budget = Budget(ManualClock())
+    budget.share_with(Fleet())
+    for identity in (b"", b"mirror", b"i" * 32):
+        budget.learn(identity, Plane.FILES, head(ratelimit='"files";r=7;t=9'))
+    assert told == [("anonymous:files", 7), ("mirror:files", 7)]

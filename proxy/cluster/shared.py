@@ -1,0 +1,36 @@
+"""What the nodes of a fleet know together, by way of Redis: common knowledge, allowances, notices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from proxy.core.clock import Clock
+
+from .allowances import Allowances
+from .commons import Commons
+from .notices import Notices
+from .redis import SharedRedis
+from .seal import Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The three of one worker."""
+
+    commons: Commons
+    allowances: Allowances
+    notices: Notices
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, redis: SharedRedis, secret: bytes, *, clock: Clock) -> AsyncIterator[Shared]:
+        """All three; allowances and notices are heard once `listen` was called on them."""
+        seal = Seal(secret)
+        async with (
+            Commons.open(redis, seal, clock=clock) as commons,
+            Allowances.open(redis, seal, clock=clock) as allowances,
+            Notices.open(redis, seal) as notices,
+        ):
+            yield cls(commons, allowances, notices)

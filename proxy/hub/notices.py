@@ -1,0 +1,56 @@
+"""What one node tells all others of its fleet: that something is no longer as it was. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import orjson
+
+from proxy.core.blob import BlobKey
+from proxy.core.rights import Plane
+
+from .names import RepoId, RepoKind
+
+
+@dataclass(frozen=True, slots=True)
+class RepoClosed:
+    """The origin turned somebody away from the repo on these planes, at `at` (Unix time): it is not for everybody."""
+
+    repo: RepoId
+    planes: tuple[Plane, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPurged:
+    """Somebody wants the blob to be gone from all disks."""
+
+    key: BlobKey
+
+
+Notice = RepoClosed | BlobPurged
+
+
+def encoded(notice: Notice) -> bytes:
+    match notice:
+        case RepoClosed(repo, planes, at):
+            return orjson.dumps(["closed", repo.kind.value, repo.name, [plane.value for plane in planes], at])
+        case BlobPurged(key):
+            return orjson.dumps(["purged", str(key)])
+        case _:
+            assert_never(notice)
+
+
+def decoded(content: bytes) -> Notice | None:
+    """The notice in `content`; None for what this version does not know."""
+    try:
+        said: Any = orjson.loads(content)
+        match said:
+            case ["closed", str(kind), str(name), list(planes), int() | float() as at]:
+                return RepoClosed(RepoId(RepoKind(kind), name), tuple(Plane(plane) for plane in planes), float(at))
+            case ["purged", str(key)]:
+                return BlobPurged(BlobKey.parse(key))
+    except ValueError:
+        pass
+    return None
