@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from random import Random
 from typing import Final, Protocol, assert_never
 
@@ -12,7 +12,7 @@ from proxy.config.cluster import ClusterSection
 from proxy.core.blob import BlobKey
 from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
-from proxy.core.errors import AskAnother, PeerFailed
+from proxy.core.errors import AskAnother, PeerFailed, PeerSlow
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
@@ -24,6 +24,7 @@ from .observer import LeaseObserver, RedisObserver
 from .peers import PeerLimits, PeerObserver, Peers
 from .placement import Demand, relief
 from .redis import SharedRedis
+from .roster import MOST
 from .secret import cluster_secret, redis_address
 from .shared import Shared
 from .signing import Signer
@@ -31,6 +32,8 @@ from .signing import Signer
 LEASE_PATIENCE: Final = 1.2
 """A holder that makes no progress for so many times the life of its lease is ignored."""
 
+SLOW_FOR: Final = 3.0
+"""Seconds for which a peer that was slow to say whether it has a slice is not asked that."""
 
 LEASES_REMEMBERED: Final = 4096
 """Slices whose lease we hold, or held, and that are not whole here yet."""
@@ -62,6 +65,8 @@ class Cluster:
         self._peers = peers
         self._lease_ttl = lease_ttl
         self._chance = chance
+        self._clock = clock
+        self._slow: BoundedDict[str, float] = BoundedDict(entries=MOST)
         self._demand = Demand(clock)
         self._mine: BoundedDict[tuple[BlobKey, int], Mine] = BoundedDict(entries=LEASES_REMEMBERED)
 
@@ -73,9 +78,9 @@ class Cluster:
         """The fleet that `section` (which is on) describes. `weight` is the bytes of our disks, `boot` one life of the
         node, the same for its workers. Raises ConfigError."""
         assert section.secret_file is not None, "a cluster has a secret"
-        secret = cluster_secret(section.secret_file)
-        signer = Signer(secret, section.name, clock)
         us = ourselves(section, weight=weight, boot=boot)
+        secret = cluster_secret(section.secret_file)
+        signer = Signer(secret, us.name, clock)
         limits = PeerLimits(section.connect_timeout, section.progress_timeout, section.connections_per_peer)
         async with (
             _redis(section, clock, observer) as redis,
@@ -105,26 +110,35 @@ class Cluster:
     ) -> AsyncGenerator[bytes, None]:
         """See `fetch.ports.Fleet`. What it gives, or does not, is remembered of the peer."""
         patience = LEASE_PATIENCE * self._lease_ttl if follow else None
+        if question.stored_only and self._is_slow(peer):
+            raise AskAnother(f"{peer} was slow to say whether it has a slice")
         reading = self._peers.read(self._member(peer), question, span, hops=hops, patience=patience)
         try:
             async with aclosing(reading) as pieces:
                 async for piece in pieces:
                     yield piece
             self.membership.succeeded(peer)
+        except PeerSlow:
+            # It may be busy with the very bytes, so it is left in the fleet, and not asked by the way for a moment.
+            self._slow.put(peer, self._clock.monotonic() + SLOW_FOR)
+            raise
         except PeerFailed:
             self.membership.failed(peer)
             raise
+
+    def _is_slow(self, peer: str) -> bool:
+        return self._clock.monotonic() < (self._slow.get(peer) or 0.0)
 
     @asynccontextmanager
     async def lease(self, name: BlobKey, index: int) -> AsyncIterator[Standing]:
         """Who is to fetch the slice, as Redis has it; unsure without one, or without an answer."""
         if self._leases is None:
-            yield Unsure(self._leavers(name, index))
+            yield Unsure(self._likely(name, index))
             return
         async with self._leases.hold(name, index) as outcome:
             if isinstance(outcome, Mine):
                 self._mine.put((name, index), outcome)
-            yield self._standing(outcome, self._leavers(name, index))
+            yield self._standing(outcome, self._likely(name, index))
 
     def completed(self, name: BlobKey, index: int) -> None:
         """All of the slice is here; if we had the lease, others are told so."""
@@ -133,18 +147,18 @@ class Cluster:
             self._mine.discard((name, index))
             mine.done()
 
-    def _standing(self, outcome: Outcome, leavers: tuple[str, ...]) -> Standing:
+    def _standing(self, outcome: Outcome, likely: tuple[str, ...]) -> Standing:
         match outcome:
             case Mine(holders=holders):
-                return Ours((*self._useful(holders), *leavers))
+                return Ours((*self._useful(holders), *likely))
             case Busy(url, holders) if url == self.membership.view.ourselves.url:
-                return Ours((*self._useful(holders), *leavers))  # another worker of ours: the node's own ring knows
+                return Ours((*self._useful(holders), *likely))  # another worker of ours: the node's own ring knows
             case Busy(url, holders):
                 # Whoever can write to Redis could send us anywhere: only members are followed.
                 peer = next(iter(self._useful((url,))), None)
-                return Unsure((*self._useful(holders), *leavers)) if peer is None else Theirs(peer)
+                return Unsure((*self._useful(holders), *likely)) if peer is None else Theirs(peer)
             case Unknown():
-                return Unsure(leavers)
+                return Unsure(likely)
             case _:
                 assert_never(outcome)
 
@@ -154,9 +168,13 @@ class Cluster:
         found = (view.at(url) for url in urls)
         return tuple(m.name for m in found if m is not None and m.name != view.us and m.name not in view.ejected)
 
-    def _leavers(self, name: BlobKey, index: int) -> tuple[str, ...]:
-        """Nodes that drain, and owned the slice until they did: they have what was fetched of it so far."""
-        return tuple(member.name for member in self.membership.view.leavers(name, index))
+    def _likely(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        """Who may have what was fetched of the slice so far: those that owned it until they began to drain; and the one
+        that ranks next after us, which owned it before we came, or came back."""
+        view = self.membership.view
+        leavers = tuple(member.name for member in view.leavers(name, index))
+        after = tuple(dropwhile(lambda member: member.name != view.us, view.ranked(name, index)))[1:2]
+        return (*leavers, *(member.name for member in after if member.name not in leavers))
 
     def _member(self, name: str) -> Member:
         """Raises AskAnother for one that has left."""

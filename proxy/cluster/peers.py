@@ -22,7 +22,7 @@ import orjson
 from yarl import URL
 
 from proxy.core.blob import BlobKey
-from proxy.core.errors import AskAnother, OriginBusy, OriginRefused, PeerFailed, PeerRefused, PenstockError
+from proxy.core.errors import AskAnother, OriginBusy, OriginRefused, PeerFailed, PeerRefused, PeerSlow, PenstockError
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
@@ -129,9 +129,7 @@ class Peers:
         silence = patience or self._limits.progress_timeout
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with asyncio.timeout(self._limits.connect_timeout + silence):
-                    answer, asker = await self._ask(stack, member, question, span, hops, silence)
-                    await self._judge(answer, asker, question, span)
+                answer = await self._begun(stack, member, question, span, hops, silence)
                 left = len(span)
                 async for piece in answer.content.iter_any():
                     left -= len(piece)
@@ -144,6 +142,27 @@ class Peers:
             raise AskAnother(str(refused)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise PeerFailed(f"{member.name} did not give the bytes: {_in_short(error)}") from None
+
+    async def _begun(
+        self,
+        stack: contextlib.AsyncExitStack,
+        member: Member,
+        question: PeerQuestion,
+        span: Span,
+        hops: int,
+        silence: float,
+    ) -> aiohttp.ClientResponse:
+        """Its answer, found to be the span. What is asked by the way has to be answered at once."""
+        limit = self._limits.connect_timeout + (0.0 if question.stored_only else silence)
+        try:
+            async with asyncio.timeout(limit):
+                answer, asker = await self._ask(stack, member, question, span, hops, silence)
+                await self._judge(answer, asker, question, span)
+                return answer
+        except TimeoutError:
+            if not question.stored_only:
+                raise
+            raise PeerSlow(f"{member.name} did not say at once whether it has the bytes") from None
 
     async def _ask(
         self,
@@ -201,7 +220,7 @@ def _told(status: int, said: bytes) -> PenstockError:
 
 def _result_of(error: PenstockError) -> str:
     match error:
-        case AskAnother():
+        case AskAnother() | PeerSlow():
             return "elsewhere"
         case OriginRefused() | OriginBusy():
             return "refused"

@@ -27,6 +27,7 @@ PenstockError
 │   ├── PeerRefused             a request of the peer plane that no member of the fleet has signed
 │   ├── AskAnother              the bytes are not here, and this node is not the one to fetch them now
 │   └── PeerFailed              a peer did not give what was asked of it; the next is asked
+│       └── PeerSlow            it was asked by the way, and did not answer at once
 ├── Stalled                     no progress within the progress timeout
 └── Overloaded                  a limit of this node: try again in `retry_after` seconds
 """
@@ -175,6 +176,10 @@ class AskAnother(PeerError):
 
 class PeerFailed(PeerError):
     """A peer gave no answer, a wrong one, or none for too long. What it gave before that is used."""
+
+
+class PeerSlow(PeerFailed):
+    """A peer that was asked by the way whether it has something did not say so at once."""
 
 
 class Stalled(PenstockError):

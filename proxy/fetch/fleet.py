@@ -3,24 +3,17 @@
 A span (inside one slice) is read from the first of these that gives it; where one stops, the next goes on at that byte:
 
     hops 0 (for a client)     the peers that rank before us, best first
-    hops 0, 1                 whoever holds the lease on the slice, or is said to have it
+    hops 0, 1                 whoever holds the lease on the slice; or who may have it by chance, if it has
     always                    the origin
 
-`hops` is how many nodes a question has come through. No two nodes may wait for each other:
-
-    1. A asks B for a slice (in A's view B owns it)      2. B's client wants it too, and in B's view A owns it
-    3. B asks A     4. each waits for the other
-
-so a node that is asked for what it has not got fetches it itself (hops 1: no peer that would ask a peer), and while it
-reads a slice from a peer it answers AskAnother to those that ask for it; see `Crossings`.
+`hops` is how many nodes a question has come through. What keeps two nodes from waiting for each other: `crossings`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, assert_never
@@ -33,6 +26,7 @@ from proxy.core.sizes import SLICE
 from proxy.core.spans import Span, whole
 from proxy.hub.peering import PeerQuestion
 
+from .crossings import Crossings, Place
 from .node import Filler
 from .pace import HedgeBudget, Pace
 from .ports import Blob, Fleet, Source
@@ -41,11 +35,8 @@ log: Final = logging.getLogger(__name__)
 
 FOLLOWING: Final = 1
 """Most nodes a question may have come through to be passed on once more, to the holder of a lease."""
-HOLDERS_ASKED: Final = 2
-"""Nodes that are said to have a slice are asked for it, so many at most."""
-
-Place = tuple[BlobKey, int]
-"""A slice of a blob, by the name that all nodes know it by."""
+HOLDERS_ASKED: Final = 3
+"""Nodes that may have a slice are asked for it, so many at most."""
 
 
 class FleetObserver(Protocol):
@@ -54,45 +45,6 @@ class FleetObserver(Protocol):
     def fetched(self, reason: str, count: int) -> None:
         """`count` bytes came from the origin, and why here: see penstock_fleet_origin_bytes_total."""
         ...
-
-
-class Crossings:
-    """Which slices this process reads from peers just now, and which peers read from it: never the same one."""
-
-    def __init__(self) -> None:
-        self._asking: Counter[Place] = Counter()
-        self._serving: Counter[Place] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._asking) + len(self._serving)
-
-    def is_serving(self, place: Place) -> bool:
-        return place in self._serving
-
-    @contextmanager
-    def asking(self, place: Place) -> Iterator[None]:
-        """We read it from a peer."""
-        with _counted(self._asking, place):
-            yield
-
-    @contextmanager
-    def serving(self, place: Place) -> Iterator[None]:
-        """A peer reads it from us, and it is not all here. Raises AskAnother while we read it from a peer."""
-        if place in self._asking:
-            raise AskAnother("this node is reading the slice from a peer itself")
-        with _counted(self._serving, place):
-            yield
-
-
-@contextmanager
-def _counted(counter: Counter[Place], place: Place) -> Iterator[None]:
-    counter[place] += 1
-    try:
-        yield
-    finally:
-        counter[place] -= 1
-        if not counter[place]:
-            del counter[place]
 
 
 class _TooSlow(Exception):
@@ -106,8 +58,9 @@ class _Errand:
     origin: Source
     question: PeerQuestion
     place: Place
+    span: Span
     part: float
-    """Of the slice."""
+    """How much `span` is of the slice."""
     hops: int
     can_wait: bool
 
@@ -144,7 +97,7 @@ class OncePerFleet:
         (index,) = span.units(SLICE)
         rest = span
         part = len(span) / min(SLICE, max(1, question.facts.size - index * SLICE))
-        errand = _Errand(origin, question, (question.name, index), part, hops, can_wait)
+        errand = _Errand(origin, question, (question.name, index), span, part, hops, can_wait)
         async with aclosing(self._ways(errand)) as ways:
             async for way in ways:
                 try:
@@ -166,7 +119,7 @@ class OncePerFleet:
         """The origin is the last, and raises its own errors."""
         asked: set[str] = set()
         for ask in self._fleet.route(*errand.place, errand.part) if errand.hops == 0 else ():
-            if self.crossings.is_serving(errand.place):
+            if self.crossings.is_serving(errand.place, errand.span):
                 break
             asked.add(ask.peer)
             yield partial(self._from_peer, errand, ask.peer, stored_only=ask.stored_only)
@@ -176,7 +129,10 @@ class OncePerFleet:
                 case Ours(have) | Unsure(have):
                     if isinstance(standing, Unsure) and not asked:
                         reason = "unsure"
-                    for peer in [name for name in have if name not in asked][:HOLDERS_ASKED]:
+                    others = (
+                        [name for name in dict.fromkeys(have) if name not in asked] if errand.hops <= FOLLOWING else []
+                    )
+                    for peer in others[:HOLDERS_ASKED]:
                         yield partial(self._from_peer, errand, peer, stored_only=True)
                 case Theirs(peer):
                     reason = "lease_ignored"
@@ -193,19 +149,26 @@ class OncePerFleet:
         read = self._fleet.read(peer, question, span, hops=errand.hops + 1, follow=follow)
         pace = Pace(self._floor, self._window, self._clock.monotonic())
         left = len(span)
-        with self.crossings.asking(errand.place):
+        with ExitStack() as crossing:
+            if not stored_only:
+                crossing.enter_context(self.crossings.asking(errand.place, span))
             async with aclosing(read) as pieces:
                 async for piece in pieces:
+                    if left == len(span) and stored_only:
+                        # An answer to an inquiry: from now on we depend on that peer.
+                        crossing.enter_context(self.crossings.asking(errand.place, span))
                     left -= len(piece)
                     yield piece
                     if left and pace.is_slow(len(piece), self._clock.monotonic()) and self._hedges.take(left):
                         raise _TooSlow
 
     async def _from_origin(self, errand: _Errand, span: Span, reason: str) -> AsyncGenerator[bytes, None]:
-        async with aclosing(errand.origin.read(span, can_wait=errand.can_wait)) as pieces:
-            async for piece in pieces:
-                self._observer.fetched(reason, len(piece))
-                yield piece
+        read = errand.origin.read(span, can_wait=errand.can_wait)
+        with self.crossings.fetching(errand.place, span):
+            async with aclosing(read) as pieces:
+                async for piece in pieces:
+                    self._observer.fetched(reason, len(piece))
+                    yield piece
 
 
 class FleetSource:

@@ -19,7 +19,8 @@ from proxy.hub.names import FileTarget, ObjectTarget
 from proxy.hub.peering import PeerQuestion
 
 from .coordinator import Reading
-from .fleet import OncePerFleet, Place
+from .crossings import Place
+from .fleet import OncePerFleet
 from .flight import Flight, FlightLimits, Follower
 from .flights import Flights
 from .follow import follow
@@ -54,12 +55,12 @@ class PeerReadings:
         """`span` (inside one slice) of the file in `question`. Entering waits for its first byte.
 
         Raises AskAnother, Stalled, StoreError, and what the origin says."""
-        index = span.start // SLICE
         source = self._ring.source(self._from_origin(caller, question), question, hops=hops)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._limits.first_byte):
-                    opened = self._opened(caller, question, span, (question.name, index), source)
+                    place = (question.name, span.start // SLICE)
+                    opened = self._opened(caller, question, span, place, source)
                     reading = await stack.enter_async_context(opened)
             except TimeoutError:
                 raise Stalled("the first byte of the file did not come in time") from None
@@ -83,8 +84,9 @@ class PeerReadings:
                 if stored is not None:
                     yield stored
                     return
-            self._may_fetch(question)
-            with self._ring.crossings.serving(place):
+            if question.stored_only:
+                raise AskAnother("the file is not here")
+            with self._ring.crossings.serving(place, span):
                 async with self._small.read(caller, target, facts, span, source) as small:
                     yield small
             return
@@ -109,14 +111,9 @@ class PeerReadings:
                 yield place
 
         gaps, patience = blob.missing(span), self._limits.progress_timeout
-        if gaps and not self._flights.is_fetching(blob.record.key, gaps):
-            self._may_fetch(question)
-        with self._ring.crossings.serving(place) if gaps else nullcontext():
+        if question.stored_only and not self._ring.crossings.is_fetching(place, gaps):
+            raise AskAnother("the bytes are not here, nor on their way from the origin")
+        with self._ring.crossings.serving(place, span) if gaps else nullcontext():
             reading = follow(blob, span, board, self._store.disk_failed, self._clock, patience, may_prove=False)
             async with reading as opened:
                 yield opened
-
-    @staticmethod
-    def _may_fetch(question: PeerQuestion) -> None:
-        if question.stored_only:
-            raise AskAnother("the bytes are not here")

@@ -214,6 +214,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.AskAnother: _fixed(421),
     # a read ends at the origin, whose error is the answer; these rows are for what nobody thought of
     errors.PeerFailed: _retried(502, 1),
+    errors.PeerSlow: _retried(502, 1),
     errors.PeerError: _retried(502, 1),
     errors.Stalled: _retried(504, 1),
     errors.Overloaded: _waiting,

@@ -198,31 +198,31 @@ async def test_a_span_over_two_slices_is_two_questions() -> None:
     assert fleet.peers["a"].asked == [Span(SLICE - 1000, SLICE), Span(SLICE, SLICE + 1000)]
 
 
-async def test_a_slice_that_a_peer_reads_from_us_is_not_asked_of_a_peer() -> None:
-    """See the numbered story at the head of `fetch.fleet`."""
+async def test_what_a_peer_reads_from_us_is_not_asked_of_a_peer() -> None:
+    """See the numbered story at the head of `fetch.crossings`."""
     fleet, origin = SteeredFleet(("a",), {"a": Giver()}), Giver()
     once = ring(fleet)
-    with once.crossings.serving(PLACE):
+    with once.crossings.serving(PLACE, Span(0, MIB)):
         async with aclosing(once.source(origin, QUESTION, hops=0).read(Span(0, MIB))) as pieces:
             assert b"".join([piece async for piece in pieces]) == pattern(Span(0, MIB))
     assert (fleet.calls, len(once.crossings)) == ([], 0)
 
 
-async def test_a_slice_that_we_read_from_a_peer_is_given_to_none() -> None:
+async def test_what_we_read_from_a_peer_is_given_to_none() -> None:
     fleet, origin = SteeredFleet(("a",), {"a": Giver()}), Giver()
     once = ring(fleet)
     met: list[str] = []
 
     def meanwhile() -> None:
-        with pytest.raises(AskAnother), once.crossings.serving(PLACE):
+        with pytest.raises(AskAnother), once.crossings.serving(PLACE, Span(MIB - 1, 2 * MIB)):
             met.append("served")
-        with once.crossings.serving((QUESTION.name, 1)):
-            met.append("another slice")
+        with once.crossings.serving(PLACE, Span(MIB, 2 * MIB)):
+            met.append("other bytes")
 
     fleet.on_read = meanwhile
     async with aclosing(once.source(origin, QUESTION, hops=0).read(Span(0, MIB))) as pieces:
         assert b"".join([piece async for piece in pieces]) == pattern(Span(0, MIB))
-    assert (met, len(once.crossings)) == (["another slice"], 0)
+    assert (met, len(once.crossings)) == (["other bytes"], 0)
 
 
 async def test_who_leaves_early_leaves_nothing_behind() -> None:
