@@ -221,8 +221,7 @@ async def test_tei_finds_what_there_is_and_asks_once_for_what_there_is_not(stage
     repo.commit("Upload")
     node = await stage.node(workers=2, **LONG)
     stage.others_ask()
-    for file in all_files(repo):
-        stage.wants(file)
+    stage.allow_origin(None)  # a download whose ranges are all read is let go, with what is on its way
     asked = []
     for _ in ("cold", "warm"):
         assert (await HfHub(node.url).info(repo.id))["sha"] == repo.head()
