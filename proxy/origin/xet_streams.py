@@ -166,7 +166,7 @@ class _Stream:
         return block
 
     async def end(self) -> None:
-        """End threads and connections, whatever they wait for. Idempotent in effect."""
+        """End threads and connections, whatever they wait for, and let go of them. Once."""
         ending = _submitted(self._threads, self._session.sigint_abort)
         self._threads.close()
         jobs = [asyncio.wrap_future(job) for job in (ending, self._waiting) if job is not None and not job.done()]
@@ -174,6 +174,8 @@ class _Stream:
             job.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody's business any more
         if jobs and (await asyncio.wait(jobs, timeout=END_WITHIN))[1]:
             log.warning("a stream of hf_xet does not end", extra={"waited": END_WITHIN})
+        # An error on its way to who asked keeps us by its traceback; the session's descriptors must not wait for that.
+        self._session = self._blocks = self._waiting = None
 
     def _opened(self, access: XetAccess, name: str, size: int, span: Span) -> Any:
         group = self._session.new_download_stream_group(
@@ -206,6 +208,8 @@ def _perform(job: Future[T], work: Callable[[], T]) -> None:
         outcome = work()
     except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
         # a panic of the library is a BaseException, and would end the loop
-        job.set_exception(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
+        told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+        # without our frames, which hold the job that holds it: a circle around the library's descriptors
+        job.set_exception(told.with_traceback(None))
     else:
         job.set_result(outcome)

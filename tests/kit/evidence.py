@@ -60,6 +60,13 @@ class HubAccount:
         return sum(self.body_bytes.get(kind, 0) for kind in FILE_BYTES)
 
     @property
+    def kept_by_hf_xet(self) -> int:
+        """Most bytes that hf_xet read and did not give on: what it was told of files, and the head of each chunk, eight
+        bytes before 8 KiB or more."""
+        asked, sent = self.requests.get("xorb", 0), self.body_bytes.get("xorb", 0)
+        return self.body_bytes.get("cas", 0) + 8 * (asked + sent // 8192)
+
+    @property
     def asked_by_node(self) -> int:
         return sum(count for kind, count in self.requests.items() if kind not in OF_HF_XET)
 

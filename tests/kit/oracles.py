@@ -156,7 +156,7 @@ def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
     if hub.strikes or hub.was_off or evidence.has_leavers or let_go:
         return
     # The last look at a node waits until it has begun nothing for a while: there is nothing for the origin alone.
-    if sent > upstream:
+    if sent - hub.kept_by_hf_xet > upstream:
         yield f"the origin sent {sent} bytes, {upstream} are counted"
     if answered != asked:
         yield f"the origin saw {answered} requests, {asked} are counted"
