@@ -259,6 +259,7 @@ async def test_a_killed_worker_s_transfer_goes_on_in_another(stage: Stage) -> No
     gate = stage.hub.hold("xorb", skip=4)
     reading = stage.reading(node, file)
     await gate.reached()
+    await reading.until_received(1)  # before that, a client asks the other worker by itself
     (filling,) = {pid for pid in node.workers if threads_of_hf_xet(node, pid)}
     await stage.kill_worker(node, filling)
     gate.release()
