@@ -12,7 +12,7 @@ from proxy.cluster.hints import MISSED, WAITING, Hints
 from proxy.cluster.observer import Unobserved
 from proxy.cluster.redis import SharedRedis
 from proxy.core.clock import SystemClock
-from tests.kit.redis import RedisServer, cluster, sentinels
+from tests.kit.redis import RedisServer, cluster
 from tests.kit.waiting import until
 
 
@@ -93,17 +93,6 @@ async def test_hints_in_a_cluster_come_from_every_node(tmp_path: Path) -> None:
         for node in nodes:
             await node.ask("PUBLISH", "a", "x")
             assert await next_hint(hints) == b"x"
-
-
-async def test_hints_behind_sentinels_come_from_the_primary(tmp_path: Path) -> None:
-    async with (
-        sentinels(tmp_path) as group,
-        SharedRedis.open(group.address, clock=SystemClock(), observer=Unobserved()) as line,
-        line.subscribe("a") as hints,
-    ):
-        assert await next_hint(hints) is MISSED
-        await line.ask("PUBLISH", "a", "x")
-        assert await next_hint(hints) == b"x"
 
 
 async def test_a_listener_that_does_not_keep_up_is_told_so() -> None:

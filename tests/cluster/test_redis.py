@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
+import trustme
 
 from proxy.cluster.observer import RedisResult
 from proxy.cluster.redis import CALLS, REST, WITHIN, Script, SharedRedis
-from proxy.config.redis_address import Login, OneServer, RedisAddress
+from proxy.config.redis_address import InCluster, Login, OneServer, RedisAddress
 from proxy.core.clock import SystemClock
 from proxy.core.errors import RedisAway
 from proxy.core.secret import Secret
@@ -38,8 +39,9 @@ class Noted:
 
 
 @asynccontextmanager
-async def line(address: RedisAddress, noted: Noted | None = None) -> AsyncIterator[SharedRedis]:
-    async with SharedRedis.open(address, clock=SystemClock(), observer=noted or Noted(), chance=Random(1)) as redis:
+async def line(address: RedisAddress, noted: Noted | None = None, within: float = WITHIN) -> AsyncIterator[SharedRedis]:
+    opened = SharedRedis.open(address, clock=SystemClock(), observer=noted or Noted(), chance=Random(1), within=within)
+    async with opened as redis:
         yield redis
 
 
@@ -222,22 +224,25 @@ async def test_garbage_under_a_key_concerns_that_key_alone(server: RedisServer) 
         assert await redis.ask("PING") in (b"PONG", True)
 
 
-async def test_the_new_primary_is_found_after_a_failover(tmp_path: Path) -> None:
-    async with sentinels(tmp_path) as group, line(group.address) as redis:
-        await redis.ask("SET", "a", "1")
-        await group.primary.kill()
-        await until(group.primary_port, "a primary")
+@pytest.mark.parametrize("how", ["killed", "paused"])
+async def test_the_new_primary_is_found_after_a_failover(tmp_path: Path, how: str) -> None:
+    async with sentinels(tmp_path) as group, line(group.address) as redis, redis.subscribe("a") as hints:
+        await back(redis)
+        if how == "killed":
+            await group.primary.kill()
+        else:
+            group.primary.pause()
         await back(redis)
         assert await group.replica.ask("GET", "back") == "1"
 
+        async def heard() -> bool:
+            await group.replica.ask("PUBLISH", "a", "x")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    return await hints.next() == b"x"
+            return False
 
-async def test_a_paused_primary_is_left_for_the_new_one(tmp_path: Path) -> None:
-    async with sentinels(tmp_path) as group, line(group.address) as redis:
-        await redis.ask("SET", "a", "1")
-        group.primary.pause()
-        await back(redis)
-        assert await group.replica.ask("GET", "back") == "1"
-        group.primary.resume()
+        await until(heard, "hints of the new primary", within=20.0)
 
 
 async def test_a_cluster_is_spoken_to_slot_by_slot(tmp_path: Path) -> None:
@@ -273,3 +278,97 @@ async def test_a_lost_node_of_a_cluster_takes_only_its_slots_along(tmp_path: Pat
                 return 0 < answered < len(keys)
 
             await until(some_and_not_all, "the other slots", within=20.0)
+
+
+# --- what answers there and is no Redis in order ------------------------------------------------------------------
+
+
+LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
+MOVED = b"-MOVED 1 127.0.0.1:1\r\n"
+ODD = {
+    "loading": LOADING,
+    "moved": MOVED,
+    "busy with a script": b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL\r\n",
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "half an answer": b"$100\r\nhalf",
+    "a huge answer": b"$999999999999\r\n" + b"x" * 100_000,
+    "nothing": b"",
+    "noise": bytes(range(256)) * 8,
+}
+
+
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("kind", ["one", "cluster"])
+async def test_what_is_no_redis_in_order_costs_little_and_is_given_a_rest(kind: str, answer: bytes) -> None:
+    noted = Noted()
+    async with odd_server(answer) as port:
+        host = ("127.0.0.1", port)
+        address: RedisAddress = OneServer(host, 0, Login()) if kind == "one" else InCluster((host,), Login())
+        async with line(address, noted) as redis:
+            for _ in range(REST.failures + 1):
+                began = time.monotonic()
+                with pytest.raises(RedisAway):
+                    await redis.ask("SET", "a", "1")
+                assert time.monotonic() - began < WITHIN + SLACK
+            if not answer.startswith(b"-MOVED"):
+                assert redis.is_away
+                assert noted.breaker[-1] == "open"
+
+
+@asynccontextmanager
+async def odd_server(answer: bytes) -> AsyncIterator[int]:
+    """Says `answer` to whatever it is asked."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65536):
+                writer.write(answer)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def tls_port(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[int]:
+    """A Redis that speaks TLS alone on that port."""
+    port, cert = free_port(), authority.issue_cert("localhost")
+    cert.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    cert.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    files = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem")
+    words = [word if word.startswith("--") else str(tmp_path / word) for word in files]
+    options = ("--tls-port", str(port), "--tls-auth-clients", "no", *words)
+    async with RedisServer.open(tmp_path / "redis", *options):
+        yield port
+
+
+async def test_tls_is_spoken_to_whom_the_authority_vouches_for(tmp_path: Path, tls_port: int) -> None:
+    login = Login(tls=True, ca=str(tmp_path / "ca.pem"))
+    async with line(OneServer(("localhost", tls_port), 0, login), within=5.0) as redis:
+        assert await redis.ask("ECHO", "sealed") == b"sealed"
+
+
+async def test_a_stranger_or_another_name_is_not_spoken_to(tmp_path: Path, tls_port: int) -> None:
+    stranger = trustme.CA()
+    stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    for host, ca in (("localhost", "stranger.pem"), ("127.0.0.1", "ca.pem")):
+        login = Login(tls=True, ca=str(tmp_path / ca))
+        async with line(OneServer((host, tls_port), 0, login), within=5.0) as redis:
+            with pytest.raises(RedisAway):
+                await redis.ask("ECHO", "sealed")

@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -45,8 +46,7 @@ def flavours() -> list[Flavour]:
 class RedisServer:
     """One server process on a port of its own; it keeps nothing on disk."""
 
-    def __init__(self, program: str, folder: Path, options: tuple[str, ...], pick: Callable[[], int]) -> None:
-        self.pick = pick
+    def __init__(self, program: str, folder: Path, options: tuple[str, ...]) -> None:
         self.program = program
         self.folder = folder
         self.options = options
@@ -65,12 +65,11 @@ class RedisServer:
         *options: str,
         flavour: Flavour | None = None,
         port: int = 0,
-        pick: Callable[[], int] | None = None,
         clock: ClockShift | None = None,
     ) -> AsyncIterator[RedisServer]:
         """A running server that answers. `options` as on its command line: `--maxmemory`, `2mb`."""
         folder.mkdir(parents=True, exist_ok=True)
-        server = cls(needed("redis-server") if flavour is None else flavour.program, folder, options, pick or free_port)
+        server = cls(needed("redis-server") if flavour is None else flavour.program, folder, options)
         server.port = port
         server.environment = {} if clock is None else clock.environment
         await server.start()
@@ -95,7 +94,7 @@ class RedisServer:
     async def start(self) -> None:
         """Start it, empty; on the port it had, if it had one."""
         for _ in range(20):
-            port = self.port or self.pick()
+            port = self.port or free_port()
             await self._spawn(port)
             with suppress(ServerGone):
                 await until(partial(self._answers, port), f"redis on port {port}")
@@ -138,7 +137,18 @@ class RedisServer:
         return log.read_text()[-2000:] if log.exists() else ""
 
     async def _spawn(self, port: int) -> None:
-        words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        words = [
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]
         words += ["--dir", str(self.folder), "--logfile", str(self.folder / "log"), *self.options]
         # It must not outlive a test run that is killed.
         self._process = await asyncio.create_subprocess_exec(
@@ -170,10 +180,21 @@ class ServerGone(Exception):
     """The process ended: its port was taken, most likely."""
 
 
+PORTS = range(12_000, 22_000)
+"""Below those that the kernel gives to connections, and so are the bus ports of a cluster's nodes (port + 10,000)."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that nobody listens on now."""
+    chance = SystemRandom()
+    while True:
+        port = chance.choice(PORTS)
+        try:
+            with socket.socket() as probe, socket.socket() as bus:
+                probe.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + 10_000))
+        except OSError:
+            continue
         return port
 
 
@@ -220,22 +241,32 @@ async def sentinels(folder: Path) -> AsyncIterator[Sentinels]:
         replica = await stack.enter_async_context(
             RedisServer.open(folder / "replica", "--replicaof", "127.0.0.1", str(primary.port))
         )
-        watching = [await stack.enter_async_context(_sentinel(folder / f"sentinel{i}", primary)) for i in range(3)]
-        found = Sentinels(primary, replica, watching)
+        known = {f"{number}" * 40: free_port() for number in range(3)}
+        opening = (_sentinel(folder, own, known, primary, replica) for own in known)
+        watching = await asyncio.gather(*(stack.enter_async_context(one) for one in opening))
+        found = Sentinels(primary, replica, list(watching))
         await until(lambda: _aware(found), "the sentinels know all", within=30.0)
         yield found
 
 
 @asynccontextmanager
-async def _sentinel(folder: Path, primary: RedisServer) -> AsyncIterator[RedisServer]:
+async def _sentinel(
+    folder: Path, own: str, known: dict[str, int], primary: RedisServer, replica: RedisServer
+) -> AsyncIterator[RedisServer]:
+    """One that knows the others (port by id) from the start: finding one another takes them seconds."""
+    folder /= f"sentinel{own[0]}"
     folder.mkdir(parents=True)
-    config = folder / "sentinel.conf"
-    config.write_text(
+    others = "".join(
+        f"sentinel known-sentinel {SERVICE} 127.0.0.1 {port} {other}\n" for other, port in known.items() if other != own
+    )
+    (folder / "sentinel.conf").write_text(
+        f"sentinel myid {own}\n"
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2\n"
         f"sentinel down-after-milliseconds {SERVICE} 600\n"
         f"sentinel failover-timeout {SERVICE} 3000\n"
+        f"sentinel known-replica {SERVICE} 127.0.0.1 {replica.port}\n{others}"
     )
-    async with _Sentinel.open(folder) as sentinel:
+    async with _Sentinel.open(folder, port=known[own]) as sentinel:
         yield sentinel
 
 
@@ -270,9 +301,7 @@ async def cluster(folder: Path, nodes: int = 3) -> AsyncIterator[tuple[InCluster
         for index in range(nodes):
             # the bus port of a node is its port + 10,000
             found.append(
-                await stack.enter_async_context(
-                    RedisServer.open(folder / f"node{index}", "--cluster-enabled", "yes", pick=_port_with_bus)
-                )
+                await stack.enter_async_context(RedisServer.open(folder / f"node{index}", "--cluster-enabled", "yes"))
             )
         for index, node in enumerate(found):
             first, last = SLOTS * index // nodes, SLOTS * (index + 1) // nodes
@@ -282,12 +311,6 @@ async def cluster(folder: Path, nodes: int = 3) -> AsyncIterator[tuple[InCluster
             await found[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port)
         await until(lambda: _agree(found), "the cluster is whole", within=30.0)
         yield InCluster(tuple(("127.0.0.1", node.port) for node in found), Login()), found
-
-
-def _port_with_bus() -> int:
-    while (port := free_port()) > 55_000:
-        pass
-    return port
 
 
 async def _agree(nodes: list[RedisServer]) -> bool:
