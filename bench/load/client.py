@@ -64,17 +64,17 @@ class Client:
     async def act(self, session: Session, intended: float) -> None:
         """Everything the session wants. `intended`: when (of the loop) it was meant to begin. Never raises for what
         the mirror does: that is counted."""
-        began = self._shop.around.loop.time()
+        began = self._shop.around.now()
         self.pleased, self._received = True, 0
         try:
             if session.opening:
                 await self._open(session.repo, intended)
-                intended = self._shop.around.loop.time()
+                intended = self._shop.around.now()
             await self._read_all(session, intended)
         except Failed:
             return
         finally:
-            self._shop.tally.served(self._name, self._received, self._shop.around.loop.time() - began)
+            self._shop.tally.served(self._name, self._received, self._shop.around.now() - began)
 
     def close(self) -> None:
         if self._own is not None:
@@ -88,7 +88,7 @@ class Client:
         await self._ask(Asked("revision", "GET", f"/api/models/{repo.id}/revision/main"), revision, intended)
         commit = json.loads(revision.content).get("sha")
         tree = f"/api/models/{repo.id}/tree/{commit}?recursive=true&expand=false"
-        await self._ask(Asked("tree", "GET", tree), Collected(), self._shop.around.loop.time())
+        await self._ask(Asked("tree", "GET", tree), Collected(), self._shop.around.now())
 
     async def _read_all(self, session: Session, intended: float) -> None:
         if len(session.wishes) == 1:
@@ -107,13 +107,13 @@ class Client:
             except Failed:
                 continue  # a client's other files are not held up by one that failed
             finally:
-                intended = self._shop.around.loop.time()
+                intended = self._shop.around.now()
 
     async def _read(self, repo: Repo, wish: Wish, intended: float, *, looks_first: bool) -> None:
         style, file = wish.style, wish.file
         if looks_first or isinstance(style, HeadOnly | Resumed):
             await self._ask(Asked("head", "HEAD", _target(repo, file), file), self._body(file), intended)
-            intended = self._shop.around.loop.time()
+            intended = self._shop.around.now()
         self._shop.tally.wants(repo, file, spans_of(wish))
         match style:
             case HeadOnly():
@@ -145,7 +145,7 @@ class Client:
                 for start in starts:
                     span = (start, min(file.size, start + size))
                     await self._get(Asked("range", "GET", _target(repo, file), file, span), when)
-                    when = self._shop.around.loop.time()
+                    when = self._shop.around.now()
             except Failed:
                 return  # counted; the other parts find their own way
 
@@ -206,7 +206,7 @@ class Client:
         Failed."""
         shop = self._shop
         tally = shop.tally
-        exchange = Exchange(shop.around.loop.time())
+        exchange = Exchange(shop.around.now())
         request = asked.request(shop.host)
         tally.in_flight += 1
         try:

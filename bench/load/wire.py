@@ -14,6 +14,7 @@ import fcntl
 import socket
 import sys
 import termios
+import time
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -84,9 +85,15 @@ class Surroundings:
         self.patience = patience
         self.waiting: set[Connection] = set()
 
+    @staticmethod
+    def now() -> float:
+        """Seconds on the loop's clock, but finer: uvloop's own `time` counts whole milliseconds, and a hit takes a
+        fraction of one."""
+        return time.monotonic()
+
     def sweep(self) -> None:
         """End exchanges whose peer has been silent for too long. Call it several times a second."""
-        now = self.loop.time()
+        now = self.now()
         for connection in [one for one in self.waiting if now - one.progress > self.patience]:
             connection.give_up(Silent(f"no byte for {self.patience:g} s"))
 
@@ -145,7 +152,7 @@ class Connection:
         self._taker, self._to_head, self._pace, self._exchange = taker, to_head, pace, exchange
         self._head, self._chunks = b"", None
         self._done = loop.create_future()
-        self.progress = loop.time()
+        self.progress = self._around.now()
         self._around.waiting.add(self)
         try:
             await self._send(request)
@@ -156,7 +163,7 @@ class Connection:
             self.close()
             raise
         finally:
-            exchange.ended = loop.time()
+            exchange.ended = self._around.now()
             self._around.waiting.discard(self)
             self._done = None
         if exchange.head is not None and not exchange.head.keeps_alive:
@@ -191,7 +198,7 @@ class Connection:
             self._idle_readable()
             return
         try:
-            self.progress = self._around.loop.time()
+            self.progress = self._around.now()
             if exchange.head is None:
                 self._read_head(exchange)
             else:
@@ -269,7 +276,7 @@ class Connection:
 
     def _go_on(self) -> None:
         if self.usable:
-            self.progress = self._around.loop.time()
+            self.progress = self._around.now()
             self._around.loop.add_reader(self._socket, self._readable)
 
 
