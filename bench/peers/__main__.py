@@ -1,0 +1,167 @@
+"""`make bench-peers`, or `python -m bench.peers`: Penstock beside what people use in its place.
+
+Everything is on loopback, each server is alone on one core, and takes turns with the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import uvloop
+
+from bench.environment import environment
+from proxy.core.sizes import parse_size
+
+from . import results as result
+from .asking import FAILURES, Client
+from .origin import File, Origin, files, serving
+from .results import DIRECT, Results, figures
+from .rows import DIRECT as DIRECT_ROWS
+from .rows import ROWS, Bench, Row
+from .servers import SERVERS, Installed, NotInstalled, NotServing, Running, Server, running
+
+ROW_LIMIT = 120.0
+"""Seconds after which a row is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done."""
+
+    servers: tuple[Server, ...]
+    rows: Mapping[str, Row]
+    rounds: int
+    size: int
+    readers: int
+    small_seconds: int
+    installed: Installed
+    folder: Path
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--rounds", type=click.IntRange(1, 50), default=5, show_default=True)
+@click.option("--size", default="1GiB", show_default=True, help="Of the large files.")
+@click.option("--readers", type=click.IntRange(1, 5000), default=1000, show_default=True, help="Slow ones.")
+@click.option("--small-seconds", type=click.IntRange(1, 60), default=3, show_default=True, help="Of small requests.")
+@click.option("--only", "names", multiple=True, type=click.Choice([one.name for one in SERVERS]), help="Servers.")
+@click.option("--row", "rows", multiple=True, type=click.Choice(list(ROWS)), help="Rows; cold-whole is always done.")
+@click.option("--installed", type=click.Path(path_type=Path), default=Path(".venv-peers"), show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where caches and logs go [default: a temporary one].")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the page here, too.")
+def main(
+    rounds: int,
+    size: str,
+    readers: int,
+    small_seconds: int,
+    names: Sequence[str],
+    rows: Sequence[str],
+    installed: Path,
+    folder: Path | None,
+    output: Path | None,
+) -> None:
+    wanted = tuple(one for one in SERVERS if not names or one.name in names)
+    chosen = {name: row for name, row in ROWS.items() if not rows or name in (*rows, "cold-whole")}
+    others, _, _ = os.getloadavg()
+    place = Installed((installed / "debian").resolve(), (installed / "olah").resolve())
+    with tempfile.TemporaryDirectory(prefix="penstock-peers-", dir=folder) as made:
+        plan = Plan(wanted, chosen, rounds, parse_size(size), readers, small_seconds, place, Path(made))
+        try:
+            found = uvloop.run(_measured(plan))
+        except (NotInstalled, NotServing) as error:
+            raise click.ClickException(str(error)) from error
+    command = " ".join(["python -m bench.peers", *sys.argv[1:]])
+    lines = figures(_size_told(plan.size), readers)
+    text = result.page(
+        found, lines, [one.name for one in wanted], environment(""), command, rounds=rounds, others=others
+    )
+    click.echo(text)
+    if output is not None:
+        output.write_text(text)
+
+
+async def _measured(plan: Plan) -> Results:
+    cores = sorted(os.sched_getaffinity(0))
+    server_core, load_core = (cores[0], cores[1]) if len(cores) > 1 and shutil.which("taskset") else (None, None)
+    if load_core is not None:
+        os.sched_setaffinity(0, {load_core})
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    found = Results()
+    async with serving(plan.folder, plan.size, load_core) as origin:
+        for number in range(plan.rounds):
+            await _direct(plan, origin, found, load_core)
+            turn = number % len(plan.servers)
+            for server in (*plan.servers[turn:], *plan.servers[:turn]):
+                folder = plan.folder / f"{number}-{server.name}"
+                async with running(server, plan.installed, origin.upstream, folder, server_core) as serves:
+                    found.versions[server.name] = serves.version
+                    await _rows(plan, origin, serves, found, load_core)
+                shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+async def _direct(plan: Plan, origin: Origin, found: Results, core: int | None) -> None:
+    rows = {name: row for name, row in DIRECT_ROWS.items() if name in plan.rows}
+    host, _, port = origin.upstream.cdn.rpartition(":")
+    bench = _bench(plan, None, origin, await files(origin), (host, int(port)), core)
+    await _done(DIRECT, rows, bench, found)
+
+
+async def _rows(plan: Plan, origin: Origin, serves: Running, found: Results, core: int | None) -> None:
+    bench = _bench(plan, serves, origin, await files(origin), serves.address, core)
+    await _done(serves.server.name, plan.rows, bench, found)
+
+
+def _bench(
+    plan: Plan,
+    serves: Running | None,
+    origin: Origin,
+    known: Mapping[str, File],
+    address: tuple[str, int],
+    core: int | None,
+) -> Bench:
+    client = Client(address)
+    return Bench(serves, origin, known, client, plan.installed, core, plan.readers, plan.small_seconds)
+
+
+async def _done(name: str, rows: Mapping[str, Row], bench: Bench, found: Results) -> None:
+    """Every row, also after one that failed: each says something of its own."""
+    for row, measure in rows.items():
+        try:
+            async with asyncio.timeout(ROW_LIMIT):
+                figures_ = await measure(bench)
+        except TimeoutError:
+            found.failed[row, name] = f"not done within {ROW_LIMIT:g} s"
+        except (*FAILURES, ExceptionGroup) as error:
+            found.failed[row, name] = _reason(error)
+        else:
+            found.add(name, figures_)
+            click.echo(f"{name:12} {row:14} " + "  ".join(f"{k}={v:.4g}" for k, v in figures_.items()), err=True)
+            continue
+        click.echo(f"{name:12} {row:14} failed: {found.failed[row, name]}", err=True)
+
+
+def _reason(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _size_told(size: int) -> str:
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB")):
+        if size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} bytes"
+
+
+if __name__ == "__main__":
+    main()
