@@ -34,7 +34,7 @@ _FOOT = f"""
 Channels (pub/sub; every word there is a hint to look sooner, and may be lost): `{NOTICES_CHANNEL}` (something is new in
 `penstock:{{notices}}`), `{KEPT}` (nothing is ever said there: it keeps a connection listening).
 
-Needed commands, for an account of its own (`ACL SETUSER`, with `~penstock:*` and `&penstock:*`):
+Needed commands, for an account of its own (`ACL SETUSER`, with `~penstock:* resetchannels &penstock:*`):
 `{" ".join(COMMANDS)}`; in a Redis Cluster `CLUSTER SLOTS` besides. `maxmemory-policy` may be any: keys that are evicted
 are learnt again.
 """

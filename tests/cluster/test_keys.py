@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from proxy.cluster.keys import TABLE
 from proxy.cluster.keytable import COMMANDS, render
 from proxy.cluster.lease import Mine
@@ -20,7 +22,7 @@ from proxy.core.secret import Secret
 from proxy.hub.facts import FileFacts, RefEntry
 from proxy.hub.names import RepoId, RepoKind, Revision
 from proxy.hub.notices import BlobPurged
-from tests.kit.redis import RedisServer
+from tests.kit.redis import Flavour, RedisServer, flavours
 from tests.kit.waiting import until
 
 from .workers import KEY, PATIENT, Noted, worker
@@ -41,6 +43,9 @@ def test_a_key_matches_its_own_row_alone() -> None:
         assert [row.pattern for row in TABLE if row.matches(key)] == [pattern]
     for other in ("penstock:lease:0", "other:{members}", "penstock:{members}:x", "xpenstock:ref:{00}"):
         assert not any(row.matches(other) for row in TABLE)
+
+
+PLACES = ("~penstock:*", "resetchannels", "&penstock:*")
 
 
 class Changes(Noted):
@@ -75,14 +80,20 @@ async def everything(address: OneServer, noted: Changes, secret: Path) -> AsyncI
 async def nothing(notice: object) -> None: ...
 
 
+@pytest.mark.parametrize("flavour", flavours(), ids=lambda flavour: flavour.name)
 async def test_a_workload_leaves_no_key_that_is_not_on_the_page_and_needs_no_other_command(
-    server: RedisServer, tmp_path: Path
+    flavour: Flavour, tmp_path: Path
 ) -> None:
+    async with RedisServer.open(tmp_path / "redis", flavour=flavour) as server:
+        await the_page_says_all(server, tmp_path / "secret")
+
+
+async def the_page_says_all(server: RedisServer, secret: Path) -> None:
     rights = [f"+{command.lower()}" for command in COMMANDS]
-    await server.ask("ACL", "SETUSER", "penstock", "on", ">pass", "~penstock:*", "&penstock:*", *rights)
+    await server.ask("ACL", "SETUSER", "penstock", "on", ">pass", *rights, *PLACES)
     login = Login("penstock", Secret("pass"))
     noted = Changes()
-    async with everything(OneServer(("127.0.0.1", server.port), 0, login), noted, tmp_path / "secret"):
+    async with everything(OneServer(("127.0.0.1", server.port), 0, login), noted, secret):
         wanted = {row.pattern for row in TABLE if ":asking:" not in row.pattern}
 
         async def all_there() -> bool:

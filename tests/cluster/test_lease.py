@@ -171,6 +171,17 @@ async def test_a_hung_redis_costs_a_quarter_of_a_second(server: RedisServer) -> 
         await until(lambda: is_mine(leases), "leases again")
 
 
+async def test_nobody_polls(server: RedisServer) -> None:
+    """H: fifty who wait for a lock are 500 commands a second. Who does not get ours follows the holder instead."""
+    noted = Noted()
+    async with worker(server.address, "a") as a, worker(server.address, "b", noted=noted) as b, a.hold(KEY, 0):
+        async with AsyncExitStack() as stack:
+            outcomes = await asyncio.gather(*(stack.enter_async_context(b.hold(KEY, 0)) for _ in range(50)))
+            assert set(outcomes) == {Busy("http://a:1", ())}
+            await asyncio.sleep(0.3)  # what is looked for is that nothing happens
+        assert len(noted.calls) <= 3  # and what it took to find the script
+
+
 async def test_two_holders_after_a_failover_have_two_numbers(server: RedisServer, tmp_path: Path) -> None:
     """F: the primary dies before the replica has heard of the lease: two holders. Their numbers tell them apart, the
     older learns that it lost when it renews, and takes nothing from the newer."""
