@@ -21,9 +21,9 @@ READ_UNSEEN: Final = 16 << 20
 send, 6 MiB to receive), and a piece."""
 
 
-def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool, origin_cuts: int) -> Conservation:
+def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool) -> Conservation:
     """`is_mirror_known`: its counters are whole (ours, and it lived through the run); else nothing about it is
-    judged. `origin_cuts`: transfers from the origin that may have been cut."""
+    judged."""
     mirror, origin = reading.mirror, reading.origin
     sums = (
         Sum(
@@ -36,7 +36,7 @@ def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool, ori
             "read by the mirror = sent by the origin",
             mirror.from_origin,
             origin.sent,
-            origin_cuts * READ_UNSEEN,
+            (mirror.cut_fills + origin.cuts) * READ_UNSEEN,
         ),
     )
     return Conservation(

@@ -12,7 +12,6 @@ import orjson
 from .node import Page
 from .record import Source
 
-_FILE_KINDS: Final = ("cdn", "resolve-cache")
 _SOURCES: Final = {str(source): source for source in Source}
 
 
@@ -78,17 +77,16 @@ class OriginCounts:
 
     sent: int = 0
     requests: int = 0
-    bodies: int = 0
-    """Requests for bytes of files."""
+    cuts: int = 0
+    """Bodies of which not everything was sent."""
 
     @classmethod
     def of(cls, counters: Mapping[str, Mapping[str, int]]) -> OriginCounts:
-        requests = counters["requests"]
-        bodies = sum(requests.get(kind, 0) for kind in _FILE_KINDS)
-        return cls(sum(counters["bytes"].values()), sum(requests.values()), bodies)
+        sent, requests, cuts = (sum(counters[name].values()) for name in ("bytes", "requests", "cuts"))
+        return cls(sent, requests, cuts)
 
     def since(self, before: OriginCounts) -> OriginCounts:
-        return OriginCounts(self.sent - before.sent, self.requests - before.requests, self.bodies - before.bodies)
+        return OriginCounts(self.sent - before.sent, self.requests - before.requests, self.cuts - before.cuts)
 
 
 @dataclass(frozen=True, slots=True)

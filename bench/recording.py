@@ -49,8 +49,6 @@ _MEASURES: Final = tuple(Measure)
 def recorded(name: str, wanted: Wanted, outcome: Outcome, target: str | None = None) -> Run:
     """The whole record. The promises of the scenario are judged in it."""
     totals = added(outcome.totals)
-    has_origin_faults = any(fault.do.startswith(("origin", "node", "worker", "disk")) for fault in wanted.faults)
-    origin_cuts = outcome.final.mirror.cut_fills + (outcome.final.origin.bodies if has_origin_faults else 0)
     run = Run(
         scenario=Scenario(name, wanted.load.loop, wanted.seed, wanted.model_dump(mode="json")),
         environment=environment(outcome.pinning),
@@ -59,9 +57,7 @@ def recorded(name: str, wanted: Wanted, outcome: Outcome, target: str | None = N
         series=_series(outcome),
         latencies=_latencies(outcome.seconds_by_process),
         generator=_generator(outcome.totals, totals),
-        conservation=conservation(
-            totals, outcome.final, is_mirror_known=outcome.is_mirror_known, origin_cuts=origin_cuts
-        ),
+        conservation=conservation(totals, outcome.final, is_mirror_known=outcome.is_mirror_known),
         verification=Verification(Check(wanted.verify.check), totals.checked, totals.files_checked, totals.wrong),
         marks=tuple(outcome.marks),
         errors=tuple(

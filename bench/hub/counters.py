@@ -31,6 +31,7 @@ class Counters:
         self.requests: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
+        self.cuts: Counter[str] = Counter()
         self.log: deque[RequestRecord] = deque(maxlen=LOG_LENGTH)
 
     def record(self, record: RequestRecord) -> None:
@@ -45,6 +46,10 @@ class Counters:
         record.bytes_sent += length
         self.bytes[record.kind] += length
 
+    def cut(self, record: RequestRecord) -> None:
+        """The connection was gone before the whole body was handed to it."""
+        self.cuts[record.kind] += 1
+
     def total_requests(self, *kinds: str) -> int:
         """Of these kinds, or of all."""
         return sum(self.requests[kind] for kind in kinds) if kinds else self.requests.total()
@@ -57,6 +62,7 @@ class Counters:
             "requests": {str(kind): count for kind, count in self.requests.items()},
             "bytes": {str(kind): length for kind, length in self.bytes.items()},
             "statuses": {str(status): count for status, count in self.statuses.items()},
+            "cuts": {str(kind): count for kind, count in self.cuts.items()},
         }
 
     def reset(self) -> None:
@@ -64,4 +70,5 @@ class Counters:
         self.requests.clear()
         self.bytes.clear()
         self.statuses.clear()
+        self.cuts.clear()
         self.log.clear()

@@ -98,7 +98,11 @@ class Delivery:
             if any(isinstance(act, faults.WrongLength) and act.by > 0 for act in acts):
                 raise Hangup(reset=False)
         except Hangup as hangup:
+            self._counters.cut(record)
             hang_up(request, reset=hangup.reset)
+        except BaseException:
+            self._counters.cut(record)
+            raise
         return response
 
     async def _write_body(self, response: web.StreamResponse, body: Body, acts: Acts, record: RequestRecord) -> None:

@@ -10,7 +10,7 @@ from bench.record import Check
 
 from .catalogue import File
 from .heads import Head
-from .verify import Scrutiny, content_of
+from .verify import Scrutiny, WrongByte, content_of
 from .wire import Enough
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class BodyTaker:
         self._status = 0
         self._taken = 0
         self._hashed = False
+        self._wrong: WrongByte | None = None
         self.looks = True
 
     @property
@@ -120,12 +121,17 @@ class BodyTaker:
         self.looks = self._shop.check is not Check.NONE
 
     def take(self, received: memoryview) -> None:
-        """Raises WrongByte, Enough."""
+        """Raises Enough."""
         if self._refusal is not None:
             self._refusal = (self._refusal + bytes(received[:_EXAMPLE]))[:_EXAMPLE]
             return
         assert self._scrutiny is not None, "a HEAD has no body"
-        self._scrutiny.take(received)
+        if self._wrong is None:
+            try:
+                self._scrutiny.take(received)
+            except WrongByte as wrong:
+                # A mirror may find out for itself and break off: only a body that ends cleanly has been delivered.
+                self._wrong = wrong
         self._taken += len(received)
         if self._asked is not None and self._asked.enough is not None and self._taken >= self._asked.enough:
             raise Enough
@@ -134,6 +140,8 @@ class BodyTaker:
         """The answer is complete. Raises Unexpected, WrongByte."""
         if self._refusal is not None:
             raise Unexpected(f"status {self._status}", _shortened(self._refusal))
+        if self._wrong is not None:
+            raise self._wrong
         if self._scrutiny is not None:
             self._scrutiny.finish()
         if self._hashed:
