@@ -9,6 +9,7 @@ import click
 VERBS = {
     "run": "bench.verbs.run",
     "scenarios": "bench.verbs.scenarios",
+    "trace": "bench.verbs.trace",
     "report": "bench.report.verb",
     "cmp": "bench.compare.verb",
 }

@@ -19,10 +19,12 @@ from proxy.core.tasks import TaskSet
 from .environment import Cores, divided
 from .faults import Dials
 from .load import catalogue as catalogues
+from .load import trace as traces
 from .load.catalogue import Catalogue
 from .load.crew import crew, soon
 from .load.orders import Order, Task
 from .load.tally import Second, Totals
+from .load.trace import Trace
 from .meter import Meter, Reading
 from .node import Node, Process, hub_process, running
 from .record import Mark
@@ -57,6 +59,8 @@ class Plan:
     folder: Path
     target: Target | None = None
     hub_listen: str = "127.0.0.1:0"
+    trace: Trace | None = None
+    """Replay this instead of the scenario's own load."""
 
 
 class Watcher(Protocol):
@@ -105,6 +109,7 @@ class Stand:
     cores: Cores
     volume: Path | None
     catalogue_file: Path
+    trace_file: Path | None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -129,6 +134,10 @@ async def standing(plan: Plan, watcher: Watcher) -> AsyncIterator[Stand]:
     cores = divided(frozenset(os.sched_getaffinity(0)), scenario.proxy.workers)
     catalogue_file = plan.folder / "catalogue.json"
     catalogues.write(plan.catalogue, catalogue_file)
+    trace_file = None
+    if plan.trace is not None:
+        trace_file = plan.folder / "trace.json"
+        traces.write(plan.trace, trace_file)
     async with contextlib.AsyncExitStack() as stack:
         hub = await stack.enter_async_context(
             running(hub_process(plan.folder, catalogue_file, plan.hub_listen, cores.load))
@@ -139,7 +148,7 @@ async def standing(plan: Plan, watcher: Watcher) -> AsyncIterator[Stand]:
         if node is not None:
             await stack.enter_async_context(running(node))
         meter = Meter(session, _admin(plan, node), hub.facts["url"])
-        stand = Stand(plan, hub, node, meter, cores, volume, catalogue_file)
+        stand = Stand(plan, hub, node, meter, cores, volume, catalogue_file, trace_file)
         await meter.arm(_dials(scenario))
         if scenario.proxy.warm:
             watcher.phase("warming")
@@ -149,6 +158,7 @@ async def standing(plan: Plan, watcher: Watcher) -> AsyncIterator[Stand]:
 
 async def drive(stand: Stand, scenario: Scenario, watcher: Watcher) -> Outcome:
     """The load of `scenario` against `stand`, once. Raises CrewFailed."""
+    task = Task.LOAD if stand.trace_file is None else Task.REPLAY
     seconds: list[Second] = []
 
     def generated(second: Second) -> None:
@@ -156,7 +166,7 @@ async def drive(stand: Stand, scenario: Scenario, watcher: Watcher) -> Outcome:
         watcher.generated(second)
 
     parts = scenario.load.generators
-    orders = [_order(stand, scenario, Task.LOAD, part, parts) for part in range(parts)]
+    orders = [_order(stand, scenario, task, part, parts) for part in range(parts)]
     dials = Dials(scenario.origin.bandwidth, scenario.origin.connection_bandwidth, scenario.origin.latency)
     timeline = Timeline(scenario.faults, Victims(stand.meter, stand.node, stand.volume, dials), watcher.marked)
     samples: list[Reading] = []
@@ -229,7 +239,7 @@ def _dials(scenario: Scenario) -> dict[str, object]:
 
 
 def _order(stand: Stand, scenario: Scenario, task: Task, part: int, parts: int) -> Order:
-    return Order(task, scenario, stand.catalogue_file, stand.address, stand.host, part, parts)
+    return Order(task, scenario, stand.catalogue_file, stand.address, stand.host, part, parts, stand.trace_file)
 
 
 async def _warm(stand: Stand) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,28 +14,20 @@ import uvloop
 from rich.console import Console
 
 from . import record, scenario
-from .conduct import CannotRun, Plan, Target, Watcher, drive, standing
+from .conditions import Condition
+from .conduct import CannotRun, Target, Watcher, drive, standing
+from .find_max import Found, Probe, search
 from .live import watching
-from .load import catalogue
 from .load.crew import CrewFailed
 from .node import NotStarted
 from .record import Run
 from .recording import recorded
 from .scenario import Scenario, ScenarioError
 from .volume import CannotMount
+from .wanted import Wanted, plan_of
 
 BROKEN = (CannotRun, CrewFailed, NotStarted, CannotMount)
 """What a run can break off with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One run as it was asked for."""
-
-    name: str
-    scenario: Scenario
-    target: Target | None = None
-    hub_listen: str = "127.0.0.1:0"
 
 
 def chosen(name: str, changes: dict[str, Any]) -> Scenario:
@@ -72,17 +64,23 @@ def run(wanted: Wanted, out: Path, console: Console) -> Run:
     return found
 
 
+def found_max(wanted: Wanted, conditions: list[Condition], out: Path, tell: Callable[[Probe], None]) -> Found:
+    """The highest rate at which the conditions hold; the record of that run is left in `out`. Raises ScenarioError,
+    one of BROKEN, or OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    with _runner() as runner:
+        found = runner.run(search(wanted, conditions, tell))
+    if found.run is not None:
+        record.write(found.run, out / "run.json")
+    return found
+
+
 async def conducted(wanted: Wanted, watcher: Watcher) -> Run:
     """The run and its record. Raises one of BROKEN."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         async with standing(plan_of(wanted, Path(name)), watcher) as stand:
             outcome = await drive(stand, wanted.scenario, watcher)
     return recorded(wanted.name, wanted.scenario, outcome, wanted.target.url if wanted.target else None)
-
-
-def plan_of(wanted: Wanted, folder: Path) -> Plan:
-    drawn = catalogue.drawn(wanted.scenario.catalogue.extent(), wanted.scenario.seed)
-    return Plan(wanted.scenario, drawn, folder, wanted.target, wanted.hub_listen)
 
 
 def _runner() -> asyncio.Runner:

@@ -18,6 +18,7 @@ from bench.record import Check, Loop
 from proxy.core.tasks import TaskSet
 
 from . import catalogue as catalogues
+from . import trace as traces
 from .arrivals import arrivals, shared
 from .catalogue import Catalogue
 from .client import Client, Shop
@@ -87,6 +88,8 @@ class Generator:
         match self._order.task:
             case Task.WARM:
                 await self._closed(sessions, self._warming(), _WARM_CLIENTS, float("inf"))
+            case Task.REPLAY:
+                await self._open(sessions, self._replayed())
             case Task.LOAD if self._scenario.load.loop is Loop.CLOSED:
                 clients = self._part_of(self._scenario.load.clients)
                 await self._closed(sessions, self._drawn(), clients, self._scenario.duration)
@@ -102,6 +105,11 @@ class Generator:
             if at >= self._scenario.duration:
                 return
             yield at, wishes.draw(at)
+
+    def _replayed(self) -> Iterator[tuple[float, Session]]:
+        order = self._order
+        assert order.trace is not None, "a replay has a trace"
+        return traces.sessions(order.trace, self._catalogue, order.part, order.parts)
 
     async def _open(self, sessions: TaskSet, plan: Iterator[tuple[float, Session]]) -> None:
         """Each session at its time, however many are under way (up to the bound that the scenario names)."""

@@ -17,6 +17,8 @@ class Task(StrEnum):
 
     LOAD = "load"
     """The scenario's own load."""
+    REPLAY = "replay"
+    """The requests of a trace, at their times."""
     WARM = "warm"
     """Every popular repo once, as fast as it goes."""
 
@@ -32,10 +34,11 @@ class Order:
     host: str
     part: int
     parts: int
+    trace: Path | None = None
 
     def to_line(self) -> bytes:
         plain = {name: getattr(self, name) for name in ("task", "address", "host", "part", "parts")}
-        plain["catalogue"] = str(self.catalogue)
+        plain |= {"catalogue": str(self.catalogue), "trace": self.trace and str(self.trace)}
         scenario = self.scenario.model_dump(mode="json")
         return orjson.dumps({**plain, "scenario": scenario}, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -50,6 +53,7 @@ class Order:
             host=plain["host"],
             part=plain["part"],
             parts=plain["parts"],
+            trace=Path(plain["trace"]) if plain["trace"] else None,
         )
 
 

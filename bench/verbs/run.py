@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import click
 from rich.text import Text
 
 from bench import running, scenario, verdict
+from bench.conditions import NoCondition, parsed
+from bench.find_max import Found, Limit, Probe
+from bench.load.trace import NoTrace, from_log
 from bench.record import Run
-from bench.running import Wanted
+from bench.wanted import Wanted
 
 from .talk import FAILURE, USAGE, console, fail
 
@@ -28,6 +32,8 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
       penstock bench run smoke
       penstock bench run steady --rate 50 --duration 2m --seed 7 --out out/steady
       penstock bench run ranges --set verify.check=none --set proxy.settings.fetch.parallel=8
+      penstock bench run ranges --set load.loop=open --find-max --slo 'ttfb_p99<100ms'
+      penstock bench run replay --replay access.log --speed 10
       penstock bench run herd --target http://127.0.0.1:8080 --hub-listen 127.0.0.1:9000
 
     With --target the mirror is yours: let its origin be the synthetic Hub at --hub-listen, and give --admin so that its
@@ -45,12 +51,21 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
 @click.option("--generators", type=int, metavar="N", help="Processes that make the load.")
 @click.option("--verify", type=click.Choice(["full", "stamps", "none"]), help="How closely bodies are looked at.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario. Repeatable.")
+@click.option(
+    "--replay",
+    metavar="LOG",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An access log of Penstock: its requests at their times, with contents made up.",
+)
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Of the replay [1].")
 @click.option("--target", metavar="URL", help="Drive this mirror instead of starting one; on this machine only.")
 @click.option("--admin", metavar="URL", help="With --target: where its /metrics are.")
 @click.option("--hub-listen", metavar="HOST:PORT", default="127.0.0.1:0", help="Where the synthetic Hub listens.")
 @click.option(
     "--i-own-this-target", "is_owned", is_flag=True, help="The target is another machine, and mine to put under load."
 )
+@click.option("--find-max", is_flag=True, help="Search the highest rate at which --slo holds.")
+@click.option("--slo", metavar="CONDITIONS", help="With --find-max: such as 'ttfb_p99<100ms,errors<=0.1%'.")
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="Where run.json goes [out/bench/NAME-TIME]."
 )
@@ -58,9 +73,14 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
 def run(name: str, **given: Any) -> None:
     try:
         wanted = _wanted(name, given)
+    except (NoTrace, OSError) as error:
+        fail(USAGE, str(error))
     except scenario.ScenarioError as error:
         fail(USAGE, error.what, error.mistakes, then=["penstock bench scenarios", "penstock bench run --help"])
     out: Path = given["out"] or Path("out/bench") / f"{wanted.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    if given["find_max"]:
+        _find_max(wanted, given, out)
+        return
     try:
         found = running.run(wanted, out, console())
     except running.BROKEN as error:
@@ -73,12 +93,15 @@ def run(name: str, **given: Any) -> None:
 
 
 def _wanted(name: str, given: dict[str, Any]) -> Wanted:
-    """Raises ScenarioError."""
-    target = None
+    """Raises ScenarioError, NoTrace, OSError."""
+    target = trace = None
     if given["target"] is not None:
         target = running.allowed(given["target"], given["admin"], is_owned=given["is_owned"])
-    chosen = running.chosen(name, changes_of(given))
-    return Wanted(Path(name).stem, chosen, target, given["hub_listen"])
+    changes = changes_of(given)
+    if given["replay"] is not None:
+        trace = from_log(given["replay"], speed=given["speed"])
+        changes.setdefault("duration", max(1.0, trace.seconds))
+    return Wanted(Path(name).stem, running.chosen(name, changes), target, given["hub_listen"], trace)
 
 
 def changes_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +119,39 @@ def changes_of(given: dict[str, Any]) -> dict[str, Any]:
     if given["closed"]:
         changes["load.loop"] = "closed"
     return {**changes, **dict(scenario.change(text) for text in given["changes"])}
+
+
+def _find_max(wanted: Wanted, given: dict[str, Any], out: Path) -> None:
+    if not given["slo"]:
+        fail(USAGE, "--find-max needs conditions", then=["penstock bench run … --find-max --slo 'ttfb_p99<100ms'"])
+    said = console()
+
+    def tell(probe: Probe) -> None:
+        words = Text("held", "green") if probe.held else Text(f"did not: {probe.why}", "red")
+        said.print(Text(f"{probe.rate:10.1f} sessions/s  ") + words)
+
+    try:
+        conditions = [parsed(text) for text in given["slo"].split(",")]
+        found = running.found_max(wanted, conditions, out, tell)
+    except NoCondition as error:
+        fail(USAGE, str(error))
+    except scenario.ScenarioError as error:
+        fail(USAGE, error.what, error.mistakes)
+    except (*running.BROKEN, OSError) as error:
+        fail(FAILURE, f"the search broke off: {error}")
+    _tell_max(found, as_json=given["as_json"])
+    if found.rate is None:
+        raise click.exceptions.Exit(FAILURE)
+
+
+def _tell_max(found: Found, *, as_json: bool) -> None:
+    if as_json:
+        probes = [{"rate": probe.rate, "held": probe.held, "why": probe.why} for probe in found.probes]
+        click.echo(json.dumps({"rate": found.rate, "limit": found.limit, "probes": probes}))
+        return
+    rate = "none" if found.rate is None else f"{found.rate:.1f} sessions/s"
+    why = found.probes[-1].generator if found.limit is Limit.GENERATOR else None
+    click.echo(f"highest rate: {rate}, limited by {found.limit}" + (f": {why}" if why else ""))
 
 
 def _leave(found: Run, out: Path) -> None:

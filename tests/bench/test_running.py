@@ -11,9 +11,10 @@ from rich.console import Console
 
 from bench import record, running, verdict
 from bench.record import Run
-from bench.running import Wanted, allowed, chosen
+from bench.running import allowed, chosen
 from bench.scenario import ScenarioError
 from bench.verdict import Weight
+from bench.wanted import Wanted
 
 SMALL = {"catalogue.mean": "300kB", "catalogue.most": "2MiB", "catalogue.popular": 6, "catalogue.once": 10}
 

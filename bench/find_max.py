@@ -1,0 +1,142 @@
+"""How much load a mirror bears: the highest rate at which conditions still hold, searched on one running stand."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from . import verdict
+from .conditions import Condition
+from .conduct import Stand, Watcher, drive, standing
+from .live import Silent
+from .record import Loop, Run
+from .recording import recorded
+from .scenario import Scenario, ScenarioError
+from .wanted import Wanted, plan_of
+from .words import told
+from .yardsticks import value
+
+CLOSE_ENOUGH: Final = 1.1
+"""The search ends when what fails is less than so many times what holds."""
+MOST_PROBES: Final = 16
+LOWEST: Final = 0.1
+"""Sessions a second below which there is no point in searching."""
+
+
+class Limit(StrEnum):
+    """What ended the search."""
+
+    CONDITIONS = "conditions"
+    """At a higher rate they do not hold."""
+    GENERATOR = "generator"
+    """At a higher rate the load itself did not come as it should: the mirror may bear more."""
+    PROBES = "probes"
+    """There were enough of them."""
+    NOTHING = "nothing holds"
+    """They do not even hold at the lowest rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """What is known: the highest rate that held, the lowest that did not."""
+
+    held: float | None = None
+    failed: float | None = None
+
+    def noted(self, rate: float, *, held: bool) -> Bracket:
+        if held:
+            return Bracket(max(rate, self.held or 0.0), self.failed)
+        return Bracket(self.held, min(rate, self.failed or rate))
+
+    def next(self, begin: float) -> float | None:
+        """The rate to try; None when the search is over. Doubles or halves until it has both sides, then goes between
+        (by the geometric mean, because what counts is the ratio)."""
+        match self.held, self.failed:
+            case None, None:
+                return begin
+            case held, None if held is not None:
+                return held * 2
+            case None, failed if failed is not None:
+                return failed / 2 if failed / 2 >= LOWEST else None
+            case held, failed if held is not None and failed is not None:
+                return (held * failed) ** 0.5 if failed / held > CLOSE_ENOUGH else None
+        raise AssertionError("there are four cases")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One rate that was tried. `why` it did not hold, in words; empty if it did."""
+
+    rate: float
+    why: str
+    generator: str | None
+    """Why the generator was the bottleneck, if it was."""
+
+    @property
+    def held(self) -> bool:
+        return not self.why
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The end of a search. `rate` in sessions a second; None if nothing held. `run`: the best one that held."""
+
+    rate: float | None
+    limit: Limit
+    probes: tuple[Probe, ...]
+    run: Run | None
+
+
+async def search(wanted: Wanted, conditions: list[Condition], tell: Callable[[Probe], None]) -> Found:
+    """Raises ScenarioError for a scenario that has no rate to search, and one of `running.BROKEN`."""
+    load = wanted.scenario.load
+    if load.loop is Loop.CLOSED or load.shape == "herd" or wanted.trace is not None:
+        raise ScenarioError("only a load that comes by the clock, at a rate, has a highest rate")
+    watcher = Silent()
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+        async with standing(plan_of(wanted, Path(name)), watcher) as stand:
+            return await _searched(stand, wanted, conditions, tell, watcher)
+
+
+async def _searched(
+    stand: Stand, wanted: Wanted, conditions: list[Condition], tell: Callable[[Probe], None], watcher: Watcher
+) -> Found:
+    bracket, best = Bracket(), None
+    probes: list[Probe] = []
+    while len(probes) < MOST_PROBES:
+        rate = bracket.next(wanted.scenario.load.rate)
+        if rate is None:
+            limit = Limit.CONDITIONS if bracket.held is not None else Limit.NOTHING
+            return Found(bracket.held, limit, tuple(probes), best)
+        at_rate = _at(wanted.scenario, rate)
+        run = recorded(wanted.name, at_rate, await drive(stand, at_rate, watcher))
+        probe = judged(rate, run, conditions)
+        probes.append(probe)
+        tell(probe)
+        if probe.held:
+            best = run
+        if not probe.held and probe.generator is not None:
+            return Found(bracket.held, Limit.GENERATOR, tuple(probes), best)
+        bracket = bracket.noted(rate, held=probe.held)
+    return Found(bracket.held, Limit.PROBES, tuple(probes), best)
+
+
+def judged(rate: float, run: Run, conditions: list[Condition]) -> Probe:
+    """Whether a run holds: nothing failed in it, and all conditions are met."""
+    faults = [finding.text for finding in verdict.findings(run) if finding.weight is verdict.Weight.FAULT]
+    broken = []
+    for condition in conditions:
+        found = value(run, condition.yardstick)
+        if not condition.holds(found):
+            broken.append(f"{condition.text} (found: {told(found, condition.yardstick.unit)})")
+    return Probe(rate, "; ".join([*faults, *broken]), run.generator.saturated)
+
+
+def _at(scenario: Scenario, rate: float) -> Scenario:
+    """The same at another rate; faults and promises are of another question."""
+    load = scenario.load.model_copy(update={"rate": rate})
+    return scenario.model_copy(update={"load": load, "faults": (), "promises": ()})
