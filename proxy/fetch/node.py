@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, NoDisk, PenstockError
+from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, NoDisk, OriginBusy, PenstockError
 from proxy.core.sizes import SLICE
 from proxy.core.spans import Span, total
 
@@ -103,5 +103,7 @@ def result_of(error: PenstockError) -> str:
             return "disk"
         case BlobDropped():
             return "aborted"
+        case OriginBusy():
+            return "put_off"
         case _:
             return "upstream_error"

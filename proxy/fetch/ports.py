@@ -199,7 +199,7 @@ class FillObserver(Protocol):
         ...
 
     def fill_ended(self, result: str) -> None:
-        """`result`: ok, checksum, upstream_error, aborted, disk. Once for each `fill_started`."""
+        """`result`: ok, checksum, upstream_error, put_off, aborted, disk. Once for each `fill_started`."""
         ...
 
     def waiters(self, change: int) -> None:

@@ -93,7 +93,8 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_fills_total",
         C,
-        "Downloads (from the origin or a peer) that ended; `result`: ok, checksum, upstream_error, aborted, disk.",
+        "Downloads (from the origin or a peer) that ended; `result`: ok, checksum, upstream_error, put_off (the "
+        "origin, its budget or the breaker asked to wait), aborted, disk.",
         ("result",),
     ),
     Metric("penstock_fills_in_progress", G, "Downloads under way."),

@@ -134,7 +134,7 @@ class Telemetry:
         self._fill_bytes.inc(count)
 
     def fill_ended(self, result: str) -> None:
-        """`result`: ok, checksum, upstream_error, aborted, disk. One call for each `fill_started`."""
+        """`result`: ok, checksum, upstream_error, put_off, aborted, disk. One call for each `fill_started`."""
         self._fills_in_progress.dec()
         self._fills(result).inc()
 

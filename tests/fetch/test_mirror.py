@@ -171,7 +171,7 @@ async def test_an_error_of_the_origin_is_shared_by_all_who_wait(rig: Rig, big: b
 async def test_who_has_bytes_already_waits_while_the_origin_rests(rig: Rig, big: bytes) -> None:
     rig.origin.fail_at = (6 * MIB, OriginBusy("slow down", 1))
     reader = rig.tasks.start(rig.read("model.safetensors"), "reader")
-    await until(lambda: rig.counts.results["upstream_error"] > 0, "the origin asks for a rest")
+    await until(lambda: rig.counts.results["put_off"] > 0, "the origin asks for a rest")
     with pytest.raises(OriginBusy):
         await rig.read("model.safetensors", Span(7 * MIB, 8 * MIB))
     rig.origin.fail_at = None
@@ -272,7 +272,7 @@ async def test_a_whole_that_no_disk_can_hold_is_relayed_and_proven(tmp_path: Pat
 async def test_who_comes_while_the_origin_rests_is_told_at_once(rig: Rig, big: bytes) -> None:
     rig.origin.fail_at = (6 * MIB, OriginBusy("slow down", 2))
     reader = rig.tasks.start(rig.read("model.safetensors"), "reader")
-    await until(lambda: rig.counts.results["upstream_error"] > 0, "the origin asks for a rest")
+    await until(lambda: rig.counts.results["put_off"] > 0, "the origin asks for a rest")
     with pytest.raises(OriginBusy) as caught:
         async with asyncio.timeout(1):
             await rig.read("model.safetensors", Span(6 * MIB + 5, 7 * MIB))
@@ -348,7 +348,7 @@ async def read_two_ranges(rig: Rig) -> None:
 async def test_read_ahead_is_put_off_while_the_origin_is_short_of_requests(rig: Rig, big: bytes) -> None:
     rig.origin.is_scarce, rig.origin.scarce_for = True, 1
     await read_two_ranges(rig)
-    await until(lambda: rig.counts.results["upstream_error"] > 0, "the first try ahead")
+    await until(lambda: rig.counts.results["put_off"] > 0, "the first try ahead")
     assert rig.origin.sent == 2 * MIB, "nobody waits for more"
     rig.origin.is_scarce = False
     await idle(rig)
@@ -359,7 +359,7 @@ async def test_read_ahead_is_put_off_while_the_origin_is_short_of_requests(rig: 
 async def test_a_reader_who_comes_to_what_is_put_off_has_it_fetched_at_once(rig: Rig, big: bytes) -> None:
     rig.origin.is_scarce, rig.origin.scarce_for = True, 600
     await read_two_ranges(rig)
-    await until(lambda: rig.counts.results["upstream_error"] > 0, "the first try ahead")
+    await until(lambda: rig.counts.results["put_off"] > 0, "the first try ahead")
     async with asyncio.timeout(5):
         assert (await rig.read("model.safetensors")).body == big
 
@@ -375,7 +375,7 @@ async def test_finishing_what_was_abandoned_is_put_off_too(store: BlobStore, tmp
             leaver.cancel()
             await asyncio.wait([leaver])
             rig.origin.gate.set()
-            await until(lambda: rig.counts.results["upstream_error"] > 0, "the first try to finish")
+            await until(lambda: rig.counts.results["put_off"] > 0, "the first try to finish")
             assert rig.origin.sent == 4 * MIB, "what was under way is ended, what was not is not begun"
             rig.origin.is_scarce = False
             await until(lambda: blob.sealed, "it is finished")
