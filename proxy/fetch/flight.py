@@ -36,6 +36,7 @@ from proxy.core.errors import (
 from proxy.core.spans import Span, subtract, total, whole
 from proxy.core.tasks import TaskSet
 
+from .followers import Follower, Followers
 from .leisure import AtLeisure, Leisure
 from .mistrust import Mistrust
 from .node import Filler
@@ -44,9 +45,6 @@ from .ports import Blob, Source
 
 log = logging.getLogger(__name__)
 
-_POLL_FIRST: Final = 0.001
-_POLL_LAST: Final = 0.02
-_STEP_PER_READER: Final = 0.0001
 _SEAL_RETRY: Final = 0.05
 _TRY_AGAIN: Final = 1.0
 """Seconds after which a span that failed with nobody at it is tried again."""
@@ -67,25 +65,6 @@ class FlightLimits:
     first_byte: float = 8.0
 
 
-@dataclass(slots=True, eq=False)
-class Follower:
-    """One reader aboard: what it still wants, whose token it brought, and the error that ends it."""
-
-    source: Source
-    wanted: Span
-    needs_seal: bool
-    """Whether it will wait for the digest before its last chunk."""
-    waiting: bool = False
-    awaits_seal: bool = False
-    """Whether what it waits for is the seal, not a byte."""
-    error: PenstockError | None = None
-    under_way: bool = False
-    """Whether it has had bytes: too late for an answer that says "come back later"."""
-
-    def moved(self, position: int) -> None:
-        self.wanted = Span(min(position, self.wanted.stop), self.wanted.stop)
-
-
 class Flight:
     """The downloads of one open blob in this process."""
 
@@ -98,16 +77,14 @@ class Flight:
         self._clock = clock
         self._limits = limits
         self._mistrust = mistrust
-        self._followers: set[Follower] = set()
+        self._followers = Followers(blob, tasks)
         self._running: dict[Span, asyncio.Task[None]] = {}
         self._resting: dict[Span, OriginBusy] = {}
         self._sealing: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
         self._last_source: Source | None = None
         self._ahead = Span(0, 0)
         self._finishing = False
         self._leisure = Leisure(tasks, self._pump)
-        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def __repr__(self) -> str:
         return (
@@ -131,7 +108,7 @@ class Flight:
     async def until_idle(self, is_boarding: Callable[[], bool]) -> None:
         """Return once the flight is idle and nobody is about to join; the caller ends it before anything else runs."""
         while is_boarding() or not self.is_idle:
-            await asyncio.shield(self._changed)
+            await self._followers.change()
 
     # --- readers ------------------------------------------------------------------------------------------------
 
@@ -141,7 +118,8 @@ class Flight:
         self._followers.add(follower)
         self._last_source = source
         self._finishing = False
-        self._tell_of_rest(follower)
+        for span, busy in self._resting.items():
+            self._followers.tell_of_rest(follower, span, busy)
         self._pump()
         return follower
 
@@ -170,9 +148,9 @@ class Flight:
             if not any(follower.wanted.start in span for span in self._running):
                 self._pump()
             self._raise_for(follower)
-            self._watch()
+            self._followers.watch()
             async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
-                await asyncio.shield(self._changed)
+                await self._followers.change()
             self._raise_for(follower)
         except TimeoutError:
             raise Stalled("no byte of the file arrived for too long; ask again later") from None
@@ -191,9 +169,7 @@ class Flight:
         """Start what should be under way now."""
         if self.blob.dropped or self._tasks.is_closing:
             return
-        # A set: the readers of a herd want the same.
-        interests = {Interest(f.wanted, f.waiting) for f in self._followers if f.error is None and f.wanted}
-        interests |= {Interest(span, waiting=False) for span in self._at_leisure()}
+        interests = self._followers.interests() | {Interest(span, waiting=False) for span in self._at_leisure()}
         spans = next_spans(
             interests,
             self.blob.missing,
@@ -217,7 +193,7 @@ class Flight:
 
     async def _fill(self, span: Span) -> None:
         source = self._source_for(span)
-        somebody_waits = any(f.error is None and f.wanted.overlaps(span) for f in self._followers)
+        somebody_waits = bool(self._followers.wanting(span))
         try:
             if source is None:
                 self._finishing, self._ahead = False, Span(0, 0)
@@ -230,7 +206,7 @@ class Flight:
                 self._leisure.put_off(busy.retry_after)
         except PenstockError as error:
             self._fail(span, source, error)
-            if any(f.error is None and f.wanted.overlaps(span) for f in self._followers):
+            if self._followers.wanting(span):
                 await asyncio.sleep(_TRY_AGAIN)  # nobody stands there yet; who comes to it finds it tried again
 
     async def _filled(self, span: Span, source: Source) -> None:
@@ -250,9 +226,8 @@ class Flight:
 
     def _source_for(self, span: Span) -> Source | None:
         """The token of a reader who wants `span`; of any reader; or, when finishing alone, of the last one."""
-        healthy = [f for f in self._followers if f.error is None]
-        wanting = [f for f in healthy if f.wanted.overlaps(span)]
-        return next((f.source for f in wanting or healthy), self._last_source)
+        lenders = self._followers.wanting(span) or self._followers.healthy()
+        return next((follower.source for follower in lenders), self._last_source)
 
     async def _rest(self, span: Span, source: Source | None, busy: OriginBusy) -> None:
         """The origin asks for a rest: who has no byte yet is told so, for those under way we take it and try again."""
@@ -262,21 +237,11 @@ class Flight:
         self._resting[span] = busy
         try:
             for follower in self._followers:
-                self._tell_of_rest(follower)
+                self._followers.tell_of_rest(follower, span, busy)
             self._wake()
             await asyncio.sleep(busy.retry_after)
         finally:
             del self._resting[span]
-
-    def _tell_of_rest(self, follower: Follower) -> None:
-        # Only who waits for a byte of a resting span: one that can go on would be cut at its next wait, with its head
-        # sent by then.
-        if follower.under_way or follower.error is not None:
-            return
-        head = follower.wanted.start
-        busy = next((busy for span, busy in self._resting.items() if head in span), None)
-        if busy is not None and self.blob.readable(head, head + 1) is None:
-            follower.error = busy
 
     def _fail(self, span: Span, source: Source | None, error: PenstockError) -> None:
         """Hand `error` to those it concerns: who stands in the span, or, of a refusal, whose token it was."""
@@ -293,7 +258,7 @@ class Flight:
                 follower.error = error
 
     def _stop_unwanted(self) -> None:
-        interests = [self._ahead, *(f.wanted for f in self._followers if f.error is None)]
+        interests = [self._ahead, *(follower.wanted for follower in self._followers.healthy())]
         unwanted = [span for span in self._running if not any(span.overlaps(want) for want in interests)]
         if not unwanted or self.blob.dropped:
             return
@@ -330,36 +295,5 @@ class Flight:
             self._sealing = None
             self._wake()
 
-    # --- waking -------------------------------------------------------------------------------------------------
-
     def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.get_running_loop().create_future()
-        if not changed.done():
-            changed.set_result(None)
-
-    def _watch(self) -> None:
-        if self._watching is None or self._watching.done():
-            self._watching = self._tasks.start(self._watch_while_waited_for(), "watch")
-
-    async def _watch_while_waited_for(self) -> None:
-        """Wake the readers that can go on: at once for our own writes, by polling the map for other workers'.
-
-        Waking costs work per reader, whatever little has come: the more there are, the longer the steps.
-        """
-        pause = _POLL_FIRST
-        while waiting := [f for f in self._followers if f.waiting]:
-            if any(self._can_go_on(f) for f in waiting):
-                pause = _POLL_FIRST
-                self._wake()
-                await asyncio.sleep(_STEP_PER_READER * len(waiting))
-                continue
-            await asyncio.wait([self.blob.progress()], timeout=pause)
-            pause = min(2 * pause, _POLL_LAST)
-
-    def _can_go_on(self, follower: Follower) -> bool:
-        if follower.error is not None or self.blob.dropped:
-            return True
-        if follower.awaits_seal:
-            return self.blob.sealed
-        head = follower.wanted.start
-        return self.blob.readable(head, min(self.blob.record.size, head + 1)) is not None
+        self._followers.wake()

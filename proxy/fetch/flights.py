@@ -13,7 +13,8 @@ from proxy.core.errors import PenstockError
 from proxy.core.spans import Span
 from proxy.core.tasks import TaskSet
 
-from .flight import Flight, FlightLimits, Follower
+from .flight import Flight, FlightLimits
+from .followers import Follower
 from .mistrust import Mistrust
 from .node import Filler
 from .ports import BlobStore, Source

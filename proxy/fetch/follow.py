@@ -19,7 +19,8 @@ from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span, whole
 
 from .coordinator import CacheOutcome
-from .flight import Flight, Follower
+from .flight import Flight
+from .followers import Follower
 from .ports import Blob
 from .reading import ByteSource, FilePiece, Piece
 

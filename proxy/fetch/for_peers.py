@@ -21,9 +21,10 @@ from proxy.hub.peering import PeerQuestion
 from .coordinator import Reading
 from .crossings import Place
 from .fleet import OncePerFleet
-from .flight import Flight, FlightLimits, Follower
+from .flight import Flight, FlightLimits
 from .flights import Flights
 from .follow import follow
+from .followers import Follower
 from .ports import Blob, BlobStore, Origin, Source
 from .small import SmallFiles
 

@@ -43,9 +43,10 @@ from .coordinator import (
     Streaming,
 )
 from .fleet import OncePerFleet, ToldToTheFleet
-from .flight import Flight, FlightLimits, Follower
+from .flight import Flight, FlightLimits
 from .flights import Flights
 from .follow import follow
+from .followers import Follower
 from .for_peers import PeerReadings
 from .git import GitPassage
 from .inquiries import Inquiries
