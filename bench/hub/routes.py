@@ -80,11 +80,16 @@ def _of_repo(site: Site, asked: Asked, caller: Caller, target: RepoTarget, terms
         return redirect(307, target.renamed(asked.raw_path, repo.id))
     if repo.disabled:
         raise problems.disabled()
-    if target.kind in _NEEDS_FILE_RIGHTS and not site.world.may_read(caller, repo):
+    if target.kind in _NEEDS_FILE_RIGHTS and not (site.world.may_read(caller, repo) or _is_card(target)):
         raise problems.gated(caller, repo)
     if asked.method not in ({"POST"} if target.kind in _POSTED else {"GET", "HEAD"}):
         raise problems.wrong_method(asked.method)
     return _page(site, asked, repo, target, terms)
+
+
+def _is_card(target: RepoTarget) -> bool:
+    """Whether it is the file that the Hub shows of a gated repo to all, for they have to know what they ask for."""
+    return target.kind in (Kind.RESOLVE, Kind.RESOLVE_CACHE, Kind.RAW) and target.path == "README.md"
 
 
 def _page(site: Site, asked: Asked, repo: Repo, target: RepoTarget, terms: UrlTerms) -> Answer:

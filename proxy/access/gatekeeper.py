@@ -4,6 +4,7 @@ Rules (DESIGN D3, RELIABILITY §3.5):
 
     an allow lives allow_ttl, a refusal deny_ttl; after that the origin is asked again
     what one token may says nothing about another
+    who may read the files may read the card (the README) too; never the other way round
     what an anonymous caller may, everybody may; never the other way round
     a refusal of the anonymous caller ends what was allowed to it
 
@@ -55,12 +56,12 @@ class Gatekeeper:
 
     def standing(self, caller: Caller, repo: RepoId, plane: Plane) -> bool | Denied:
         """True: allowed and fresh. False: not known, ask the origin. Denied: refused a moment ago."""
-        if isinstance(self._fresh((ANONYMOUS.identity, repo, plane)), _Allowed):
-            return True
+        opening = (plane, Plane.FILES) if plane is Plane.CARD else (plane,)
+        for who in (ANONYMOUS.identity, caller.identity):
+            if any(isinstance(self._fresh((who, repo, one)), _Allowed) for one in opening):
+                return True
         own = self._fresh((caller.identity, repo, plane))
-        if own is None:
-            return False
-        return True if isinstance(own, _Allowed) else Denied(_afresh(own.refusal))
+        return Denied(_afresh(own.refusal)) if isinstance(own, _Refused) else False
 
     def allow(self, caller: Caller, repo: RepoId, plane: Plane) -> None:
         """The origin has just let `caller` read."""

@@ -9,9 +9,11 @@ from .errors import OriginRefused
 
 
 class Plane(Enum):
-    """Gated repos show their metadata to all and their files to few: the two are judged apart."""
+    """Gated repos show their metadata and their card to all and their files to few: each is judged apart."""
 
     API = "api"
+    CARD = "card"
+    """The README. Who may read the files may read it; the other way round it says nothing."""
     FILES = "files"
 
 

@@ -23,7 +23,7 @@ from proxy.hub.names import FileTarget, RepoId, Revision
 from .coordinator import CacheOutcome, Elsewhere, Located
 from .inquiries import Enough, Inquiries, Inquiry
 from .ports import Catalogue, Commons, Origin, Turn
-from .rights import Freshness, Rights, is_about_the_repo
+from .rights import Freshness, Rights, is_about_the_repo, plane_of
 from .together import take_ref, tell_ref
 
 MOST_NAMES: Final = 3
@@ -63,7 +63,7 @@ class Locator:
         inquiry: Inquiry[Located | Elsewhere] = Inquiry(
             caller,
             f"head {target.repo} {target.revision} {target.path}",
-            lambda: self._rights.hold(caller, target.repo, Plane.FILES),
+            lambda: self._rights.hold(caller, target.repo, plane_of(target)),
             lambda enough: self._known(caller, target, enough),
             lambda can_wait: self._ask(caller, target, can_wait=can_wait),
             in_a_hurry=True,
@@ -81,7 +81,7 @@ class Locator:
 
     def _known(self, caller: Caller, target: FileTarget, enough: Enough) -> Located | None:
         """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
-        if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=enough is Enough.AWAY):
+        if not self._rights.hold(caller, target.repo, plane_of(target), origin_away=enough is Enough.AWAY):
             return None
         commit, age = target.revision.text, 0.0
         if not target.revision.is_commit:
@@ -137,7 +137,7 @@ class Locator:
         if isinstance(answer, Moved):
             return Elsewhere(answer.target)
         located = await self._keep(target, answer, asked_at)
-        await self._rights.learn(caller, target.repo, Plane.FILES, closings)
+        await self._rights.learn(caller, target.repo, plane_of(target), closings)
         if not caller.is_anonymous:
             self._see_whether_public(located.target)
         return located
@@ -153,7 +153,7 @@ class Locator:
     def _see_whether_public(self, target: FileTarget) -> None:
         """Ask once in a while, as nobody, for what a caller with a token was given: most repos are public, and only
         those known to be are served while the origin is away."""
-        if self._tasks.is_closing:
+        if self._tasks.is_closing or plane_of(target) is not Plane.FILES:
             return
         now = self._clock.monotonic()
         asked = self._asked_as_nobody.get(target.repo)
@@ -175,7 +175,7 @@ class Locator:
 
     async def _keep_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused, asked_at: float) -> None:
         if is_about_the_repo(refusal):
-            await self._rights.unlearn(caller, target.repo, Plane.FILES, refusal)
+            await self._rights.unlearn(caller, target.repo, plane_of(target), refusal)
         elif refusal.code == "RevisionNotFound" and not target.revision.is_commit:
             await self._catalogue.drop_ref(target.repo, target.revision)
         elif (commit := absent_at(target, refusal)) is not None:

@@ -18,7 +18,6 @@ from proxy.core.blob import BlobKey
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import BlobDropped, NoDisk, OriginRefused, Stalled
-from proxy.core.rights import Plane
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
@@ -58,7 +57,7 @@ from .ports import BlobStore, Catalogue, Commons, FillObserver, Gatekeeper, Noti
 from .readahead import ReadAhead
 from .registry import Manifests
 from .relay import RelayedEnd, relay
-from .rights import Freshness, Rights, is_about_the_repo
+from .rights import Freshness, Rights, is_about_the_repo, plane_of
 from .small import SmallFiles
 from .xet import XetFiles
 
@@ -194,7 +193,7 @@ class Mirror:
                 raise Stalled("the first byte of the file did not come in time; ask again in a moment") from None
             except OriginRefused as refusal:
                 if is_about_the_repo(refusal):
-                    await self._rights.unlearn(caller, located.target.repo, Plane.FILES, refusal)
+                    await self._rights.unlearn(caller, located.target.repo, plane_of(located.target), refusal)
                 raise
             yield reading
 
@@ -207,7 +206,7 @@ class Mirror:
     def _source(self, caller: Caller, located: Readable) -> Source:
         # Whatever bytes are asked for, of whatever counter: carried by the mirror's own token only for nobody in
         # particular, whom the origin itself has just let in.
-        lend = caller.is_anonymous and self._rights.proven(caller, located.target.repo, Plane.FILES)
+        lend = caller.is_anonymous and self._rights.proven(caller, located.target.repo, plane_of(located.target))
         match located:
             case Located(file, facts):
                 origin = self._origin.source(file, facts, caller, lend=lend)

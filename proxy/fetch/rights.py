@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import Caller
@@ -10,10 +11,20 @@ from proxy.core.clock import Clock
 from proxy.core.errors import OriginRefused
 from proxy.core.rights import Denied, Plane
 from proxy.hub.listings import InfoFacts
-from proxy.hub.names import RepoId
+from proxy.hub.names import FileTarget, ObjectTarget, RepoId
 from proxy.hub.notices import RepoClosed
 
 from .ports import Catalogue, Gatekeeper, Notices
+
+CARD: Final = "README.md"
+"""The one file that the Hub shows of a gated repo to all, who have to know what they ask for. Whoever gets it has
+shown nothing of the others."""
+_FILES_AND_CARD: Final = (Plane.FILES, Plane.CARD)
+
+
+def plane_of(target: FileTarget | ObjectTarget) -> Plane:
+    """What an answer about `target` says something of."""
+    return Plane.CARD if isinstance(target, FileTarget) and target.path == CARD else Plane.FILES
 
 
 @dataclass(slots=True)
@@ -59,8 +70,15 @@ class Rights:
             raise standing.refusal
         if standing:
             return True
-        since = self._catalogue.public_since(repo, plane)
+        since = self._public_since(repo, plane)
         return since is not None and (origin_away or self._clock.wall() - since < self._freshness.public_ttl)
+
+    def _public_since(self, repo: RepoId, plane: Plane) -> float | None:
+        own = self._catalogue.public_since(repo, plane)
+        if plane is not Plane.CARD:
+            return own
+        both = (own, self._catalogue.public_since(repo, Plane.FILES))
+        return max((since for since in both if since is not None), default=None)
 
     def is_public(self, repo: RepoId) -> bool:
         """Whether everybody was lately seen to be allowed the files."""
@@ -93,13 +111,14 @@ class Rights:
         elif info.private or info.disabled:
             await self._close(repo, tuple(Plane))
         elif info.gated:
-            await self._close(repo, (Plane.FILES,))
+            await self._close(repo, _FILES_AND_CARD)
 
     async def unlearn(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None:
         """The origin turned `caller` away from the repo (not from one file or revision of it)."""
         self._gatekeeper.deny(caller, repo, plane, refusal)
         if caller.is_anonymous or not is_about_the_token(refusal):
-            await self._close(repo, (plane,) if refusal.code == "GatedRepo" else tuple(Plane))
+            gated = (plane,) if plane is Plane.API else _FILES_AND_CARD
+            await self._close(repo, gated if refusal.code == "GatedRepo" else tuple(Plane))
 
     async def _close(self, repo: RepoId, planes: tuple[Plane, ...]) -> None:
         """The repo is not for everybody. Rights of callers, refs and listings stay: a stranger must not be able to

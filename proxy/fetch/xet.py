@@ -23,6 +23,7 @@ from .coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata
 from .listings import Listings
 from .locate import MOST_NAMES, Locator
 from .ports import Catalogue
+from .rights import CARD
 
 MOST_PAGES: Final = 2000
 """Pages of a tree that are read for its hashes: two million files."""
@@ -58,7 +59,9 @@ class XetFiles:
         return Located(target, facts, CacheOutcome.HIT, 0) if isinstance(facts, FileFacts) else None
 
     async def _granted(self, caller: Caller, repo: RepoId, commit: str) -> Granted:
-        path = next(iter(self._catalogue.xet_above(repo, commit, -1, most=1)), None)
+        # not by the card: of a gated repo it is everybody's
+        known = self._catalogue.xet_above(repo, commit, -1, most=2)
+        path = next((one for one in known if one != CARD), None)
         if path is None:
             raise OriginRefused(
                 404, f"no file of {repo} at {commit} is known to be in Xet storage", code="EntryNotFound"

@@ -86,21 +86,42 @@ async def test_a_bad_token_says_nothing_of_the_repo(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("told", "closed"),
     [
-        ({"private": True, "gated": False}, {Plane.API, Plane.FILES}),
-        ({"private": False, "gated": "auto"}, {Plane.FILES}),
-        ({"private": False, "gated": False, "disabled": True}, {Plane.API, Plane.FILES}),
+        ({"private": True, "gated": False}, set(Plane)),
+        ({"private": False, "gated": "auto"}, {Plane.FILES, Plane.CARD}),
+        ({"private": False, "gated": False, "disabled": True}, set(Plane)),
     ],
 )
 async def test_a_description_for_one_member_closes_the_repo_for_all_others(
     rig: Rig, told: dict[str, object], closed: set[Plane]
 ) -> None:
-    await rig.catalogue.keep_public(REPO, Plane.API)
+    for plane in (Plane.API, Plane.CARD):
+        await rig.catalogue.keep_public(REPO, plane)
     rig.origin.replies["/api/models/acme/tiny/revision/main"] = json_reply({"sha": COMMIT, **told})
     refuse_all_but_members(rig, HIDDEN)
     await rig.mirror.metadata(MEMBER, INFO, None)
     assert {plane for plane in Plane if rig.catalogue.public_since(REPO, plane) is None} == closed
     with pytest.raises(OriginRefused):
         await rig.mirror.locate(ANONYMOUS, file())
+
+
+@pytest.mark.parametrize("caller", [ANONYMOUS, STRANGER])
+async def test_who_is_shown_the_card_has_shown_no_right_to_the_files(rig: Rig, caller: Caller) -> None:
+    """The Hub shows the README of a gated repo to all."""
+    await rig.catalogue.drop_public(REPO, Plane.FILES)
+    rig.origin.files["README.md"] = content(100)
+    await rig.mirror.locate(caller, file("README.md"))
+    assert rig.catalogue.public_since(REPO, Plane.FILES) is None
+    refuse_all_but_members(rig, GATED)
+    with pytest.raises(OriginRefused):
+        await rig.mirror.locate(caller, file())
+
+
+async def test_who_may_read_the_files_may_read_the_card(rig: Rig) -> None:
+    rig.origin.files["README.md"] = content(100)
+    await rig.mirror.locate(MEMBER, file("README.md"))
+    asked = rig.origin.asked["head"]
+    assert (await rig.mirror.locate(ANONYMOUS, file("README.md"))).cache is CacheOutcome.HIT  # type: ignore[union-attr]
+    assert rig.origin.asked["head"] == asked
 
 
 async def test_a_stranger_who_asks_for_a_private_repo_costs_its_members_nothing_they_had(rig: Rig) -> None:

@@ -18,6 +18,7 @@ from .asking import Answer, ask
 
 LARGE: Final = "model.safetensors"
 SMALL: Final = "config.json"
+CARD: Final = "README.md"
 _HOPS: Final = 5
 
 
@@ -75,6 +76,9 @@ def _batch(repo: Repo) -> object:
 
 
 PLANES: Final[dict[str, Callable[[Repo], Looking]]] = {
+    # first: the Hub shows it of a gated repo to all, and what it says of the rest must not be believed
+    "card": _file("resolve", CARD, pinned=False),
+    "card raw": _file("raw", CARD, pinned=True),
     "resolve main": _file("resolve", SMALL, pinned=False),
     "resolve commit": _file("resolve", SMALL, pinned=True),
     "resolve commit, large": _file("resolve", LARGE, pinned=True),
@@ -110,4 +114,4 @@ def verdict(answer: Answer) -> Verdict:
     return f"{answer.status} {answer.headers.get('X-Error-Code', '')}".strip()
 
 
-__all__ = ["LARGE", "PLANES", "SMALL", "Looking", "Verdict", "verdict"]
+__all__ = ["CARD", "LARGE", "PLANES", "SMALL", "Looking", "Verdict", "verdict"]

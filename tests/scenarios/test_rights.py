@@ -20,7 +20,7 @@ from tests.kit import canaries
 from tests.kit.asking import Answer
 from tests.kit.files import all_files, expected
 from tests.kit.node import Node
-from tests.kit.planes import LARGE, PLANES, SMALL, Looking, verdict
+from tests.kit.planes import CARD, LARGE, PLANES, SMALL, Looking, verdict
 from tests.kit.stage import Stage
 from tests.kit.waiting import until
 
@@ -48,6 +48,7 @@ class Matrix:
         for what in ("public", "gated", "private"):
             repo = stage.world.add_model(f"acme/{what}", gated=what == "gated", private=what == "private")
             repo.put_text(SMALL, b"{}")
+            repo.put_text(CARD, f"# {what}\n")
             repo.put_blob(LARGE, MIB + 1)
             repo.commit("Upload")
             for file in all_files(repo):
