@@ -25,6 +25,7 @@ from proxy.core.blob import BlobKey
 from proxy.core.errors import AskAnother, OriginBusy, OriginRefused, PeerFailed, PeerRefused, PeerSlow, PenstockError
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span
+from proxy.core.turns import Turns
 from proxy.hub.peering import PeerQuestion
 
 from .members import Member
@@ -41,7 +42,7 @@ _AWAY: Final = frozenset({421, 502})
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """Seconds to connect and of silence, and connections to one peer."""
+    """Seconds to connect and of silence, and reads under way from one peer."""
 
     connect_timeout: float = 1.0
     progress_timeout: float = 5.0
@@ -84,14 +85,14 @@ class Peers:
         self._limits = limits
         self._observer = observer
         self._session = session
+        self._turns = Turns(limits.connections)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, signer: Signer, limits: PeerLimits, observer: PeerObserver) -> AsyncIterator[Peers]:
         """Connections are made when needed and closed at the end."""
-        connector = aiohttp.TCPConnector(
-            limit=0, limit_per_host=limits.connections, keepalive_timeout=30, socket_factory=_socket
-        )
+        # Not limited here: to wait for a connection of ours is no silence of the peer, and must not count as one.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, socket_factory=_socket)
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -127,8 +128,10 @@ class Peers:
         self, member: Member, question: PeerQuestion, span: Span, hops: int, patience: float | None
     ) -> AsyncGenerator[bytes, None]:
         silence = patience or self._limits.progress_timeout
+        if question.stored_only and self._turns.is_full(member.url):
+            raise AskAnother(f"too many reads from {member.name} are under way to ask it by the way")
         try:
-            async with contextlib.AsyncExitStack() as stack:
+            async with self._turns.turn(member.url), contextlib.AsyncExitStack() as stack:
                 answer = await self._begun(stack, member, question, span, hops, silence)
                 left = len(span)
                 async for piece in answer.content.iter_any():

@@ -26,12 +26,12 @@ from yarl import URL
 from proxy.config.schema import OriginSection
 from proxy.core.clock import Clock
 from proxy.core.errors import ConfigError, OriginLied, OriginUnreachable, PenstockError
+from proxy.core.turns import Turns
 
 from .addresses import is_public
 from .credentials import Fields
 from .head import Head
 from .observer import HostClass, OriginObserver
-from .turns import Turns
 from .upload import Upload
 
 FIELD_SIZE: Final = 16 * 1024

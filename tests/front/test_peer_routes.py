@@ -278,3 +278,30 @@ async def test_a_question_too_long_to_ask_goes_to_nobody(coordinator: FakeCoordi
     async with owner(coordinator) as node:
         with pytest.raises(AskAnother):
             await Asked(node).read(Span(0, 10), long)
+
+
+async def test_whoever_waits_for_a_read_of_its_own_to_end_does_not_blame_the_peer(coordinator: FakeCoordinator) -> None:
+    """One read at once from this peer, and the one under way takes longer than the peer may be silent."""
+    async with owner(coordinator) as node:
+        host, port = node.address
+        member = Member("n0", f"http://{host}:{port}", 1)
+        heard = Heard()
+        async with Peers.open(signer(), PeerLimits(progress_timeout=0.3, connections=1), heard) as peers:
+            first = peers.read(member, question(), whole(len(CONTENT)), hops=1)
+            async with asyncio.TaskGroup() as group:
+                async with aclosing(first):
+                    received = len(await anext(first))
+                    second = group.create_task(_read_all(peers, member, question()))
+                    with pytest.raises(AskAnother):  # who asks by the way does not queue
+                        await _read_all(peers, member, question().anew(stored_only=True))
+                    await asyncio.sleep(0.6)  # twice as long as the peer may be silent
+                    assert not second.done()
+                    received += sum([len(piece) async for piece in first])
+            assert received == len(CONTENT)
+            assert second.result() == CONTENT
+    assert sorted(heard.results) == ["elsewhere", "ok", "ok"]
+
+
+async def _read_all(peers: Peers, member: Member, asked: PeerQuestion) -> bytes:
+    async with aclosing(peers.read(member, asked, whole(len(CONTENT)), hops=1)) as pieces:
+        return b"".join([piece async for piece in pieces])

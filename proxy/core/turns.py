@@ -1,4 +1,4 @@
-"""Turns: at most so many requests at once to one host, first come first served."""
+"""Turns: at most so many at once at one place (a host, a peer), first come first served."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ class Turns:
 
     def __len__(self) -> int:
         return len(self._queues)
+
+    def is_full(self, key: Hashable) -> bool:
+        """Whether whoever comes now has to wait."""
+        return key in self._queues and self._queues[key].free.locked()
 
     @contextlib.asynccontextmanager
     async def turn(self, key: Hashable) -> AsyncIterator[None]:

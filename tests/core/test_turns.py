@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.origin.turns import Turns
+from proxy.core.turns import Turns
 
 
 async def test_first_come_first_served_and_never_more_than_allowed() -> None:
