@@ -90,7 +90,7 @@ def drain(config_file: Path | None, admin: str | None, as_json: bool) -> None:
         put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     say(f"{found['node']} owns no slices any more; stop it with SIGTERM", "green")
     if found["redis"] == "none":
-        say("without Redis the other nodes go on asking it until it stops", "yellow")
+        say("without Redis the other nodes hear of it when they next ask it for a slice", "yellow")
 
 
 @cluster.command(

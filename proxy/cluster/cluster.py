@@ -12,13 +12,13 @@ from proxy.config.cluster import ClusterSection
 from proxy.core.blob import BlobKey
 from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
-from proxy.core.errors import AskAnother, PeerFailed, PeerSlow
+from proxy.core.errors import AskAnother, PeerFailed, PeerLeaving, PeerSlow
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
 
 from .lease import Busy, Leases, Mine, Outcome, Unknown
-from .members import Member
+from .members import Member, MemberState
 from .membership import Membership, MembershipObserver, ourselves
 from .observer import LeaseObserver, RedisObserver
 from .peers import PeerLimits, PeerObserver, Peers
@@ -112,12 +112,17 @@ class Cluster:
         patience = LEASE_PATIENCE * self._lease_ttl if follow else None
         if question.stored_only and self._is_slow(peer):
             raise AskAnother(f"{peer} was slow to say whether it has a slice")
+        if not (follow or question.stored_only):
+            question = question.asked_by(self.membership.view.ourselves.url)
         reading = self._peers.read(self._member(peer), question, span, hops=hops, patience=patience)
         try:
             async with aclosing(reading) as pieces:
                 async for piece in pieces:
                     yield piece
             self.membership.succeeded(peer)
+        except PeerLeaving:
+            self.membership.leaving(peer)
+            raise
         except PeerSlow:
             # It may be busy with the very bytes, so it is left in the fleet, and not asked by the way for a moment.
             self._slow.put(peer, self._clock.monotonic() + SLOW_FOR)
@@ -125,6 +130,16 @@ class Cluster:
         except PeerFailed:
             self.membership.failed(peer)
             raise
+
+    def ranks_before_us(self, url: str, name: BlobKey, index: int) -> bool:
+        """Whether, as we see the fleet, the member at `url` is asked for the slice before us; False for a stranger,
+        whom we never ask."""
+        return self.membership.view.ranks_before_us(url, name, index)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether we hand our slices over."""
+        return self.membership.view.ourselves.state is MemberState.DRAINING
 
     def _is_slow(self, peer: str) -> bool:
         return self._clock.monotonic() < (self._slow.get(peer) or 0.0)

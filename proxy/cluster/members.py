@@ -75,6 +75,16 @@ class View:
         The ejected are left out; we ourselves are always in."""
         return (*self._ranked(key, index, MemberState.UP), *self._ranked(key, index, MemberState.DRAINING))
 
+    def ranks_before_us(self, url: str, key: BlobKey, index: int) -> bool:
+        """Whether the member at `url` comes before us for the slice, be it ejected or not: who is in rank before whom
+        depends on the two alone."""
+        other, us = self.at(url), self.ourselves
+        if other is None or other.name == self.us:
+            return False
+        if other.state is not us.state:
+            return us.state is MemberState.DRAINING
+        return _by_rank((other, us), key, index)[0] is other
+
     def leavers(self, key: BlobKey, index: int) -> tuple[Member, ...]:
         """Members that drain and ranked before everybody who is up: they are likely to hold the slice still."""
         everybody = _by_rank(self._asked(self.members), key, index)

@@ -107,6 +107,13 @@ class Membership:
         if (url := self._url_of(name)) is not None:
             self._ejections.succeeded(url)
 
+    def leaving(self, name: str) -> None:
+        """The member called `name` answered that it hands its slices over."""
+        member = next((peer for peer in self._view.peers if peer.name == name), None)
+        if member is not None:
+            self._roster.is_leaving(member)
+            self._renew()
+
     def drain(self) -> None:
         """Own nothing from now on, and tell the others. For the rest of this node's life. Idempotent."""
         if self._roster.us.state is not MemberState.DRAINING:

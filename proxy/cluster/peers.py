@@ -4,7 +4,7 @@ An answer is believed when a member has signed its head, and used when it is tha
 validator. Everything else is one of three things for the caller:
 
     PeerFailed            it is broken, or hangs: ask the next, and this one not for a while
-    AskAnother            nothing is wrong with it, but it has not got the bytes now
+    AskAnother            nothing is wrong with it, but it has not got the bytes now (PeerLeaving: nor later)
     OriginRefused, …Busy  what the origin told it, which it would tell us too
 """
 
@@ -22,7 +22,16 @@ import orjson
 from yarl import URL
 
 from proxy.core.blob import BlobKey
-from proxy.core.errors import AskAnother, OriginBusy, OriginRefused, PeerFailed, PeerRefused, PeerSlow, PenstockError
+from proxy.core.errors import (
+    AskAnother,
+    OriginBusy,
+    OriginRefused,
+    PeerFailed,
+    PeerLeaving,
+    PeerRefused,
+    PeerSlow,
+    PenstockError,
+)
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span
 from proxy.core.turns import Turns
@@ -38,6 +47,8 @@ _FIELD_SIZE: Final = 16 * KIB
 _LONGEST_REFUSAL: Final = 16 * KIB
 _AWAY: Final = frozenset({421, 502})
 """It has not got the bytes and will not fetch them; or cannot, because the origin is away from there."""
+_LEAVING: Final = 410
+"""It has not got the bytes, and hands its slices over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +223,8 @@ def _told(status: int, said: bytes) -> PenstockError:
         headers = tuple((str(name), str(text)) for name, text in told.get("headers", ()))
         if status in _AWAY:
             return AskAnother(message)
+        if status == _LEAVING and told.get("refused") is not True:
+            return PeerLeaving(message)
         if status == 429:
             return OriginBusy(message, int(told["retry_after"]))
         if told.get("refused") is True and 400 <= status < 500:

@@ -20,6 +20,8 @@ LONGEST_WAIT: Final = 60.0
 """Most seconds that a node which comes and goes has to stay before it counts."""
 STEADY: Final = 300.0
 """Seconds of presence after which its past is forgotten, as is that of one that stays away as long."""
+LEAVING_FOR: Final = 30.0
+"""Seconds for which it is believed of a node what it has told us itself, that it hands its slices over."""
 MOST: Final = 1024
 """Nodes of one fleet; entries beyond are not looked at."""
 
@@ -55,6 +57,7 @@ class Roster:
         self._silence = silence
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self._leaving: dict[str, tuple[str, float]] = {}
         self.hears = False
         """Whether the register answered when it was last asked."""
 
@@ -64,6 +67,11 @@ class Roster:
 
     def we_drain(self) -> None:
         self._us = replace(self._us, state=MemberState.DRAINING)
+
+    def is_leaving(self, member: Member) -> None:
+        """The member said, to us and not to the register, that it drains. Forgotten soon, unless it says so again:
+        where there is no register nobody would tell us that it is back."""
+        self._leaving[member.url] = (member.boot, self._clock.monotonic() + LEAVING_FOR)
 
     def heard(self, said: Said) -> None:
         """The register answered."""
@@ -94,7 +102,13 @@ class Roster:
         }
         if not self.hears:
             listed = {peer.url: peer for peer in self._peers} | listed
-        return _named_apart(self._us, listed.values())
+        self._leaving = {url: said for url, said in self._leaving.items() if url in listed and now < said[1]}
+        return _named_apart(self._us, (self._as_it_said(member) for member in listed.values()))
+
+    def _as_it_said(self, member: Member) -> Member:
+        """As listed, but draining if this life of it has told us so."""
+        boot, _ = self._leaving.get(member.url, (None, 0.0))
+        return replace(member, state=MemberState.DRAINING) if boot == member.boot else member
 
     def _note_present(self, url: str, entry: Member, now: float) -> None:
         known = self._known.get(url)

@@ -26,6 +26,7 @@ PenstockError
 ├── PeerError                   between the nodes of one fleet; no client sees any of these
 │   ├── PeerRefused             a request of the peer plane that no member of the fleet has signed
 │   ├── AskAnother              the bytes are not here, and this node is not the one to fetch them now
+│   │   └── PeerLeaving         … nor later: it hands its slices over
 │   └── PeerFailed              a peer did not give what was asked of it; the next is asked
 │       └── PeerSlow            it was asked by the way, and did not answer at once
 ├── Stalled                     no progress within the progress timeout
@@ -172,6 +173,10 @@ class PeerRefused(PeerError):
 class AskAnother(PeerError):
     """The node has not got the bytes, and will not fetch them now: it is reading them from a peer itself, or was asked
     for no more than what it has."""
+
+
+class PeerLeaving(AskAnother):
+    """The node has not got the bytes, and hands its slices over to the others: it is not to be asked for a while."""
 
 
 class PeerFailed(PeerError):

@@ -7,6 +7,11 @@ Therefore a node that is asked by a peer for what it has not got fetches it itse
 before it; and what it is reading from a peer just now it gives to none: it answers AskAnother, and the asker goes on to
 the next.
 
+That is known to one worker, and 2 and 3 may be another worker's. So a question by rank names its asker, and a node
+that sees the asker before itself gives it what is stored, or on its way from the origin, and waits for nothing: of two
+nodes that each see the other in front neither waits for the other. Who ranks before whom depends on these two alone, so
+they differ only while one of them drains, or comes back with another weight, and the other has not heard of it.
+
 Before a node turns to the origin it *inquires* of those that may have the bytes by chance. They give what is stored, or
 on its way from the origin itself, and say no to everything else at once: an inquiry waits for nobody who waits for a
 peer.

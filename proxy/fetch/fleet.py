@@ -20,7 +20,7 @@ from typing import Final, Protocol, assert_never
 
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
-from proxy.core.errors import AskAnother, PeerFailed
+from proxy.core.errors import AskAnother, PeerFailed, PeerLeaving
 from proxy.core.fleet import Ours, Theirs, Unsure
 from proxy.core.sizes import SLICE
 from proxy.core.spans import Span, whole
@@ -85,6 +85,17 @@ class OncePerFleet:
     def source(self, origin: Source, question: PeerQuestion, *, hops: int) -> FleetSource:
         """The bytes of the file in `question`, from a peer if one has them or should, else from `origin`."""
         return FleetSource(self, origin, question, hops)
+
+    def check(self, question: PeerQuestion, index: int) -> None:
+        """Raise AskAnother for a question about bytes that we have not got, nor read from the origin just now, if who
+        asks is to be told to look elsewhere. See `crossings`."""
+        if question.stored_only:
+            raise AskAnother("the bytes are not here, nor on their way from the origin")
+        if not question.asker or not self._fleet.ranks_before_us(question.asker, question.name, index):
+            return
+        if self._fleet.is_leaving:
+            raise PeerLeaving("this node hands its slices over")
+        raise AskAnother("as this node sees the fleet, who asks ranks before it")
 
     def completed(self, name: BlobKey, index: int) -> None:
         """All of the slice is here."""

@@ -85,8 +85,7 @@ class PeerReadings:
                 if stored is not None:
                     yield stored
                     return
-            if question.stored_only:
-                raise AskAnother("the file is not here")
+            self._ring.check(question, place[1])
             with self._ring.crossings.serving(place, span):
                 async with self._small.read(caller, target, facts, span, source) as small:
                     yield small
@@ -112,8 +111,8 @@ class PeerReadings:
                 yield place
 
         gaps, patience = blob.missing(span), self._limits.progress_timeout
-        if question.stored_only and not self._ring.crossings.is_fetching(place, gaps):
-            raise AskAnother("the bytes are not here, nor on their way from the origin")
+        if gaps and not self._ring.crossings.is_fetching(place, gaps):
+            self._ring.check(question, place[1])
         with self._ring.crossings.serving(place, span) if gaps else nullcontext():
             reading = follow(blob, span, board, self._store.disk_failed, self._clock, patience, may_prove=False)
             async with reading as opened:

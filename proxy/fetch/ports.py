@@ -250,6 +250,15 @@ class Fleet(Protocol):
         """Who is to fetch the slice; while it is ours, others are told so. Never waits long, never fails."""
         ...
 
+    def ranks_before_us(self, url: str, name: BlobKey, index: int) -> bool:
+        """Whether we would ask the member at `url` for the slice before we fetch it."""
+        ...
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this node hands its slices over to the others."""
+        ...
+
     def completed(self, name: BlobKey, index: int) -> None:
         """All of the slice is here: whoever is to fetch it later may be told to ask us."""
         ...

@@ -212,6 +212,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     # whoever is no node of the fleet learns that there is one, and no more
     errors.PeerRefused: _fixed(403, close=True),
     errors.AskAnother: _fixed(421),
+    errors.PeerLeaving: _fixed(410),
     # a read ends at the origin, whose error is the answer; these rows are for what nobody thought of
     errors.PeerFailed: _retried(502, 1),
     errors.PeerSlow: _retried(502, 1),

@@ -28,13 +28,15 @@ class PeerQuestion:
     """A file at a commit, or an object, its facts, and the token of the caller it is for (None: anybody).
 
     `lend`: the caller was just proven to be allowed without a token; a token of the mirror's own may be used.
-    `stored_only`: give what is here, and fetch nothing."""
+    `stored_only`: give what is here, and fetch nothing. `asker`: the address of the node that asks because, as it sees
+    the fleet, the other ranks before it; empty when it asks for another reason."""
 
     target: FileTarget | ObjectTarget
     facts: FileFacts
     token: Secret | None
     lend: bool = False
     stored_only: bool = False
+    asker: str = ""
 
     @property
     def name(self) -> BlobKey:
@@ -52,6 +54,7 @@ class PeerQuestion:
             "f": facts_fields(self.facts),
             "l": self.lend,
             "s": self.stored_only,
+            "r": self.asker,
         }
         if self.token is not None:
             content["a"] = self.token.reveal()
@@ -64,7 +67,8 @@ class PeerQuestion:
             said: dict[str, Any] = orjson.loads(content)
             facts = facts_of(said["f"])
             token = said.get("a")
-            question = cls(_target_of(said["t"]), facts, None if token is None else Secret(token), said["l"], said["s"])
+            caller = None if token is None else Secret(token)
+            question = cls(_target_of(said["t"]), facts, caller, said["l"], said["s"], str(said.get("r", "")))
             _ = question.record  # which refuses lengths and validators that are none
             return question
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -72,6 +76,10 @@ class PeerQuestion:
 
     def anew(self, *, stored_only: bool) -> PeerQuestion:
         return replace(self, stored_only=stored_only)
+
+    def asked_by(self, url: str) -> PeerQuestion:
+        """The question as the node at `url` asks it of one that ranks before it."""
+        return replace(self, asker=url)
 
 
 def _target_fields(target: FileTarget | ObjectTarget) -> list[str]:

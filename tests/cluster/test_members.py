@@ -92,6 +92,25 @@ def test_the_ejected_are_not_asked_and_we_never_eject_ourselves(fleet: tuple[Mem
     assert names(everybody.ranked(KEY, index)) == ["n00"]
 
 
+@given(fleets, indexes)
+def test_of_two_that_see_the_same_one_ranks_before_the_other(fleet: tuple[Member, ...], index: int) -> None:
+    """And it is the one that is asked first."""
+    for one in fleet:
+        for other in fleet:
+            seen = view(*fleet, us=one.name)
+            order = names(seen.ranked(KEY, index))
+            expected = order.index(other.name) < order.index(one.name)
+            assert seen.ranks_before_us(other.url, KEY, index) is expected
+
+
+def test_the_ejected_and_strangers_rank_where_they_rank() -> None:
+    fleet = (member(0), member(1))
+    first = next(one for one in fleet if one.name == view(*fleet).ranked(KEY, 0)[0].name)
+    other = next(one for one in fleet if one is not first)
+    assert view(*fleet, us=other.name, ejected=(first.name,)).ranks_before_us(first.url, KEY, 0)
+    assert not view(*fleet, us=other.name).ranks_before_us("http://stranger:1", KEY, 0)
+
+
 def test_leavers_are_those_that_would_own_the_slice_were_they_to_stay() -> None:
     fleet = tuple(member(number) for number in range(4))
     for index in range(50):

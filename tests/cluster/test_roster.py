@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.cluster.members import Member, MemberState
-from proxy.cluster.roster import LONGEST_WAIT, MOST, STEADY, Roster, Said
+from proxy.cluster.roster import LEAVING_FOR, LONGEST_WAIT, MOST, STEADY, Roster, Said
 from proxy.core.clock import ManualClock
 
 SILENCE = 5.0
@@ -173,6 +175,25 @@ def test_we_drain_by_our_own_word(roster: Roster) -> None:
     roster.we_drain()
     roster.heard(said(A))
     assert [member.state for member in roster.members()] == [MemberState.DRAINING]
+
+
+def test_who_says_it_leaves_is_believed_for_a_while(clock: ManualClock) -> None:
+    """Without a register nobody else says so, and nobody says that it is back."""
+    roster = roster_of(clock, B, C)
+    roster.is_leaving(B)
+    assert roster.members() == (A, replace(B, state=MemberState.DRAINING), C)
+    clock.advance(LEAVING_FOR)
+    assert roster.members() == (A, B, C)
+
+
+def test_another_life_of_who_said_it_leaves_is_no_leaver(roster: Roster) -> None:
+    roster.heard(said(A, B))
+    roster.is_leaving(B)
+    roster.heard(said(A, B))  # the register has not heard of it
+    assert roster.members() == (A, replace(B, state=MemberState.DRAINING))
+    reborn = replace(B, boot="2")
+    roster.heard(said(A, reborn))
+    assert roster.members() == (A, reborn)
 
 
 def test_two_nodes_of_one_name_are_told_apart_by_their_addresses(roster: Roster) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock, ManualClock
-from proxy.core.errors import AskAnother, OriginRefused, OriginUnreachable, PeerFailed
+from proxy.core.errors import AskAnother, OriginRefused, OriginUnreachable, PeerFailed, PeerLeaving
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.sizes import KIB, MIB, SLICE
 from proxy.core.spans import Span, whole
@@ -68,9 +68,14 @@ class SteeredFleet:
     held: int = 0
     told: list[tuple[BlobKey, int]] = field(default_factory=list)
     on_read: Callable[[], None] = lambda: None
+    before_us: frozenset[str] = frozenset()
+    is_leaving: bool = False
 
     def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
         return tuple(one if isinstance(one, Ask) else Ask(one) for one in self.route_)
+
+    def ranks_before_us(self, url: str, name: BlobKey, index: int) -> bool:
+        return url in self.before_us
 
     def completed(self, name: BlobKey, index: int) -> None:
         self.told.append((name, index))
@@ -287,3 +292,27 @@ async def test_a_quick_peer_is_never_hedged() -> None:
     async with aclosing(source.read(whole(SLICE))) as pieces:
         assert len([piece async for piece in pieces]) == SLICE // PIECE
     assert heard.reasons == {}
+
+
+def check(asked: PeerQuestion, *, is_leaving: bool = False) -> type[AskAnother] | None:
+    """What a node that sees `http://a` before itself says of bytes that it has not got."""
+    fleet = SteeredFleet(before_us=frozenset({"http://a"}), is_leaving=is_leaving)
+    try:
+        ring(fleet).check(asked, 0)
+    except AskAnother as said:
+        return type(said)
+    return None
+
+
+def test_nobody_waits_for_a_node_that_may_be_waiting_for_it() -> None:
+    """Two nodes that each see the other in front, with workers that know nothing of each other: both are told no. Who
+    follows a lease, and who ranks behind, is fetched for."""
+    assert check(QUESTION.asked_by("http://a")) is AskAnother
+    assert check(QUESTION.asked_by("http://b")) is None
+    assert check(QUESTION) is None
+    assert check(QUESTION.anew(stored_only=True)) is AskAnother
+
+
+def test_who_asks_a_node_that_leaves_is_told_so() -> None:
+    assert check(QUESTION.asked_by("http://a"), is_leaving=True) is PeerLeaving
+    assert check(QUESTION, is_leaving=True) is None, "what it holds the lease of, it still fetches"

@@ -21,6 +21,7 @@ from proxy.core.errors import (
     OriginRefused,
     OriginUnreachable,
     PeerFailed,
+    PeerLeaving,
     PenstockError,
 )
 from proxy.core.secret import Secret
@@ -146,6 +147,7 @@ async def test_a_request_that_was_overheard_cannot_be_repeated(coordinator: Fake
     ("said", "heard"),
     [
         (AskAnother("elsewhere"), AskAnother),
+        (PeerLeaving("leaving"), PeerLeaving),
         (OriginUnreachable("away"), AskAnother),
         (NoDisk("full"), PeerFailed),
         (OriginBusy("slowly", 17), OriginBusy),
@@ -288,15 +290,14 @@ async def test_whoever_waits_for_a_read_of_its_own_to_end_does_not_blame_the_pee
         heard = Heard()
         async with Peers.open(signer(), PeerLimits(progress_timeout=0.3, connections=1), heard) as peers:
             first = peers.read(member, question(), whole(len(CONTENT)), hops=1)
-            async with asyncio.TaskGroup() as group:
-                async with aclosing(first):
-                    received = len(await anext(first))
-                    second = group.create_task(_read_all(peers, member, question()))
-                    with pytest.raises(AskAnother):  # who asks by the way does not queue
-                        await _read_all(peers, member, question().anew(stored_only=True))
-                    await asyncio.sleep(0.6)  # twice as long as the peer may be silent
-                    assert not second.done()
-                    received += sum([len(piece) async for piece in first])
+            async with asyncio.TaskGroup() as group, aclosing(first):
+                received = len(await anext(first))
+                second = group.create_task(_read_all(peers, member, question()))
+                with pytest.raises(AskAnother):  # who asks by the way does not queue
+                    await _read_all(peers, member, question().anew(stored_only=True))
+                await asyncio.sleep(0.6)  # twice as long as the peer may be silent
+                assert not second.done()
+                received += sum([len(piece) async for piece in first])
             assert received == len(CONTENT)
             assert second.result() == CONTENT
     assert sorted(heard.results) == ["elsewhere", "ok", "ok"]

@@ -25,7 +25,7 @@ FACTS = st.one_of(
 TOKENS = st.none() | st.builds(Secret, st.text(min_size=1, max_size=60))
 
 
-@given(st.builds(PeerQuestion, FILES | OBJECTS, FACTS, TOKENS, st.booleans(), st.booleans()))
+@given(st.builds(PeerQuestion, FILES | OBJECTS, FACTS, TOKENS, st.booleans(), st.booleans(), st.text(max_size=60)))
 def test_a_question_arrives_as_it_was_asked(question: PeerQuestion) -> None:
     assert PeerQuestion.decoded(question.encoded()) == question
 

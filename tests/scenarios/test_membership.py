@@ -79,6 +79,24 @@ async def test_a_node_that_drains_owns_nothing_and_its_readers_are_served_by_the
         await sees(node, n1="up", n2="up")
 
 
+async def test_without_redis_a_node_that_drains_tells_whoever_asks_it(stage: Stage) -> None:
+    """The first question learns it; the slices are another's from then on, and no byte is fetched twice for it."""
+    file = stage.blob("acme/tiny", "model.safetensors", 130 * MIB)
+    fleet = await Fleet.start(stage, 3)
+    owner = fleet.owner(file)
+    others = [node for node in fleet.nodes if node is not owner]
+    code, _ = await penstock(owner, "drain")
+    assert code == 0
+    stage.expect_origin_exact()
+    readings = [stage.reading(node, file) for node in fleet.nodes]
+    await stage.ended(*readings)
+    assert [str(reading) for reading in readings if not reading.complete] == []
+    for node in others:
+        states = {one["url"]: one["state"] for one in (await status(node))["members"]}
+        assert states.pop(fleet.urls[fleet.nodes.index(owner)]) == "draining"
+        assert set(states.values()) == {"up"}
+
+
 async def test_a_node_that_is_killed_is_missed_and_one_that_comes_back_is_a_member_again(
     stage: Stage, redis: RedisServer
 ) -> None:
