@@ -1,10 +1,11 @@
 """What the origin still lets the fleet ask: each node tells what it was told, and hears what others were.
 
     penstock:{allowances}    account -> sealed [requests left, kept in reserve, end of the window (Unix time)]
+    penstock:allowances      channel: nothing is left of one of them
 
 One bucket for all nodes, as the origin sees it: they come by one address, or with one token. Read and written every few
-seconds beside everything else, so a node may ask a little more than it would if it knew; a 429 stops the others within
-that time. Where nodes have addresses of their own the scarcest counts for all.
+seconds beside everything else, so a node may ask a little more than it would if it knew; after a 429 the others look at
+once. Where nodes have addresses of their own the scarcest counts for all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from proxy.core.clock import Clock
 from proxy.core.errors import RedisAway
 from proxy.core.tasks import TaskSet
 
-from .keys import ALLOWANCES
+from .hints import Hints
+from .keys import ALLOWANCES, ALLOWANCES_CHANNEL
 from .redis import Script, SharedRedis
 from .seal import Seal
 
@@ -40,8 +42,9 @@ _TELL: Final = Script("""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash' or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
   redis.call('DEL', KEYS[1])
 end
-for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], '') end
 return 1
 """)
 
@@ -60,8 +63,7 @@ class Allowances:
         # bounded by the accounts that are shared
         self._mine: dict[str, Window] = {}
         self._theirs: dict[str, Window] = {}
-        self._urgent = asyncio.Event()
-
+        self._hints: Hints | None = None
         self._tasks = TaskSet("allowances")
 
     @classmethod
@@ -80,18 +82,19 @@ class Allowances:
         window = (left, reserve, self._clock.wall() + seconds)
         if _is_news(window, self._theirs.get(account)):
             self._mine[account] = window
-            if left == 0:
-                self._urgent.set()
+            if left == 0 and self._hints is not None:
+                self._hints.put(b"")
 
     async def _exchange(self, hear: Hear) -> None:
-        while True:
-            with suppress(RedisAway):
-                await self._tell()
-                await self._look(hear)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
-                    await self._urgent.wait()
-            self._urgent.clear()
+        async with self._redis.subscribe(ALLOWANCES_CHANNEL) as hints:
+            self._hints = hints
+            while True:
+                with suppress(RedisAway):
+                    await self._tell()
+                    await self._look(hear)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY):
+                        await hints.next()
 
     async def _tell(self) -> None:
         told = dict(self._mine)
@@ -100,7 +103,8 @@ class Allowances:
         words: list[str | bytes] = []
         for account, window in told.items():
             words += [account, self._seal.closed(account, orjson.dumps(window))]
-        await self._redis.run(_TELL, (ALLOWANCES,), (round(KEPT * 1000), MOST, *words))
+        channel = ALLOWANCES_CHANNEL if any(left == 0 for left, _, _ in told.values()) else ""
+        await self._redis.run(_TELL, (ALLOWANCES,), (round(KEPT * 1000), MOST, channel, *words))
         for account, window in told.items():
             self._theirs[account] = window
             if self._mine.get(account) == window:

@@ -20,7 +20,7 @@ from proxy.hub.peering import PeerQuestion
 from .lease import Busy, Leases, Mine, Outcome, Unknown
 from .members import Member, MemberState
 from .membership import Membership, MembershipObserver, ourselves
-from .observer import LeaseObserver, RedisObserver
+from .observer import CommonsObserver, LeaseObserver, RedisObserver
 from .peers import PeerLimits, PeerObserver, Peers
 from .placement import Demand, relief
 from .redis import SharedRedis
@@ -39,7 +39,7 @@ LEASES_REMEMBERED: Final = 4096
 """Slices whose lease we hold, or held, and that are not whole here yet."""
 
 
-class ClusterObserver(PeerObserver, MembershipObserver, RedisObserver, LeaseObserver, Protocol):
+class ClusterObserver(PeerObserver, MembershipObserver, RedisObserver, LeaseObserver, CommonsObserver, Protocol):
     """Who counts what happens in this room. Called on the loop; returns at once."""
 
 
@@ -85,7 +85,7 @@ class Cluster:
         async with (
             _redis(section, clock, observer) as redis,
             _leases(redis, us, section.lease_ttl, clock, observer) as leases,
-            _shared(redis, secret, clock) as shared,
+            _shared(redis, secret, clock, observer) as shared,
             Membership.open(section, us=us, line=redis, clock=clock, observer=observer) as membership,
             Peers.open(signer, limits, observer) as peers,
         ):
@@ -223,9 +223,11 @@ async def _leases(
 
 
 @asynccontextmanager
-async def _shared(redis: SharedRedis | None, secret: bytes, clock: Clock) -> AsyncIterator[Shared | None]:
+async def _shared(
+    redis: SharedRedis | None, secret: bytes, clock: Clock, observer: CommonsObserver
+) -> AsyncIterator[Shared | None]:
     if redis is None:
         yield None
         return
-    async with Shared.open(redis, secret, clock=clock) as shared:
+    async with Shared.open(redis, secret, clock=clock, observer=observer) as shared:
         yield shared

@@ -30,6 +30,7 @@ class Row:
 
 
 ALLOWANCES: Final = "penstock:{allowances}"
+ALLOWANCES_CHANNEL: Final = "penstock:allowances"
 NOTICES: Final = "penstock:{notices}"
 NOTICES_CHANNEL: Final = "penstock:notices"
 
@@ -41,7 +42,8 @@ def lease_keys(key: BlobKey, index: int) -> tuple[str, str, str]:
 
 
 def commons_key(kind: str, name: str) -> str:
-    """What is known (`ref`, `facts`) under a sealed name, or who asks for it (`asking`)."""
+    """What is known (`ref`, `facts`, `listing`) under a name, or who asks for it (`asking`), or why that is in vain
+    (`refused`)."""
     return f"penstock:{kind}:{{{name}}}"
 
 
@@ -81,7 +83,7 @@ TABLE: Final = (
     Row(
         "penstock:ref:{<name>}",
         "string",
-        "what is left of `freshness.ref_ttl`",
+        "what is left of `freshness.ref_ttl`, 1 h at most",
         "which commit a branch or tag of a public repo means, and when that was asked; sealed",
         "100 bytes; one for each revision asked for within that time",
         "who asked the origin",
@@ -95,10 +97,26 @@ TABLE: Final = (
         "who asked the origin",
     ),
     Row(
+        "penstock:listing:{<name>}",
+        "string",
+        "what is left of `freshness.listing_ttl` or `ref_ttl`, 10 min at most",
+        "what a listing or the description of a public repo says; packed, sealed",
+        "at most 256 KiB, 5 KiB mostly; one for each listing first asked for in the last ten minutes",
+        "who asked the origin",
+    ),
+    Row(
+        "penstock:refused:{<name>}",
+        "string",
+        "5 s; after a 429 what the origin said, 60 s at most",
+        "that the origin refuses to answer a question about a public repo, and how (403, 404, 429 ...); sealed",
+        "at most 4 KiB, 200 bytes mostly; one for each question refused in the last moments",
+        "who asked the origin",
+    ),
+    Row(
         "penstock:asking:{<name>}",
         "string",
         "3 s",
-        "that a node is asking the origin about a file or branch",
+        "that a node is asking the origin about a file or listing",
         "32 bytes; one for each question under way",
         "who asks; deleted by it, or by its TTL",
     ),

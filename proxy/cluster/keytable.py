@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from .hints import KEPT
-from .keys import NOTICES_CHANNEL, TABLE
+from .keys import ALLOWANCES_CHANNEL, NOTICES_CHANNEL, TABLE
 
 _HEAD = """# Redis keys
 
@@ -16,8 +16,8 @@ holds is bounded by what happened lately. Nothing of it has to survive a restart
 because it is lost. Give each fleet a database or a server of its own. The part in braces is the hash tag: keys of one
 script share it.
 
-Nothing made of a token is in Redis. Facts that nodes believe are sealed: they carry an HMAC of `cluster.secret_file`
-over their name and themselves. Names of repos, branches and files are HMACs too.
+Nothing made of a token is in Redis. What nodes believe is sealed: enciphered, and authenticated together with its name,
+by AES-SIV under a key made of `cluster.secret_file`. Names of repos, branches and files are HMACs.
 
 | key | type | TTL | what it holds | size | who writes it |
 |---|---|---|---|---|---|
@@ -32,7 +32,8 @@ COMMANDS = (
 
 _FOOT = f"""
 Channels (pub/sub; every word there is a hint to look sooner, and may be lost): `{NOTICES_CHANNEL}` (something is new in
-`penstock:{{notices}}`), `{KEPT}` (nothing is ever said there: it keeps a connection listening).
+`penstock:{{notices}}`), `{ALLOWANCES_CHANNEL}` (an account has nothing left), `{KEPT}` (nothing is ever said there: it
+keeps a connection listening).
 
 Needed commands, for an account of its own (`ACL SETUSER`, with `~penstock:* resetchannels &penstock:*`):
 `{" ".join(COMMANDS)}`; in a Redis Cluster `CLUSTER SLOTS` besides. `maxmemory-policy` may be any: keys that are evicted

@@ -30,6 +30,19 @@ class LeaseOutcome(Enum):
     """Redis was silent."""
 
 
+class QuestionOutcome(Enum):
+    """How a question about a public repo, that all nodes ask together, went. The metric label `outcome`."""
+
+    KNOWN = "known"
+    """Another node told the answer."""
+    OURS = "ours"
+    """We ask the origin for all."""
+    REFUSED = "refused"
+    """Another node was refused a moment ago."""
+    ALONE = "alone"
+    """We ask for ourselves: Redis was silent, or who asks takes long."""
+
+
 class RedisObserver(Protocol):
     """Called on the loop thread; must return at once."""
 
@@ -54,6 +67,15 @@ class LeaseObserver(Protocol):
         ...
 
 
+class CommonsObserver(Protocol):
+    """Called on the loop thread; must return at once."""
+
+    def question(self, outcome: QuestionOutcome) -> None:
+        """A question went that way. Sum: ours and alone go to the origin, and refused, when whoever asks has a right of
+        its own."""
+        ...
+
+
 class Unobserved:
     """Counts nothing."""
 
@@ -67,4 +89,7 @@ class Unobserved:
         pass
 
     def lease_lost(self) -> None:
+        pass
+
+    def question(self, outcome: QuestionOutcome) -> None:
         pass

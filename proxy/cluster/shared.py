@@ -11,6 +11,7 @@ from proxy.core.clock import Clock
 from .allowances import Allowances
 from .commons import Commons
 from .notices import Notices
+from .observer import CommonsObserver
 from .redis import SharedRedis
 from .seal import Seal
 
@@ -25,11 +26,13 @@ class Shared:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, redis: SharedRedis, secret: bytes, *, clock: Clock) -> AsyncIterator[Shared]:
+    async def open(
+        cls, redis: SharedRedis, secret: bytes, *, clock: Clock, observer: CommonsObserver
+    ) -> AsyncIterator[Shared]:
         """All three; allowances and notices are heard once `listen` was called on them."""
         seal = Seal(secret)
         async with (
-            Commons.open(redis, seal, clock=clock) as commons,
+            Commons.open(redis, seal, clock=clock, observer=observer) as commons,
             Allowances.open(redis, seal, clock=clock) as allowances,
             Notices.open(redis, seal) as notices,
         ):

@@ -12,7 +12,8 @@ PenstockError
 ├── OriginAway                  no answer to be had now; a stored one may serve
 │   ├── OriginUnreachable       connection, DNS, TLS, timeout, 5xx
 │   │   └── PlainRefused        the address it just gave out is refused: another way may be open
-│   └── OriginBusy              429, our own budget, or the breaker: wait `retry_after` seconds
+│   └── OriginBusy              our own budget, or the breaker: wait `retry_after` seconds
+│       └── SlowDown            429, just now
 ├── XetNeeded                   the origin gives the file by Xet alone, and we have no hf_xet
 ├── OriginLied                  an answer that contradicts itself or the record; nothing of it is kept
 │   ├── SourceChanged           another generation: validator, length or digest is not the record's
@@ -114,6 +115,10 @@ class OriginBusy(OriginAway):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = max(1, retry_after)
+
+
+class SlowDown(OriginBusy):
+    """The origin itself has just said so, to the account that asked (429)."""
 
 
 class XetNeeded(PenstockError):

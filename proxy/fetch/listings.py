@@ -7,51 +7,32 @@ pages of one listing come from one commit. Branches are looked up as `locate` do
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from dataclasses import replace
+from typing import Final, NoReturn, assert_never
 
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginLied, OriginRefused
+from proxy.core.errors import OriginRefused, SlowDown
 from proxy.core.rights import Plane
 from proxy.core.sizes import KIB
 from proxy.hub import listings as dialect
 from proxy.hub import paths
 from proxy.hub.facts import Listing, ListingKey, OriginReply
-from proxy.hub.headers import Fields
-from proxy.hub.links import Link, format_links
 from proxy.hub.names import Revision
 from proxy.hub.problems import refusal_of
 from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, Tree
 
 from .coordinator import CacheOutcome, Metadata
 from .inquiries import Enough, Inquiries, Inquiry
-from .ports import Catalogue, Commons, Origin
+from .ports import Catalogue, Commons, ListingTurn, Origin
+from .questions import Question, at_commit, cannot_change, commit_of, next_page_at, revision_of
 from .rights import Freshness, Rights, is_about_the_repo
-from .together import take_ref, tell_ref
+from .together import refused_together, take_ref, tell_ref, tell_refusal
 
 OWN: Final = 64
 LARGEST_OWN: Final = 512 * KIB
 """Descriptions meant for one caller are kept in memory, so many of so many bytes at most: 32 MiB in a worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A listing as it will be asked and kept: at a commit, where the revision's commit is known."""
-
-    target: RepoListing
-    body: bytes | None
-    revision: Revision | None
-    """The revision asked for, None for a listing that has none (refs, info of the default branch)."""
-    age: float
-    """Seconds since the origin confirmed that `revision` means the commit in `target`."""
-
-    @property
-    def key(self) -> ListingKey:
-        """Under which it is kept."""
-        body = "" if self.body is None else f"\n{self.body.decode()}"
-        return ListingKey(self.target.repo, paths.render(self.target) + body)
 
 
 class Listings:
@@ -94,7 +75,7 @@ class Listings:
         return replace(answer, body=dialect.with_xet(answer.body, hashes)) if hashes else answer
 
     async def _metadata(self, caller: Caller, target: RepoListing, body: bytes | None) -> Metadata:
-        key = _Question(target, body, None, 0.0).key
+        key = Question(target, body, None, 0.0).key
         inquiry = Inquiry(
             caller,
             f"list {key.repo} {key.text}",
@@ -126,20 +107,20 @@ class Listings:
         age = question.age if listing.immutable else max(question.age, self._age(listing.stored_at))
         return _answer(listing, cache, int(age))
 
-    def _question(self, target: RepoListing, body: bytes | None, enough: Enough) -> _Question | None:
+    def _question(self, target: RepoListing, body: bytes | None, enough: Enough) -> Question | None:
         """`target` at the commit its revision is known to mean; None when that is not known."""
         revision = revision_of(target)
         if revision is None or revision.is_commit:
-            return _Question(target, body, revision, 0.0)
+            return Question(target, body, revision, 0.0)
         ref = self._catalogue.ref(target.repo, revision)
         if ref is None:
             return None
         age = self._age(ref.checked_at)
         if age >= (self._freshness.ref_ttl if enough is Enough.FRESH else self._freshness.stale_for):
             return None
-        return _Question(at_commit(target, ref.commit), body, revision, age)
+        return Question(at_commit(target, ref.commit), body, revision, age)
 
-    def _lifetime(self, question: _Question, listing: Listing, enough: Enough) -> float:
+    def _lifetime(self, question: Question, listing: Listing, enough: Enough) -> float:
         """Seconds that the listing is good for."""
         if listing.immutable:
             return math.inf
@@ -150,12 +131,12 @@ class Listings:
         # Asked for by commit: the files cannot change, and counters a day old are worth no call to the origin.
         return self._freshness.public_ttl if question.revision.is_commit else self._freshness.listing_ttl
 
-    def _kept(self, caller: Caller, question: _Question) -> Listing | None:
+    def _kept(self, caller: Caller, question: Question) -> Listing | None:
         if self._is_own(question.target):
             return self._own.get((caller.identity, question.key))
         return self._catalogue.listing(question.key)
 
-    async def _keep_for(self, caller: Caller, question: _Question, listing: Listing) -> None:
+    async def _keep_for(self, caller: Caller, question: Question, listing: Listing) -> None:
         if not self._is_own(question.target):
             await self._catalogue.keep_listing(question.key, listing)
         elif len(listing.body) <= LARGEST_OWN:
@@ -174,19 +155,55 @@ class Listings:
     # --- asking the origin --------------------------------------------------------------------------------------
 
     async def _ask(self, caller: Caller, target: RepoListing, body: bytes | None, *, can_wait: bool) -> Metadata:
-        """Ask the origin, and keep what it says; in a fleet, what a branch means is asked once for all nodes."""
-        repo, revision = target.repo, revision_of(target)
-        if self._commons is None or revision is None or revision.is_commit or not self._rights.is_public(repo):
+        """Ask the origin, and keep what it says; in a fleet, once for all nodes."""
+        if self._commons is None or not self._rights.is_public(target.repo):
             return await self._ask_origin(caller, target, body, can_wait=can_wait)
-        async with self._commons.turn(repo, revision, None) as turn:
-            await take_ref(turn, self._catalogue, repo, revision)
+        asked = Question(target, body, None, 0.0)
+        async with self._commons.listing(asked.key, revision_of(target), lambda commit: asked.at(commit).key) as turn:
+            await self._take(turn, asked)
             if (known := self._known(caller, target, body, Enough.FRESH)) is not None:
                 return known
+            if (refusal := refused_together(turn, caller)) is not None:
+                await self._take_refusal(caller, target, refusal)
             try:
                 return await self._ask_origin(caller, target, body, can_wait=can_wait)
+            except (OriginRefused, SlowDown) as refused:
+                tell_refusal(turn, refused, caller)
+                raise
             finally:
-                if self._rights.is_public(repo):
-                    tell_ref(turn, self._catalogue, repo, revision, self._freshness.ref_ttl)
+                self._tell(turn, target, body)
+
+    async def _take(self, turn: ListingTurn, asked: Question) -> None:
+        """Keep what another node found, and what it says by the way."""
+        repo, revision = asked.target.repo, revision_of(asked.target)
+        commit = "" if revision is None else await take_ref(turn, self._catalogue, repo, revision)
+        if commit is None or turn.listing is None:
+            return
+        body = turn.listing.body
+        if isinstance(asked.target, Tree | PathsInfo):
+            await self._catalogue.keep_resolutions(repo, commit, dialect.read_files(body))
+            body = dialect.without_xet(body)
+        await self._catalogue.keep_listing(asked.at(commit).key, replace(turn.listing, body=body))
+
+    def _tell(self, turn: ListingTurn, target: RepoListing, body: bytes | None) -> None:
+        """Tell the other nodes what is known now, if it is for everybody still. What it says of Xet goes along."""
+        question = self._question(target, body, Enough.FRESH)
+        if question is None or not self._rights.is_public(target.repo):
+            return
+        revision, listing = revision_of(target), self._catalogue.listing(question.key)
+        commit = (
+            "" if revision is None else tell_ref(turn, self._catalogue, target.repo, revision, self._freshness.ref_ttl)
+        )
+        if commit is None or listing is None:
+            return
+        if isinstance(target, Tree | PathsInfo) and (hashes := self._catalogue.xet_above(target.repo, commit, 0)):
+            listing = replace(listing, body=dialect.with_xet(listing.body, hashes))
+        turn.tell_listing(commit, listing, self._lifetime(question, listing, Enough.FRESH))
+
+    async def _take_refusal(self, caller: Caller, target: RepoListing, refusal: OriginRefused | SlowDown) -> NoReturn:
+        if isinstance(refusal, OriginRefused) and is_about_the_repo(refusal):
+            await self._rights.unlearn(caller, target.repo, Plane.API, refusal)
+        raise refusal
 
     async def _ask_origin(self, caller: Caller, target: RepoListing, body: bytes | None, *, can_wait: bool) -> Metadata:
         asked = question.target if (question := self._question(target, body, Enough.FRESH)) else target
@@ -232,7 +249,7 @@ class Listings:
         if commit is not None:
             listing = replace(listing, headers=next_page_at(commit, asked, listing.headers))
         if pinned is None or pinned.is_commit:
-            await self._keep_for(caller, _Question(asked, body, pinned, 0.0), listing)
+            await self._keep_for(caller, Question(asked, body, pinned, 0.0), listing)
         return _answer(listing, CacheOutcome.MISS, 0)
 
     async def _learn(self, asked: RepoListing, reply: OriginReply, asked_at: float) -> str | None:
@@ -254,53 +271,6 @@ class Listings:
         if commit is not None and (revision is None or not revision.is_commit):
             await self._catalogue.keep_ref(asked.repo, revision or Revision("main"), commit, asked_at)
         return commit
-
-
-def revision_of(target: RepoListing) -> Revision | None:
-    """The revision a listing is about, if it names one."""
-    return None if isinstance(target, Refs) else target.revision
-
-
-def at_commit(target: RepoListing, commit: str) -> RepoListing:
-    """The same listing at `commit`."""
-    return target if isinstance(target, Refs) else replace(target, revision=Revision(commit))
-
-
-def commit_of(revision: Revision | None, said: str | None) -> str | None:
-    """The commit an answer is about: the one asked for, else the one it names, if it names one. Raises OriginLied."""
-    named = Revision(said).text if said is not None and Revision(said).is_commit else None
-    if revision is None or not revision.is_commit:
-        return named
-    if named not in (None, revision.text):
-        raise OriginLied("the origin answered for another commit than the one asked for")
-    return revision.text
-
-
-def next_page_at(commit: str, asked: RepoListing, headers: Fields) -> Fields:
-    """`headers` with the next page at `commit`: the pages of a listing are of one commit, though the branch moves."""
-    following = dialect.next_target(headers)
-    if following is None:
-        return headers
-    target = paths.parse(following, "GET")
-    if not isinstance(target, Tree | Commits) or target.repo != asked.repo:
-        return headers
-    pinned = Link(paths.render(at_commit(target, commit)), ("next",))
-    return (*(field for field in headers if field[0] != "link"), ("link", format_links((pinned,))))
-
-
-def cannot_change(target: RepoListing, body: bytes | None) -> bool:
-    """Whether the answer at a commit is the same for ever: trees and paths without scan results, and histories."""
-    match target:
-        case Tree():
-            return ("expand", "true") not in target.query
-        case PathsInfo():
-            return body is not None and not dialect.asks_expanded(body)
-        case Commits():
-            return True
-        case RepoInfo() | Refs():
-            return False
-        case _:
-            assert_never(target)
 
 
 def _answer(listing: Listing, cache: CacheOutcome, age: int) -> Metadata:

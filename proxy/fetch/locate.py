@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginLied, OriginRefused, PenstockError
+from proxy.core.errors import OriginLied, OriginRefused, PenstockError, SlowDown
 from proxy.core.rights import Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
@@ -22,9 +22,9 @@ from proxy.hub.names import FileTarget, RepoId, Revision
 
 from .coordinator import CacheOutcome, Elsewhere, Located
 from .inquiries import Enough, Inquiries, Inquiry
-from .ports import Catalogue, Commons, Origin, Turn
+from .ports import Catalogue, Commons, FileTurn, Origin
 from .rights import Freshness, Rights, is_about_the_repo, plane_of
-from .together import take_ref, tell_ref
+from .together import refused_together, take_ref, tell_ref, tell_refusal
 
 MOST_NAMES: Final = 3
 """How often a repo may have been renamed."""
@@ -106,19 +106,29 @@ class Locator:
         repo, revision = target.repo, target.revision
         if self._commons is None or not self._rights.is_public(repo):
             return await self._ask_origin(caller, target, can_wait=can_wait)
-        async with self._commons.turn(repo, revision, target.path) as turn:
+        async with self._commons.file(target) as turn:
             commit = await take_ref(turn, self._catalogue, repo, revision)
             if commit is not None and turn.facts is not None:
                 pinned = target.at(commit)
                 await self._catalogue.keep_resolution(pinned, self._with_key(pinned, turn.facts))
             if (known := self._known(caller, target, Enough.FRESH)) is not None:
                 return known
+            if (refusal := refused_together(turn, caller)) is not None:
+                await self._take_refusal(caller, target, refusal)
             try:
                 return await self._ask_origin(caller, target, can_wait=can_wait)
+            except (OriginRefused, SlowDown) as refused:
+                tell_refusal(turn, refused, caller)
+                raise
             finally:
                 self._tell(turn, target)
 
-    def _tell(self, turn: Turn, target: FileTarget) -> None:
+    async def _take_refusal(self, caller: Caller, target: FileTarget, refusal: OriginRefused | SlowDown) -> NoReturn:
+        if isinstance(refusal, OriginRefused):
+            await self._keep_refusal(caller, target, refusal, self._clock.wall())
+        raise refusal
+
+    def _tell(self, turn: FileTurn, target: FileTarget) -> None:
         """Tell the other nodes what is known now, if it is for everybody still."""
         if not self._rights.is_public(target.repo):
             return

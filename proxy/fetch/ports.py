@@ -7,13 +7,13 @@ The store's door gives blobs, the catalogue's facts, the gatekeeper's rights, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from proxy.core.blob import BlobKey, BlobRecord, Extent
 from proxy.core.caller import Caller
-from proxy.core.errors import OriginRefused
+from proxy.core.errors import OriginRefused, SlowDown
 from proxy.core.fleet import Ask, Standing
 from proxy.core.rights import Denied, Plane
 from proxy.core.spans import Span
@@ -271,23 +271,54 @@ class Turn(Protocol):
     def ref(self) -> RefEntry | None: ...
 
     @property
-    def facts(self) -> FileFacts | Absent | None: ...
+    def refusal(self) -> OriginRefused | SlowDown | None:
+        """What the origin said a moment ago to another who asked this."""
+        ...
 
     def tell_ref(self, entry: RefEntry, ttl: float) -> None:
         """The revision means that commit, for `ttl` seconds from when it was asked. Told when the turn ends."""
         ...
+
+    def tell_refusal(self, refusal: OriginRefused | SlowDown) -> None:
+        """The origin does not answer. Told when the turn ends."""
+        ...
+
+
+class FileTurn(Turn, Protocol):
+    """A question about a file."""
+
+    @property
+    def facts(self) -> FileFacts | Absent | None: ...
 
     def tell_facts(self, commit: str, facts: FileFacts | Absent) -> None:
         """The file at `commit` is that. Told when the turn ends."""
         ...
 
 
+class ListingTurn(Turn, Protocol):
+    """A question about a listing."""
+
+    @property
+    def listing(self) -> Listing | None: ...
+
+    def tell_listing(self, commit: str, listing: Listing, ttl: float) -> None:
+        """The listing at `commit` ("" where it names no revision) is that, for `ttl` seconds from when it was stored.
+        Told when the turn ends."""
+        ...
+
+
 class Commons(Protocol):
     """What the nodes of a fleet know together. Only for repos that everybody is known here to be allowed to read."""
 
-    def turn(self, repo: RepoId, revision: Revision, path: str | None) -> AbstractAsyncContextManager[Turn]:
-        """Ask what `revision` means and (unless None) what the file at `path` is. Waits a moment while another node
-        asks the same. Never fails."""
+    def file(self, target: FileTarget) -> AbstractAsyncContextManager[FileTurn]:
+        """Ask what the file is, and what its revision means. Waits a moment while another node asks the same. Never
+        fails."""
+        ...
+
+    def listing(
+        self, asked: ListingKey, revision: Revision | None, at: Callable[[str], ListingKey]
+    ) -> AbstractAsyncContextManager[ListingTurn]:
+        """As `file`, for a listing: the question as it came, the revision it names, what it is called at a commit."""
         ...
 
 

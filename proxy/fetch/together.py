@@ -1,10 +1,13 @@
-"""What a branch means, asked once for all nodes of a fleet: what others found is kept, what is found is told."""
+"""What is asked once for all nodes of a fleet: what others found is kept, what is found, or refused, is told."""
 
 from __future__ import annotations
 
+from proxy.core.caller import Caller
+from proxy.core.errors import OriginRefused, SlowDown
 from proxy.hub.names import RepoId, Revision
 
 from .ports import Catalogue, Turn
+from .rights import is_about_the_repo
 
 
 async def take_ref(turn: Turn, catalogue: Catalogue, repo: RepoId, revision: Revision) -> str | None:
@@ -26,3 +29,21 @@ def tell_ref(turn: Turn, catalogue: Catalogue, repo: RepoId, revision: Revision,
         return None
     turn.tell_ref(ref, ttl)
     return ref.commit
+
+
+def refused_together(turn: Turn, caller: Caller) -> OriginRefused | SlowDown | None:
+    """What the origin said to another a moment ago, if it would say the same to `caller`."""
+    said = turn.refusal
+    return said if said is not None and _is_for(said, caller) else None
+
+
+def tell_refusal(turn: Turn, refusal: OriginRefused | SlowDown, caller: Caller) -> None:
+    """Tell the others, if it is for them too."""
+    if _is_for(refusal, caller):
+        turn.tell_refusal(refusal)
+
+
+def _is_for(refusal: OriginRefused | SlowDown, caller: Caller) -> bool:
+    """What is refused to nobody in particular is refused to everybody who is nobody in particular: those with a token
+    have rights and quotas of their own. That something is not there at all holds for all who may see the repo."""
+    return caller.is_anonymous or (isinstance(refusal, OriginRefused) and not is_about_the_repo(refusal))

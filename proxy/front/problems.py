@@ -193,6 +193,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.TicketRefused: _fixed(404),
     errors.OriginRefused: _refused,
     errors.OriginBusy: _waiting,
+    errors.SlowDown: _waiting,
     errors.OriginUnreachable: _retried(502),
     errors.PlainRefused: _retried(502),
     errors.OriginAway: _retried(502),

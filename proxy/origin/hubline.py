@@ -15,7 +15,7 @@ from yarl import URL
 from proxy.core.breaker import Breaker, BreakerState, Rest
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginBusy, OriginUnreachable
+from proxy.core.errors import OriginBusy, OriginUnreachable, SlowDown
 from proxy.core.rights import Plane
 
 from .budget import UNSAID, Budget, retry_after
@@ -120,7 +120,7 @@ class HubLine:
         if answer.head.status == 429:
             await answer.drain()
             wait = retry_after(answer.head, self._clock.wall()) or UNSAID
-            raise OriginBusy(f"the origin asks us to slow down and come back in {wait} s", wait)
+            raise SlowDown(f"the origin asks us to slow down and come back in {wait} s", wait)
         if answer.head.status == 408:
             raise OriginUnreachable("the origin gave up waiting for our request")
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Final
 
 from proxy.cluster.members import Difference, View
-from proxy.cluster.observer import LeaseOutcome, RedisResult
+from proxy.cluster.observer import LeaseOutcome, QuestionOutcome, RedisResult
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
@@ -131,6 +131,9 @@ class FleetObserver:
 
     def lease_lost(self) -> None:
         self._telemetry.lease_lost()
+
+    def question(self, outcome: QuestionOutcome) -> None:
+        self._telemetry.fleet_question(outcome.value)
 
     def fetched(self, reason: str, count: int) -> None:
         self._telemetry.fleet_fetched(reason, count)

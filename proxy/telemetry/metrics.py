@@ -185,6 +185,14 @@ WORKER_METRICS: Final = (
         "download of what was under way.",
     ),
     Metric(
+        "penstock_fleet_questions_total",
+        C,
+        "Questions about public repos that the nodes of a fleet ask the origin together; `outcome`: known (another "
+        "node told the answer), ours (asked for all), refused (another was refused a moment ago), alone (Redis was "
+        "silent, or who asks takes long: asked for ourselves).",
+        ("outcome",),
+    ),
+    Metric(
         "penstock_upstream_requests_total",
         C,
         "Requests sent to the origin; `code` is its status, or `error` when there was no answer.",

@@ -84,6 +84,7 @@ class Telemetry:
         self._leases = _Children(metrics.counter("leases_total"))
         self._lease_wait = metrics.histogram("lease_wait_seconds")
         self._leases_lost = metrics.counter("leases_lost_total")
+        self._questions = _Children(metrics.counter("fleet_questions_total"))
         self._members = _Children(metrics.gauge("cluster_members"))
         self._view = metrics.gauge("cluster_view")
         self._changes = _Children(metrics.counter("cluster_changes_total"))
@@ -195,6 +196,10 @@ class Telemetry:
 
     def lease_lost(self) -> None:
         self._leases_lost.inc()
+
+    def fleet_question(self, outcome: str) -> None:
+        """A question that nodes ask together; `outcome`: known, ours, refused, alone."""
+        self._questions(outcome).inc()
 
     # --- store ---------------------------------------------------------------------------------------------------
 

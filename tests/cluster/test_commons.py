@@ -10,46 +10,57 @@ from random import Random
 
 import pytest
 
-from proxy.cluster import commons as module
-from proxy.cluster.commons import ASKING, LARGEST, PATIENCE, Commons
-from proxy.cluster.observer import Unobserved
+from proxy.cluster.commons import ASKING, PATIENCE, Commons
+from proxy.cluster.observer import QuestionOutcome
 from proxy.cluster.redis import WITHIN, SharedRedis
 from proxy.cluster.seal import Seal
+from proxy.cluster.turns import FACTS_TTL, LARGEST
+from proxy.config.redis_address import OneServer
 from proxy.core.blob import BlobKey
 from proxy.core.clock import SystemClock
 from proxy.hub.facts import Absent, FileFacts, RefEntry
-from proxy.hub.names import RepoId, RepoKind, Revision
+from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from tests.kit.redis import RedisServer
+from tests.kit.relay import Relay
 from tests.kit.waiting import until
 
-from .workers import PATIENT
+from .workers import PATIENT, Noted, through
 
 REPO = RepoId(RepoKind.MODEL, "acme/tiny")
 MAIN = Revision("main")
 COMMIT = "c" * 40
+FILE = FileTarget(REPO, MAIN, "a.bin")
 FACTS = FileFacts("ab" * 32, 10, linked=True, key=BlobKey.sha256("ab" * 32))
 SLACK = 1.5
 """Seconds a loaded machine may add to what is promised."""
 
 
 @asynccontextmanager
-async def node(server: RedisServer, *, secret: bytes = b"s" * 32, within: float = PATIENT) -> AsyncIterator[Commons]:
+async def node(
+    server: RedisServer,
+    address: OneServer | None = None,
+    *,
+    secret: bytes = b"s" * 32,
+    within: float = PATIENT,
+    noted: Noted | None = None,
+) -> AsyncIterator[Commons]:
+    clock, noted = SystemClock(), noted or Noted()
     async with (
-        SharedRedis.open(server.address, clock=SystemClock(), observer=Unobserved(), within=within) as redis,
-        Commons.open(redis, Seal(secret), clock=SystemClock()) as commons,
+        SharedRedis.open(address or server.address, clock=clock, observer=noted, within=within) as redis,
+        Commons.open(redis, Seal(secret), clock=clock, observer=noted) as commons,
     ):
         yield commons
 
 
 async def finds(commons: Commons, facts: FileFacts | Absent = FACTS, ttl: float = 30.0) -> None:
     """One turn in which the origin is asked."""
-    async with commons.turn(REPO, MAIN, "a.bin") as turn:
+    async with commons.file(FILE) as turn:
         turn.tell_ref(RefEntry(COMMIT, time.time()), ttl)
         turn.tell_facts(COMMIT, facts)
 
 
 async def looks(commons: Commons) -> tuple[RefEntry | None, FileFacts | Absent | None]:
-    async with commons.turn(REPO, MAIN, "a.bin") as turn:
+    async with commons.file(FILE) as turn:
         return turn.ref, turn.facts
 
 
@@ -69,7 +80,7 @@ async def test_the_second_waits_for_the_first(server: RedisServer) -> None:
     async with node(server) as one, node(server) as two:
 
         async def first() -> None:
-            async with one.turn(REPO, MAIN, "a.bin") as turn:
+            async with one.file(FILE) as turn:
                 await found.wait()
                 turn.tell_ref(RefEntry(COMMIT, time.time()), 30.0)
                 turn.tell_facts(COMMIT, FACTS)
@@ -86,7 +97,7 @@ async def test_the_second_waits_for_the_first(server: RedisServer) -> None:
 
 
 async def test_one_who_hangs_is_not_waited_for_long(server: RedisServer) -> None:
-    async with node(server) as one, node(server) as two, one.turn(REPO, MAIN, "a.bin"):
+    async with node(server) as one, node(server) as two, one.file(FILE):
         began = time.monotonic()
         assert await looks(two) == (None, None)
         assert PATIENCE - 0.1 < time.monotonic() - began < PATIENCE + SLACK
@@ -94,7 +105,7 @@ async def test_one_who_hangs_is_not_waited_for_long(server: RedisServer) -> None
 
 async def test_one_who_finds_nothing_lets_the_next_ask(server: RedisServer) -> None:
     async with node(server) as one, node(server) as two:
-        async with one.turn(REPO, MAIN, "a.bin"):
+        async with one.file(FILE):
             pass
         await until(lambda: is_free(server), "the turn ends")
         began = time.monotonic()
@@ -103,7 +114,7 @@ async def test_one_who_finds_nothing_lets_the_next_ask(server: RedisServer) -> N
 
 
 async def test_a_mark_that_nobody_will_ever_take_away_stops_nobody(server: RedisServer) -> None:
-    async with node(server) as one, one.turn(REPO, MAIN, "a.bin"):
+    async with node(server) as one, one.file(FILE):
         (mark,) = [key for key in await server.keys() if ":asking:" in key]
         for command in (("PERSIST", mark), ("PEXPIRE", mark, 10**9)):
             await server.ask(*command)
@@ -119,14 +130,14 @@ async def test_a_branch_is_forgotten_when_its_time_is_over(server: RedisServer) 
         await until(lambda: is_free(server), "told")
         for key in await server.keys():
             left = await server.ask("PTTL", key)
-            assert 0 < left <= (30_000 if ":ref:" in key else module.FACTS_TTL * 1000)
+            assert 0 < left <= (30_000 if ":ref:" in key else FACTS_TTL * 1000)
 
 
 async def test_what_is_too_old_or_too_large_is_not_told(server: RedisServer) -> None:
     async with node(server) as one:
-        async with one.turn(REPO, MAIN, "a.bin") as turn:
+        async with one.file(FILE) as turn:
             turn.tell_ref(RefEntry(COMMIT, time.time() - 31), 30.0)
-            turn.tell_facts(COMMIT, FileFacts("e" * LARGEST, 10, linked=True, key=None))
+            turn.tell_facts(COMMIT, FileFacts("e" * LARGEST["facts"], 10, linked=True, key=None))
         await until(lambda: is_free(server), "the turn ends")
         assert await server.keys() == []
 
@@ -162,9 +173,42 @@ async def test_a_hung_redis_costs_each_question_little_and_the_answer_nothing(se
         server.resume()
 
 
+async def test_all_questions_to_a_slow_redis_together_take_no_longer_than_one_may(server: RedisServer) -> None:
+    """A look, a try, another look: each of them would be answered in time."""
+    noted = Noted()
+    async with (
+        Relay.open(("127.0.0.1", server.port)) as relay,
+        node(server, through(relay.port), within=WITHIN, noted=noted) as one,
+    ):
+        await looks(one)
+        relay.delay = 0.6 * WITHIN
+        began = time.monotonic()
+        async with one.file(FILE):
+            took = time.monotonic() - began
+        relay.delay = 0.0
+    assert noted.questions[1:] == [QuestionOutcome.ALONE]
+    assert took < WITHIN + SLACK
+
+
+async def test_a_turn_whose_answer_was_lost_is_given_back(server: RedisServer) -> None:
+    async with (
+        Relay.open(("127.0.0.1", server.port)) as relay,
+        node(server, through(relay.port), within=1.0) as one,
+    ):
+        await looks(one)
+        await until(lambda: is_free(server), "the turn ends")
+        relay.delay = 0.2
+        asking = asyncio.ensure_future(looks(one))
+        await until(lambda: is_taken(server), "the turn is taken")
+        relay.reset()
+        assert await asking == (None, None)
+        relay.delay = 0.0
+        await until(lambda: is_free(server), "and given back", within=ASKING - 1)
+
+
 async def test_who_leaves_while_waiting_leaves_nothing_behind(server: RedisServer) -> None:
     async with node(server) as one, node(server) as two:
-        async with one.turn(REPO, MAIN, "a.bin"):
+        async with one.file(FILE):
             waiting = asyncio.ensure_future(looks(two))
             await asyncio.wait({waiting}, timeout=0.1)
             waiting.cancel()
@@ -175,14 +219,14 @@ async def test_who_leaves_while_waiting_leaves_nothing_behind(server: RedisServe
 
 
 async def test_a_turn_ends_by_itself_when_its_node_dies(server: RedisServer) -> None:
-    async with node(server) as one, one.turn(REPO, MAIN, "a.bin"):
+    async with node(server) as one, one.file(FILE):
         (mark,) = await server.keys()
         assert 0 < await server.ask("PTTL", mark) <= ASKING * 1000
 
 
 async def test_one_cannot_end_the_turn_of_another(server: RedisServer) -> None:
     async with node(server) as one, node(server) as two:
-        async with one.turn(REPO, MAIN, "a.bin"):
+        async with one.file(FILE):
             (mark,) = await server.keys()
             await server.ask("SET", mark, "another", "PX", 3000)
         await looks_elsewhere(two)
@@ -191,7 +235,7 @@ async def test_one_cannot_end_the_turn_of_another(server: RedisServer) -> None:
 
 async def looks_elsewhere(commons: Commons) -> None:
     """Something that is known to come after what `commons` told before."""
-    async with commons.turn(REPO, Revision(f"r{Random().random()}"), None):
+    async with commons.file(FileTarget(REPO, Revision(f"r{Random().random()}"), "a.bin")):
         pass
 
 

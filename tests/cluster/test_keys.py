@@ -18,9 +18,10 @@ from proxy.cluster.shared import Shared
 from proxy.config.cluster import ClusterSection
 from proxy.config.redis_address import Login, OneServer
 from proxy.core.clock import SystemClock
+from proxy.core.errors import OriginRefused
 from proxy.core.secret import Secret
-from proxy.hub.facts import FileFacts, RefEntry
-from proxy.hub.names import RepoId, RepoKind, Revision
+from proxy.hub.facts import FileFacts, Listing, ListingKey, RefEntry
+from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from proxy.hub.notices import BlobPurged
 from tests.kit.redis import Flavour, RedisServer, flavours
 from tests.kit.waiting import until
@@ -45,6 +46,7 @@ def test_a_key_matches_its_own_row_alone() -> None:
         assert not any(row.matches(other) for row in TABLE)
 
 
+REPO = RepoId(RepoKind.MODEL, "acme/tiny")
 PLACES = ("~penstock:*", "resetchannels", "&penstock:*")
 
 
@@ -61,16 +63,21 @@ async def everything(address: OneServer, noted: Changes, secret: Path) -> AsyncI
         enter = stack.enter_async_context
         redis = await enter(SharedRedis.open(address, clock=clock, observer=noted, within=PATIENT))
         leases = await enter(worker(address, noted=noted))
-        shared = await enter(Shared.open(redis, b"s" * 32, clock=clock))
+        shared = await enter(Shared.open(redis, b"s" * 32, clock=clock, observer=noted))
         us = ourselves(section, weight=1, boot="b")
         await enter(Membership.open(section, us=us, line=redis, clock=clock, observer=noted))
         shared.allowances.listen(lambda *_: None)
         shared.notices.listen(nothing)
         shared.notices.tell(BlobPurged(KEY))
         shared.allowances.learnt("anonymous:api", 0, 0, 30.0)
-        async with shared.commons.turn(RepoId(RepoKind.MODEL, "acme/tiny"), Revision("main"), "a") as turn:
+        async with shared.commons.file(FileTarget(REPO, Revision("main"), "a")) as turn:
             turn.tell_ref(RefEntry("c" * 40, time.time()), 30.0)
             turn.tell_facts("c" * 40, FileFacts("ab" * 32, 1, linked=True, key=None))
+        asked = ListingKey(REPO, "/api/models/acme/tiny/refs")
+        async with shared.commons.listing(asked, None, lambda commit: asked) as listing:
+            listing.tell_listing("", Listing(200, (), b"{}", time.time(), immutable=False), 30.0)
+        async with shared.commons.file(FileTarget(REPO, Revision("gone"), "a")) as turn:
+            turn.tell_refusal(OriginRefused(404, "no such revision", code="RevisionNotFound"))
         async with leases.hold(KEY, 0) as mine, leases.hold(KEY, 1):
             assert isinstance(mine, Mine)
             mine.done()

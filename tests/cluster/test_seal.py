@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cluster.seal import Seal
+from proxy.cluster.seal import SEALED, Seal
 
 SEAL = Seal(b"s" * 32)
 
@@ -20,6 +20,12 @@ def test_a_changed_bit_is_seen(content: bytes, bit: int) -> None:
     sealed = bytearray(SEAL.closed("name", content))
     sealed[bit // 8 % len(sealed)] ^= 1 << bit % 8
     assert SEAL.opened("name", bytes(sealed)) is None
+
+
+def test_nothing_of_the_content_can_be_read() -> None:
+    sealed = SEAL.closed("name", b"acme/tiny" * 9)
+    assert b"acme" not in sealed
+    assert len(sealed) == 81 + SEALED
 
 
 def test_another_place_or_secret_does_not_open_it() -> None:

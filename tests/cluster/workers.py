@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from proxy.cluster.lease import Leases
-from proxy.cluster.observer import LeaseOutcome, RedisResult
+from proxy.cluster.observer import LeaseOutcome, QuestionOutcome, RedisResult
 from proxy.cluster.redis import SharedRedis
 from proxy.config.redis_address import Login, OneServer, RedisAddress
 from proxy.core.blob import BlobKey
@@ -29,6 +29,7 @@ class Noted:
     calls: list[RedisResult] = field(default_factory=list)
     breaker: list[str] = field(default_factory=list)
     leases: list[LeaseOutcome] = field(default_factory=list)
+    questions: list[QuestionOutcome] = field(default_factory=list)
     lost: int = 0
 
     def redis_call(self, result: RedisResult, seconds: float) -> None:
@@ -39,6 +40,9 @@ class Noted:
 
     def lease(self, outcome: LeaseOutcome, seconds: float) -> None:
         self.leases.append(outcome)
+
+    def question(self, outcome: QuestionOutcome) -> None:
+        self.questions.append(outcome)
 
     def lease_lost(self) -> None:
         self.lost += 1

@@ -13,18 +13,20 @@ import pytest
 from proxy.cluster.observer import Unobserved
 from proxy.cluster.redis import SharedRedis
 from proxy.cluster.shared import Shared
+from proxy.cluster.turns import LARGEST_BODY, REFUSED_FOR
 from proxy.config.schema import Disk, StoreSection
 from proxy.core.blob import BlobKey
-from proxy.core.caller import ANONYMOUS, bearer
+from proxy.core.caller import ANONYMOUS, Caller, bearer
 from proxy.core.clock import ManualClock, SystemClock
-from proxy.core.errors import OriginRefused
+from proxy.core.errors import OriginAway, OriginBusy, OriginRefused, OriginUnreachable, PenstockError, SlowDown
 from proxy.core.rights import Plane
 from proxy.core.secret import Secret
 from proxy.core.sizes import GIB
 from proxy.fetch.coordinator import Located
 from proxy.hub.facts import FileFacts, OriginReply
 from proxy.hub.names import FileTarget, Revision
-from proxy.hub.targets import Tree
+from proxy.hub.problems import INVALID_CREDENTIALS
+from proxy.hub.targets import Refs, Tree
 from proxy.store.blobstore import BlobStore
 from tests.kit.redis import RedisServer
 from tests.kit.waiting import until
@@ -60,7 +62,7 @@ async def node(stack: AsyncExitStack, folder: Path, server: RedisServer, origin:
     store = await enter(BlobStore.open(section, clock=SystemClock(), node=folder.name, worker=0))
     redis = await enter(SharedRedis.open(server.address, clock=SystemClock(), observer=Unobserved(), within=5.0))
     # what ages goes by the clock of the rig, which stands still
-    shared = await enter(Shared.open(redis, SECRET, clock=ManualClock()))
+    shared = await enter(Shared.open(redis, SECRET, clock=ManualClock(), observer=Unobserved()))
     opened = Rig.open(store, folder / "state", origin=origin, commons=shared.commons, notices=shared.notices)
     rig = await enter(opened)
     shared.notices.listen(rig.mirror.hear)
@@ -117,6 +119,140 @@ async def test_a_listing_takes_the_branch_from_the_other_node(nodes: tuple[Rig, 
     answer = await two.mirror.metadata(ANONYMOUS, Tree(REPO, Revision("main"), "", ()), None)
     assert answer.status == 200
     assert two.origin.asked[f"GET {target}"] == 1
+
+
+TREE = f"/api/models/{REPO}/tree/"
+FOUND = [{"type": "file", "path": "a.bin", "oid": "0" * 40, "size": 5, "lfs": {"oid": "ab" * 32, "size": 5}}]
+HINTED = [dict(FOUND[0], xetHash="cd" * 32)]
+
+
+def tree(revision: str = "main") -> Tree:
+    return Tree(REPO, Revision(revision), "", ())
+
+
+def listed(origin: SteeredOrigin, items: object = HINTED) -> None:
+    reply = OriginReply(200, (("content-type", "application/json"), ("x-repo-commit", COMMIT)), orjson.dumps(items))
+    for revision in ("main", COMMIT):
+        origin.replies[TREE + revision] = reply
+
+
+def listings(origin: SteeredOrigin) -> int:
+    return sum(count for name, count in origin.asked.items() if name.startswith("GET "))
+
+
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+async def test_a_tree_is_asked_for_once(nodes: tuple[Rig, Rig], server: RedisServer, revision: str) -> None:
+    """And what it says of files: neither has to be asked for them."""
+    one, two = nodes
+    listed(one.origin)
+    first = await one.mirror.metadata(ANONYMOUS, tree(revision), None)
+    await told(server, "listing", 1)
+    second = await two.mirror.metadata(ANONYMOUS, tree(revision), None)
+    assert orjson.loads(first.body) == orjson.loads(second.body) == FOUND
+    assert listings(one.origin) == 1
+    for rig in nodes:
+        found = await rig.mirror.locate(ANONYMOUS, file("a.bin", COMMIT))
+        assert isinstance(found, Located)
+        assert found.facts.xet == "cd" * 32
+    assert one.origin.asked["head"] == 0
+
+
+async def test_a_tree_asked_for_at_the_same_moment_is_asked_for_once(nodes: tuple[Rig, Rig]) -> None:
+    listed(nodes[0].origin)
+    asking = [rig.mirror.metadata(ANONYMOUS, tree(), None) for rig in nodes for _ in range(5)]
+    assert {answer.status for answer in await asyncio.gather(*asking)} == {200}
+    assert listings(nodes[0].origin) == 1
+
+
+async def test_what_names_no_revision_is_asked_for_once(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
+    one, two = nodes
+    one.origin.replies[f"/api/models/{REPO}/refs"] = OriginReply(200, (("content-type", "application/json"),), b"{}")
+    await one.mirror.metadata(ANONYMOUS, Refs(REPO, ()), None)
+    await told(server, "listing", 1)
+    assert (await two.mirror.metadata(ANONYMOUS, Refs(REPO, ()), None)).body == b"{}"
+    assert listings(one.origin) == 1
+
+
+async def test_a_listing_that_is_too_long_is_asked_for_by_each(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
+    one, two = nodes
+    listed(one.origin, [{"type": "directory", "path": "x" * LARGEST_BODY}])
+    await one.mirror.metadata(ANONYMOUS, tree(), None)
+    await told(server, "ref", 1)
+    await two.mirror.metadata(ANONYMOUS, tree(), None)
+    assert listings(one.origin) == 2
+
+
+async def refused(rig: Rig, target: FileTarget, caller: Caller = ANONYMOUS) -> PenstockError:
+    with pytest.raises((OriginRefused, OriginBusy)) as error:
+        await rig.mirror.locate(caller, target)
+    return error.value
+
+
+async def test_a_branch_that_is_not_there_is_asked_for_once(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
+    one, two = nodes
+    for rig in nodes:
+        refusal = await refused(rig, file("a.bin", "gone"))
+        assert isinstance(refusal, OriginRefused)
+        assert refusal.code == "RevisionNotFound"
+        await told(server, "refused", 1)
+    assert one.origin.asked["head"] == 1
+    (key,) = [key for key in await server.keys() if ":refused:" in key]
+    assert 0 < await server.ask("PTTL", key) <= REFUSED_FOR * 1000
+    one.origin.commits["gone"] = COMMIT
+    await server.ask("DEL", key)  # as when its time is over
+    assert isinstance(await two.mirror.locate(ANONYMOUS, file("a.bin", "gone")), Located)
+
+
+async def test_what_is_refused_to_nobody_is_asked_once_as_nobody(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
+    """Whoever has a token asks with it: his right is his own."""
+    one, two = nodes
+    one.origin.refuse = lambda caller: OriginRefused(403, "gated", code="GatedRepo") if caller.is_anonymous else None
+    await refused(one, file("a.bin"))
+    await told(server, "refused", 1)
+    await two.catalogue.keep_public(REPO, Plane.FILES)  # as if the notice were late
+    refusal = await refused(two, file("a.bin"))
+    assert isinstance(refusal, OriginRefused)
+    assert (refusal.status, refusal.code) == (403, "GatedRepo")
+    assert one.origin.asked["head"] == 1
+    assert two.catalogue.public_since(REPO, Plane.FILES) is None
+    await two.catalogue.keep_public(REPO, Plane.FILES)
+    assert isinstance(await two.mirror.locate(MEMBER, file("a.bin")), Located)
+
+
+async def test_a_token_that_is_refused_is_refused_to_nobody_else(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
+    one, two = nodes
+    for rig in nodes:
+        await rig.catalogue.drop_public(REPO, Plane.API)
+    one.origin.refuse = lambda caller: None if caller.is_anonymous else OriginRefused(401, INVALID_CREDENTIALS)
+    with pytest.raises(OriginRefused):
+        await one.mirror.metadata(MEMBER, tree(), None)
+    listed(one.origin)
+    assert (await two.mirror.metadata(ANONYMOUS, tree(), None)).status == 200
+    assert not [key for key in await server.keys() if ":refused:" in key]
+
+
+async def test_a_429_is_asked_for_once(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
+    one, two = nodes
+    one.origin.away = SlowDown("slow down", 30)
+    first = await refused(one, file("a.bin"))
+    await told(server, "refused", 1)
+    second = await refused(two, file("a.bin"))
+    assert isinstance(first, OriginBusy)
+    assert isinstance(second, OriginBusy)
+    assert 1 <= second.retry_after <= first.retry_after
+    assert one.origin.asked["head"] == 1
+
+
+@pytest.mark.parametrize("away", [OriginUnreachable("cut"), OriginBusy("the breaker is open", 30)])
+async def test_that_one_node_cannot_reach_the_origin_says_nothing_to_the_other(
+    nodes: tuple[Rig, Rig], server: RedisServer, away: PenstockError
+) -> None:
+    one, two = nodes
+    one.origin.away = away
+    with pytest.raises(OriginAway):
+        await one.mirror.locate(ANONYMOUS, file("a.bin"))
+    one.origin.away = None
+    assert isinstance(await two.mirror.locate(ANONYMOUS, file("a.bin")), Located)
 
 
 async def test_what_is_missing_is_missing_for_both(nodes: tuple[Rig, Rig], server: RedisServer) -> None:

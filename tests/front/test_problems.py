@@ -37,8 +37,8 @@ def _instance(kind: type[errors.PenstockError]) -> errors.PenstockError:
             return errors.ConfigError(["a mistake"])
         case errors.OriginRefused:
             return errors.OriginRefused(404, "Entry not found", code="EntryNotFound", commit=COMMIT)
-        case errors.OriginBusy:
-            return errors.OriginBusy("busy", 17)
+        case errors.OriginBusy | errors.SlowDown:
+            return kind("busy", 17)
     return kind("why it is so")
 
 
