@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 
+from .nursery import Child, born
 from .procfs import children, descendants, is_running
 from .scrape import Page, access_records
 from .waiting import until
@@ -110,7 +111,7 @@ class Node:
         self.runs = 0
         self.killed = False
         """Whether a process of the present run was killed: its counters and last log lines may be lost."""
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Child | None = None
         self._pid = 0
         self._workers: tuple[int, ...] = ()
 
@@ -153,20 +154,26 @@ class Node:
         ready.unlink(missing_ok=True)
         self.configure(**settings)
         with self.events.open("wb") as events:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.plan.wrapper,
-                sys.executable,
-                *self.plan.command,
-                *("serve", "--config", str(self.plan.config_file)),
-                cwd=REPO_ROOT,
-                env=_environment(self.plan.folder),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=events,
-                stderr=events,
-                start_new_session=True,
-            )
+            self._process = await self._born(events)
         await self._until_ready(ready)
         return self
+
+    async def _born(self, events: BinaryIO) -> asyncio.subprocess.Process | Child:
+        plan, environment = self.plan, _environment(self.plan.folder)
+        words = (*plan.command, "serve", "--config", str(plan.config_file))
+        if words[0] == "-m" and not plan.wrapper:
+            return await born(words, folder=REPO_ROOT, environment=environment, output=events)
+        return await asyncio.create_subprocess_exec(
+            *plan.wrapper,
+            sys.executable,
+            *words,
+            cwd=REPO_ROOT,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=events,
+            stderr=events,
+            start_new_session=True,
+        )
 
     def configure(self, **settings: Any) -> None:
         """Write the configuration file; `settings` are knobs with `__` for the dot. They hold for later runs too."""

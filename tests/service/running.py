@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.kit.nursery import Child, born
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
@@ -40,7 +41,7 @@ def alive(pid: int) -> bool:
 class Running:
     """A `penstock serve` that has written its ready file."""
 
-    def __init__(self, process: asyncio.subprocess.Process, ready_file: Path, log: Path, session: Any) -> None:
+    def __init__(self, process: Child, ready_file: Path, log: Path, session: Any) -> None:
         self.process = process
         self.ready_file = ready_file
         self._log = log
@@ -93,7 +94,7 @@ async def running(folder: Path, *flags: str, assembly: str = "tests.service.toy:
 async def started(folder: Path, *flags: str, assembly: str = "tests.service.toy:assemble") -> AsyncIterator[Running]:
     """A node that was just started."""
     ready, log = folder / "ready.json", folder / "log"
-    command = [sys.executable, "-m", "proxy.cli.main", "serve", "--assembly", assembly]
+    command = ["-m", "proxy.cli.main", "serve", "--assembly", assembly]
     command += [
         "--listen",
         "127.0.0.1:0",
@@ -106,9 +107,7 @@ async def started(folder: Path, *flags: str, assembly: str = "tests.service.toy:
     ]
     command += ["--origin", "http://127.0.0.1:9", "--ready-file", str(ready), *flags]
     with log.open("ab") as file:
-        process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=file, stderr=file, env={**os.environ, "NO_COLOR": "1"}
-        )
+        process = await born(command, folder=ROOT, environment={**os.environ, "NO_COLOR": "1"}, output=file)
     connector = aiohttp.TCPConnector(force_close=True)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(PATIENCE)) as session:
