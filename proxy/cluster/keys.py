@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.blob import BlobKey
+from proxy.core.sizes import KIB, MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of key. `pattern` is its name with <parts>, `kind` the type in Redis, `ttl` in words."""
+    """One kind of key. `pattern` is its name with <parts>, `kind` the type in Redis, `ttl` in words, `most` the bytes
+    that one of them may cost Redis, `bound` how many there are."""
 
     pattern: str
     kind: str
     ttl: str
     holds: str
+    most: int
     bound: str
     owner: str
 
@@ -53,7 +56,8 @@ TABLE: Final = (
         "hash",
         "1 h since the last heartbeat of anybody; a field as long as five heartbeats of its node",
         "for each node's address: time of its last heartbeat and how long it holds (ms), state, boot, name and weight",
-        "some 200 bytes a node; 1024 nodes are looked at",
+        512 * KIB,
+        "1024 nodes of some 200 bytes",
         "the nodes; each its own field, any of them removes those that are too old",
     ),
     Row(
@@ -61,7 +65,8 @@ TABLE: Final = (
         "hash",
         "`cluster.lease_ttl` (10 s), renewed at a third of it",
         "who reads this slice from the origin: `worker`, `owner` (one acquisition), `url` of its node, `epoch`, `ttl`",
-        "400 bytes; one for each slice being filled",
+        KIB,
+        "one for each slice being filled",
         "the holder; deleted by it, or by its TTL",
     ),
     Row(
@@ -69,7 +74,8 @@ TABLE: Final = (
         "string",
         "1 h since the last lease",
         "the greatest fencing number given out for the slice (never below Redis' own clock in ms)",
-        "20 bytes; one for each slice filled in the last hour",
+        512,
+        "one for each slice filled in the last hour",
         "whoever takes the lease",
     ),
     Row(
@@ -77,7 +83,8 @@ TABLE: Final = (
         "hash",
         "10 min since the last change",
         "addresses of nodes that have the whole slice, each with the time (ms) at which it said so",
-        "8 addresses; one for each slice filled in the last ten minutes",
+        4 * KIB,
+        "8 addresses, mostly 1; one for each slice filled in the last ten minutes",
         "the nodes named in it",
     ),
     Row(
@@ -85,7 +92,8 @@ TABLE: Final = (
         "string",
         "what is left of `freshness.ref_ttl`, 1 h at most",
         "which commit a branch or tag of a public repo means, and when that was asked; sealed",
-        "100 bytes; one for each revision asked for within that time",
+        KIB,
+        "mostly 256; one for each revision asked for within that time",
         "who asked the origin",
     ),
     Row(
@@ -93,7 +101,8 @@ TABLE: Final = (
         "string",
         "1 h",
         "what a file of a public repo is at a commit: names, length, whether it is there at all; sealed",
-        "at most 2 KiB, 300 bytes mostly; one for each file first asked for in the last hour",
+        3 * KIB,
+        "mostly 512; one for each file first asked for in the last hour",
         "who asked the origin",
     ),
     Row(
@@ -101,7 +110,8 @@ TABLE: Final = (
         "string",
         "what is left of `freshness.listing_ttl` or `ref_ttl`, 10 min at most",
         "what a listing or the description of a public repo says; packed, sealed",
-        "at most 256 KiB, 5 KiB mostly; one for each listing first asked for in the last ten minutes",
+        320 * KIB,
+        "mostly 5 KiB; one for each listing first asked for in the last ten minutes",
         "who asked the origin",
     ),
     Row(
@@ -109,7 +119,8 @@ TABLE: Final = (
         "string",
         "5 s; after a 429 what the origin said, 60 s at most",
         "that the origin refuses to answer a question about a public repo, and how (403, 404, 429 ...); sealed",
-        "at most 4 KiB, 200 bytes mostly; one for each question refused in the last moments",
+        5 * KIB,
+        "mostly 512; one for each question refused in the last moments",
         "who asked the origin",
     ),
     Row(
@@ -117,7 +128,8 @@ TABLE: Final = (
         "string",
         "3 s",
         "that a node is asking the origin about a file or listing",
-        "32 bytes; one for each question under way",
+        512,
+        "one for each question under way",
         "who asks; deleted by it, or by its TTL",
     ),
     Row(
@@ -125,7 +137,8 @@ TABLE: Final = (
         "hash",
         "10 min since the last change",
         "by account that all nodes share: requests left, kept in reserve, end of the window; sealed",
-        "4 fields of 60 bytes",
+        2 * KIB,
+        "one; 4 fields of 60 bytes",
         "whoever was told by the origin",
     ),
     Row(
@@ -133,7 +146,8 @@ TABLE: Final = (
         "stream",
         "1 day since the last one",
         "what all nodes have to know: a repo that is not public any more, a blob to be dropped; sealed",
-        "10,000 entries of 300 bytes",
+        8 * MIB,
+        "one; 10,000 entries of 300 bytes",
         "whoever has something to tell",
     ),
 )

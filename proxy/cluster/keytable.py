@@ -19,8 +19,8 @@ script share it.
 Nothing made of a token is in Redis. What nodes believe is sealed: enciphered, and authenticated together with its name,
 by AES-SIV under a key made of `cluster.secret_file`. Names of repos, branches and files are HMACs.
 
-| key | type | TTL | what it holds | size | who writes it |
-|---|---|---|---|---|---|
+| key | type | TTL | what it holds | bytes in Redis, at most | how many | who writes it |
+|---|---|---|---|---|---|---|
 """
 
 COMMANDS = (
@@ -43,7 +43,10 @@ are learnt again.
 
 def render() -> str:
     """The page."""
-    rows = (f"| `{row.pattern}` | {row.kind} | {row.ttl} | {row.holds} | {row.bound} | {row.owner} |" for row in TABLE)
+    rows = (
+        f"| `{row.pattern}` | {row.kind} | {row.ttl} | {row.holds} | {row.most:,} | {row.bound} | {row.owner} |"
+        for row in TABLE
+    )
     return _HEAD + "\n".join(rows) + "\n" + _FOOT
 
 

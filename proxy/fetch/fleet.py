@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, assert_never
@@ -109,7 +109,8 @@ class OncePerFleet:
         rest = span
         part = len(span) / min(SLICE, max(1, question.facts.size - index * SLICE))
         errand = _Errand(origin, question, (question.name, index), span, part, hops, can_wait)
-        async with aclosing(self._ways(errand)) as ways:
+        # The lease is not the generator's: that is closed when a way has led to the end, and would seem to have failed.
+        async with AsyncExitStack() as lease, aclosing(self._ways(errand, lease)) as ways:
             async for way in ways:
                 try:
                     async with aclosing(way(rest)) as pieces:
@@ -126,8 +127,8 @@ class OncePerFleet:
             async for piece in pieces:
                 yield piece
 
-    async def _ways(self, errand: _Errand) -> AsyncGenerator[_Way, None]:
-        """The origin is the last, and raises its own errors."""
+    async def _ways(self, errand: _Errand, lease: AsyncExitStack) -> AsyncGenerator[_Way, None]:
+        """The origin is the last, and raises its own errors. Once peers have been asked, `lease` holds the lease."""
         asked: set[str] = set()
         for ask in self._fleet.route(*errand.place, errand.part) if errand.hops == 0 else ():
             if self.crossings.is_serving(errand.place, errand.span):
@@ -135,23 +136,21 @@ class OncePerFleet:
             asked.add(ask.peer)
             yield partial(self._from_peer, errand, ask.peer, stored_only=ask.stored_only)
         reason = "peers_failed" if asked else "owner"
-        async with self._fleet.lease(*errand.place) as standing:
-            match standing:
-                case Ours(have) | Unsure(have):
-                    if isinstance(standing, Unsure) and not asked:
-                        reason = "unsure"
-                    others = (
-                        [name for name in dict.fromkeys(have) if name not in asked] if errand.hops <= FOLLOWING else []
-                    )
-                    for peer in others[:HOLDERS_ASKED]:
-                        yield partial(self._from_peer, errand, peer, stored_only=True)
-                case Theirs(peer):
-                    reason = "lease_ignored"
-                    if errand.hops <= FOLLOWING:
-                        yield partial(self._from_peer, errand, peer, follow=True)
-                case _:
-                    assert_never(standing)
-            yield lambda span: self._from_origin(errand, span, reason)
+        standing = await lease.enter_async_context(self._fleet.lease(*errand.place))
+        match standing:
+            case Ours(have) | Unsure(have):
+                if isinstance(standing, Unsure) and not asked:
+                    reason = "unsure"
+                others = [name for name in dict.fromkeys(have) if name not in asked] if errand.hops <= FOLLOWING else []
+                for peer in others[:HOLDERS_ASKED]:
+                    yield partial(self._from_peer, errand, peer, stored_only=True)
+            case Theirs(peer):
+                reason = "lease_ignored"
+                if errand.hops <= FOLLOWING:
+                    yield partial(self._from_peer, errand, peer, follow=True)
+            case _:
+                assert_never(standing)
+        yield lambda span: self._from_origin(errand, span, reason)
 
     async def _from_peer(
         self, errand: _Errand, peer: str, span: Span, *, stored_only: bool = False, follow: bool = False

@@ -66,6 +66,8 @@ class SteeredFleet:
     calls: list[tuple[str, int, bool, bool]] = field(default_factory=list)
     leases: int = 0
     held: int = 0
+    failed: int = 0
+    """Leases that were let go of because of an error, or an end before the end."""
     told: list[tuple[BlobKey, int]] = field(default_factory=list)
     on_read: Callable[[], None] = lambda: None
     before_us: frozenset[str] = frozenset()
@@ -93,8 +95,10 @@ class SteeredFleet:
     async def lease(self, name: BlobKey, index: int) -> AsyncIterator[Standing]:
         self.leases += 1
         self.held += 1
+        self.failed += 1
         try:
             yield self.standing
+            self.failed -= 1
         finally:
             self.held -= 1
 
@@ -141,6 +145,20 @@ async def test_the_owner_itself_fetches_under_its_lease() -> None:
     fleet, origin, heard = SteeredFleet(standing=Ours()), Giver(), Heard()
     assert await read(fleet, origin, heard=heard) == pattern(Span(0, MIB))
     assert (fleet.leases, fleet.held, heard.reasons) == (1, 0, {"owner": MIB})
+
+
+async def test_a_lease_is_kept_a_moment_when_all_went_well_and_else_not() -> None:
+    """What comes next of the slice mostly follows at once, and that it is whole is told under its lease."""
+    fleet = SteeredFleet(standing=Ours())
+    await read(fleet, Giver())
+    assert fleet.failed == 0
+    with pytest.raises(OriginUnreachable):
+        await read(fleet, Giver(1000, OriginUnreachable("cut")))
+    assert (fleet.failed, fleet.held) == (1, 0)
+    async with aclosing(FleetSource(ring(fleet), Giver(), QUESTION, 0).read(FIRST)) as pieces:
+        await anext(pieces)
+        assert fleet.held == 1
+    assert (fleet.failed, fleet.held) == (2, 0)
 
 
 async def test_who_has_it_already_is_asked_for_what_is_stored() -> None:

@@ -33,19 +33,32 @@ class Fleet:
     urls: list[str]
     redis: RedisServer | None
     settings: dict[str, Any]
+    redis_ways: list[Relay] = field(default_factory=list)
+    """One for each node, if they were asked for; else nodes go to Redis directly."""
     places: list[Address] = field(default_factory=list)
 
     @classmethod
     async def start(
-        cls, stage: Stage, count: int, *, redis: RedisServer | None = None, missing: int = 0, **settings: Any
+        cls,
+        stage: Stage,
+        count: int,
+        *,
+        redis: RedisServer | None = None,
+        redis_ways: bool = False,
+        missing: int = 0,
+        **settings: Any,
     ) -> Fleet:
-        """`count` running nodes; the last `missing` of them are known to the others and not started yet."""
+        """`count` running nodes; the last `missing` of them are known to the others and not started yet. `redis_ways`:
+        each goes to Redis by a relay of its own."""
         (stage.folder / "cluster.secret").write_text(token_hex(32))
         places = own_places(count)
         relays = [await stage.props.enter_async_context(Relay.open((place.host, place.port))) for place in places]
         stage.hushed += [relay.reset for relay in relays]
         urls = [f"http://127.0.0.1:{relay.port}" for relay in relays]
         fleet = cls(stage, [], relays, urls, redis, {**QUICK, **settings})
+        if redis is not None and redis_ways:
+            ways = [Relay.open(("127.0.0.1", redis.port)) for _ in places]
+            fleet.redis_ways = [await stage.props.enter_async_context(way) for way in ways]
         fleet.nodes = list(await asyncio.gather(*(fleet._node(n, places[n]) for n in range(count - missing))))
         fleet.places = places
         await fleet.until_all_know_all()
@@ -75,6 +88,11 @@ class Fleet:
         """What stands before `node` for its peers."""
         return self.relays[self.nodes.index(node)]
 
+    async def total(self, name: str, **labels: str) -> float:
+        """The sum of a metric over the running nodes."""
+        pages = [await node.metrics() for node in self.nodes if node.running]
+        return sum(page.total(name, **labels) for page in pages)
+
     async def until_all_know_all(self) -> None:
         """Return once every running node counts every other among the members."""
 
@@ -88,7 +106,8 @@ class Fleet:
         others = [url for url in self.urls if url != self.urls[number]]
         known = {"cluster__peers": others}
         if self.redis is not None:
-            known = {"cluster__redis": f"redis://127.0.0.1:{self.redis.port}"}
+            port = self.redis_ways[number].port if self.redis_ways else self.redis.port
+            known = {"cluster__redis": f"redis://127.0.0.1:{port}"}
         return await self.stage.node(
             at=place,
             cluster__node=f"n{number}",
