@@ -25,7 +25,7 @@ def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool) -> 
     """`is_mirror_known`: its counters are whole (ours, and it lived through the run); else nothing about it is
     judged."""
     mirror, origin = reading.mirror, reading.origin
-    sums = (
+    sums = [
         Sum(
             "received by the clients = sent by the mirror",
             totals.received + totals.unread,
@@ -38,12 +38,15 @@ def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool) -> 
             origin.sent,
             (mirror.cut_fills + origin.cuts) * READ_UNSEEN,
         ),
-    )
+    ]
+    if mirror.from_peers or mirror.to_peers:
+        slack = (mirror.cut_fills + mirror.cut_peer_reads) * READ_UNSEEN
+        sums.append(Sum("read from peers = sent to peers", mirror.from_peers, mirror.to_peers, slack))
     return Conservation(
         client_bytes=totals.received,
         proxy_bytes=dict(mirror.delivered),
         proxy_origin_bytes=mirror.from_origin,
         origin_bytes=origin.sent,
         unique_bytes=totals.unique_bytes(),
-        sums=sums if is_mirror_known else (),
+        sums=tuple(sums) if is_mirror_known else (),
     )

@@ -1,7 +1,7 @@
 """What goes wrong during a run, by name and second, as scenarios say it. Pure; `timeline` makes it so.
 
 Faults of the origin are armed in the synthetic Hub (`bench.hub.faults`) and taken back when their time is over; those
-of the node are signals to its processes, or a disk that is filled.
+of a node or of Redis are signals to its processes, or a disk that is filled.
 """
 
 from __future__ import annotations
@@ -78,44 +78,63 @@ class OriginOff(_Fault):
     do: Literal["origin-off"]
 
 
-class NodeKill(_Fault):
+class _NodeFault(_Fault):
+    """It befalls `node`, the first being 0."""
+
+    node: int = Field(0, ge=0)
+
+
+class NodeKill(_NodeFault):
     """kill -9 of all processes of the node; it is started again after `seconds`."""
 
     do: Literal["node-kill"]
 
 
-class NodeRestart(_Fault):
+class NodeRestart(_NodeFault):
     """SIGTERM, and as soon as the node has ended it is started again."""
 
     do: Literal["node-restart"]
 
 
-class NodePause(_Fault):
+class NodePause(_NodeFault):
     """All processes of the node are stopped (SIGSTOP) for so long."""
 
     do: Literal["node-pause"]
 
 
-class WorkerKill(_Fault):
+class WorkerKill(_NodeFault):
     """kill -9 of one worker; its supervisor starts another. Needs more than one worker."""
 
     do: Literal["worker-kill"]
 
 
-class DiskFull(_Fault):
+class DiskFull(_NodeFault):
     """The disk's file system is filled up but for `free` bytes."""
 
     do: Literal["disk-full"]
     free: Size = 0
 
 
+class RedisKill(_Fault):
+    """kill -9 of Redis; after `seconds` it is there again, empty."""
+
+    do: Literal["redis-kill"]
+
+
+class RedisPause(_Fault):
+    """Redis takes connections and answers nothing (SIGSTOP) for so long."""
+
+    do: Literal["redis-pause"]
+
+
 OriginFault = Origin429 | Origin5xx | OriginSlow | OriginStall | OriginReset | OriginTruncate | OriginLie | OriginOff
 NodeFault = NodeKill | NodeRestart | NodePause | WorkerKill | DiskFull
+RedisFault = RedisKill | RedisPause
 
-Fault = Annotated[OriginFault | NodeFault, Field(discriminator="do")]
+Fault = Annotated[OriginFault | NodeFault | RedisFault, Field(discriminator="do")]
 
-KINDS: Final[dict[str, type[OriginFault | NodeFault]]] = {
-    get_args(kind.model_fields["do"].annotation)[0]: kind for kind in get_args(OriginFault | NodeFault)
+KINDS: Final[dict[str, type[OriginFault | NodeFault | RedisFault]]] = {
+    get_args(kind.model_fields["do"].annotation)[0]: kind for kind in get_args(OriginFault | NodeFault | RedisFault)
 }
 """By the name that scenarios call them."""
 

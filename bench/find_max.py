@@ -11,11 +11,12 @@ from typing import Final
 
 from . import verdict
 from .conditions import Condition
-from .conduct import Stand, Watcher, drive, standing
+from .conduct import drive
 from .live import Silent
 from .record import Loop, Run
 from .recording import recorded
 from .scenario import Scenario, ScenarioError
+from .standing import Stand, Watcher, standing
 from .wanted import Wanted, plan_of
 from .words import told
 from .yardsticks import value
@@ -99,12 +100,13 @@ async def search(wanted: Wanted, conditions: list[Condition], tell: Callable[[Pr
     watcher = Silent()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         async with standing(plan_of(wanted, Path(name)), watcher) as stand:
-            return await _searched(stand, wanted, conditions, tell, watcher)
+            return await searched(stand, wanted, conditions, tell, watcher)
 
 
-async def _searched(
+async def searched(
     stand: Stand, wanted: Wanted, conditions: list[Condition], tell: Callable[[Probe], None], watcher: Watcher
 ) -> Found:
+    """The search on a stand that is there already."""
     bracket, best = Bracket(), None
     probes: list[Probe] = []
     while len(probes) < MOST_PROBES:

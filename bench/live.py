@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .conduct import Watcher
 from .load.tally import Failures, Second
 from .meter import Reading
 from .record import Mark, Source
+from .standing import Watcher
 
 _WINDOW: Final = 5
 """Seconds over which percentiles are taken."""

@@ -7,12 +7,15 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from proxy.core.tasks import TaskSet
 
 PATIENCE: Final = 60.0
 """Seconds for a process to start or to end."""
@@ -27,11 +30,12 @@ class NotStarted(Exception):
 
 
 class Process:
-    """A program with a ready file: `start`, and it is there; `stop`, and it is gone."""
+    """A program with a ready file: `start`, and it is there; `stop`, and it is gone. It ends when we are killed."""
 
     def __init__(self, command: Sequence[str], ready: Path, log: Path, cores: frozenset[int] | None) -> None:
         """`cores`: the ones it is held to; None: any."""
         self._command = list(command)
+        self._name = ready.stem
         self._ready = ready
         self._log = log
         self._cores = cores
@@ -39,24 +43,32 @@ class Process:
         self.facts: dict[str, Any] = {}
         """Its ready file."""
 
+    def __str__(self) -> str:
+        return self._name
+
     async def start(self) -> None:
         """Returns when it serves. Raises NotStarted."""
         self._ready.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *_mortal(self._command), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
         if self._cores is not None:
             os.sched_setaffinity(self._process.pid, self._cores)
         try:
             async with asyncio.timeout(PATIENCE):
-                while not self._ready.exists():
+                while not await self._serves():
                     if self._process.returncode is not None:
-                        raise NotStarted(f"{self._command[2]} ended with {self._process.returncode}:\n{self._end()}")
+                        raise NotStarted(f"{self._name} ended with {self._process.returncode}:\n{self._end()}")
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError as error:
-            raise NotStarted(f"{self._command[2]} was not ready in {PATIENCE:g} s:\n{self._end()}") from error
+            raise NotStarted(f"{self._name} was not ready in {PATIENCE:g} s:\n{self._end()}") from error
+
+    async def _serves(self) -> bool:
+        if not self._ready.exists():
+            return False
         self.facts = json.loads(self._ready.read_bytes())
+        return True
 
     @property
     def is_running(self) -> bool:
@@ -97,7 +109,14 @@ class Process:
             await self._process.wait()
 
     def _end(self) -> str:
+        """The last of what it said."""
         return self._log.read_text(errors="replace")[-2000:]
+
+
+def _mortal(command: Sequence[str]) -> list[str]:
+    """The command, ended by the kernel when we are: a run that is killed leaves nothing behind."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv is not None else list(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +141,11 @@ class Page:
             if sample == name and all((label, text) in labels for label, text in wanted.items())
         )
 
-    def by(self, name: str, label: str) -> dict[str, float]:
-        """The sums of `name` by the values of a label."""
+    def by(self, name: str, label: str, *, but: tuple[str, str] | None = None) -> dict[str, float]:
+        """The sums of `name` by the values of a label; without the samples that carry the label `but`."""
         sums: dict[str, float] = {}
         for (sample, labels), value in self.samples.items():
-            if sample == name:
+            if sample == name and but not in labels:
                 key = dict(labels).get(label, "")
                 sums[key] = sums.get(key, 0.0) + value
         return sums
@@ -145,7 +164,11 @@ class Node(Process):
         workers: int,
         settings: Mapping[str, object],
         cores: frozenset[int] | None,
+        listen: str = "127.0.0.1:0",
     ) -> None:
+        """`folder` is there already, and its alone."""
+        self._listen = listen
+        self._spent = 0.0
         self._origin = origin
         self._folder = folder
         self._disk = f"{disk}={size}"
@@ -167,7 +190,7 @@ class Node(Process):
 
     async def start(self) -> None:
         """Also again, after it has ended: on the same ports. Raises NotStarted."""
-        data, admin = self.facts.get("data", "127.0.0.1:0"), self.facts.get("admin", "127.0.0.1:0")
+        data, admin = self.facts.get("data", self._listen), self.facts.get("admin", "127.0.0.1:0")
         config = self._folder / "mirror.toml"
         config.write_text("".join(f"{line}\n" for line in _toml(self._settings)))
         self._command = [
@@ -178,13 +201,33 @@ class Node(Process):
         ]
         await super().start()
 
+    async def stop(self) -> None:
+        self._note_spent()
+        await super().stop()
+
+    async def kill(self) -> None:
+        self._note_spent()
+        await super().kill()
+
+    def _note_spent(self) -> None:
+        if self.is_running:
+            self._spent += sum(cpu_seconds(pid) for pid in self.pids)
+
     def cpu_seconds(self) -> float:
-        """User and system time of all its processes so far."""
-        return sum(cpu_seconds(pid) for pid in self.pids)
+        """User and system time of all its processes, those that were killed or stopped too."""
+        return self._spent + (sum(cpu_seconds(pid) for pid in self.pids) if self.is_running else 0.0)
+
+    def resident_bytes(self) -> int:
+        """What its processes hold now."""
+        return sum(_status_bytes(pid, "VmRSS:") for pid in self.pids)
+
+    def descriptors(self) -> int:
+        """Files and sockets that its processes have open now."""
+        return sum(_descriptors(pid) for pid in self.pids)
 
     def peak_resident_bytes(self) -> int:
         """The most that each of its processes has held, together."""
-        return sum(_peak_resident_bytes(pid) for pid in self.pids)
+        return sum(_status_bytes(pid, "VmHWM:") for pid in self.pids)
 
 
 def _toml(settings: Mapping[str, object]) -> list[str]:
@@ -201,12 +244,19 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _peak_resident_bytes(pid: int) -> int:
+def _status_bytes(pid: int, name: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def _descriptors(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
 
 
 def _children(pid: int) -> list[int]:
@@ -233,3 +283,15 @@ async def running(process: Process) -> AsyncIterator[Process]:
         yield process
     finally:
         await process.stop()
+
+
+@contextlib.asynccontextmanager
+async def all_running(processes: Sequence[Process]) -> AsyncIterator[None]:
+    """All of them started at the same time, and stopped in the end."""
+    try:
+        async with TaskSet("start") as tasks:
+            for started in [tasks.start(process.start(), str(process)) for process in processes]:
+                await started
+        yield
+    finally:
+        await asyncio.gather(*(process.stop() for process in processes))

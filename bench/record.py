@@ -168,6 +168,8 @@ class Generator:
     """The greatest lag of an event loop."""
     saturated: str | None = None
     """Why the generator was the bottleneck; None if it was not."""
+    returned: Count = 0
+    """Answers that broke off and whose rest was asked for again."""
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -228,6 +230,18 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class Resources:
+    """What the proxy held at a second of the run, all its processes together."""
+
+    second: Seconds
+    resident_bytes: Count
+    descriptors: Count
+    """Open files and sockets."""
+    lag_seconds: Seconds | None = None
+    """How late a timer of its event loops fired, on average since the look before; None if it did not say."""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class ClientShare:
     """What one client got while it was being served."""
 
@@ -277,6 +291,7 @@ class Run:
     promises: tuple[Promise, ...] = ()
     cost: Cost | None = None
     """None when the target is not ours to look into."""
+    resources: tuple[Resources, ...] = ()
     target: str | None = None
     """The mirror that was driven, if it was not our own."""
     schema: int = field(default=SCHEMA)

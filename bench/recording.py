@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -27,6 +27,7 @@ from .record import (
     Latencies,
     Moment,
     Promise,
+    Resources,
     Run,
     Scenario,
     Verification,
@@ -43,6 +44,8 @@ LAGGING: Final = 0.1
 """Seconds of lag of its loop, likewise."""
 LATE_SHARE: Final = 0.01
 """Of all sessions, likewise."""
+FEW_LATE: Final = 5
+"""So few late sessions tell nothing, whatever their share."""
 _MEASURES: Final = tuple(Measure)
 
 
@@ -66,6 +69,7 @@ def recorded(name: str, wanted: Wanted, outcome: Outcome, target: str | None = N
         ),
         fairness=tuple(ClientShare(one.client, one.received, one.seconds) for one in totals.shares[:MAX_CLIENTS]),
         cost=None if outcome.cpu_seconds is None else Cost(outcome.cpu_seconds, outcome.resident_bytes or 0),
+        resources=tuple(_resources(outcome)),
         target=target,
     )
     return replace(run, promises=tuple(_judged(text, run) for text in wanted.promises))
@@ -76,6 +80,19 @@ def added(parts: Iterable[Totals]) -> Totals:
     for part in parts:
         whole.merge(part)
     return whole
+
+
+def _resources(outcome: Outcome) -> Iterator[Resources]:
+    """What the mirror held, with the lag of its loops in the time before each look."""
+    samples, begin = outcome.samples, 0
+    for held in outcome.held:
+        end = min(int(held.second), len(samples) - 1)
+        lag = None
+        if 0 <= begin < end:
+            grown = samples[end].mirror.since(samples[begin].mirror)
+            lag = grown.lag / grown.turns if grown.turns else None
+        yield Resources(held.second, held.resident_bytes, held.descriptors, lag)
+        begin = end
 
 
 def _judged(text: str, run: Run) -> Promise:
@@ -155,6 +172,7 @@ def _generator(parts: list[Totals], whole: Totals) -> Generator:
         cpu_share=share,
         lag_seconds=whole.lag,
         saturated=_saturated(share, whole),
+        returned=whole.returned,
     )
 
 
@@ -164,7 +182,7 @@ def _saturated(share: float, whole: Totals) -> str | None:
         return f"a generator process was busy {share * 100:.0f} % of the time: add generators, or look at less"
     if whole.lag > LAGGING:
         return f"the loop of a generator lagged {whole.lag * 1000:.0f} ms: its machine is too busy"
-    if whole.sent and whole.late / whole.sent > LATE_SHARE:
+    if whole.late >= FEW_LATE and whole.late / whole.sent > LATE_SHARE:
         percent = whole.late / whole.sent * 100
         return f"{percent:.1f} % of the sessions began more than {LATE * 1000:.0f} ms late"
     return None

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from . import record, scenario
 from .conditions import Condition
-from .conduct import CannotRun, Target, Watcher, drive, standing
+from .conduct import drive
 from .find_max import Found, Probe, search
 from .live import watching
 from .load.crew import CrewFailed
@@ -23,6 +23,7 @@ from .node import NotStarted
 from .record import Run
 from .recording import recorded
 from .scenario import Scenario, ScenarioError
+from .standing import CannotRun, Target, Watcher, standing
 from .volume import CannotMount
 from .wanted import Wanted, plan_of
 
@@ -81,6 +82,16 @@ async def conducted(wanted: Wanted, watcher: Watcher) -> Run:
         async with standing(plan_of(wanted, Path(name)), watcher) as stand:
             outcome = await drive(stand, wanted.scenario, watcher)
     return recorded(wanted.name, wanted.scenario, outcome, wanted.target.url if wanted.target else None)
+
+
+def check(wanted: Wanted) -> None:
+    """Raises ScenarioError for what cannot be done to a mirror that is not ours."""
+    proxy = wanted.scenario.proxy
+    if wanted.target is not None and (wanted.scenario.hurts_mirror or proxy.nodes > 1):
+        raise ScenarioError(
+            "with --target there is no mirror of ours to kill, pause, fill or double",
+            ["leave such faults out with --without KIND, and fleets with --set proxy.nodes=1"],
+        )
 
 
 def _runner() -> asyncio.Runner:

@@ -23,11 +23,15 @@ from .faults import (
     NodeRestart,
     OriginFault,
     OriginOff,
+    RedisFault,
+    RedisKill,
+    RedisPause,
     WorkerKill,
     armed,
 )
+from .fleet import Redis
 from .meter import Meter
-from .node import Node
+from .node import Node, Process
 from .record import Mark
 
 _BALLAST = "ballast"
@@ -35,11 +39,12 @@ _BALLAST = "ballast"
 
 @dataclass(frozen=True, slots=True)
 class Victims:
-    """What there is to hurt. `node` is None for a mirror that is not ours; `volume` for a disk that is not."""
+    """What there is to hurt: no `nodes` for a mirror that is not ours; `volumes` are those of the nodes, in order."""
 
     meter: Meter
-    node: Node | None
-    volume: Path | None
+    nodes: tuple[Node, ...]
+    redis: Redis | None
+    volumes: tuple[Path, ...]
     dials: Dials
 
 
@@ -76,13 +81,21 @@ class Timeline:
         await self._rest(self._begin + fault.at - time.monotonic())
         if self._over.is_set():
             return
-        self._mark(fault.do)
+        name = self._name(fault)
+        self._mark(name)
         match fault:
             case NodeKill() | NodeRestart() | NodePause() | WorkerKill() | DiskFull():
                 await self._hurt_node(fault)
+            case RedisKill() | RedisPause():
+                await self._hurt_redis(fault)
             case _:
                 await self._hurt_origin(fault)
-        self._mark(f"{fault.do} over")
+        self._mark(f"{name} over")
+
+    def _name(self, fault: Fault) -> str:
+        """As it is marked: of several nodes, with the one that it befalls."""
+        several = len(self._victims.nodes) > 1
+        return f"{fault.do} n{fault.node}" if isinstance(fault, NodeFault) and several else fault.do
 
     async def _hurt_origin(self, fault: OriginFault) -> None:
         if isinstance(fault, OriginOff):
@@ -101,33 +114,50 @@ class Timeline:
         await self._victims.meter.arm(armed(self._armed, self._victims.dials))
 
     async def _hurt_node(self, fault: NodeFault) -> None:
-        node = self._victims.node
-        assert node is not None, "scenarios that hurt the node are refused for a mirror that is not ours"
+        node = self._victims.nodes[fault.node]
         match fault:
             case NodeKill():
-                await node.kill()
-                await self._rest(fault.seconds)
-                await node.start()
+                self._victims.meter.lose(fault.node)
+                await self._kill(node, fault.seconds)
             case NodeRestart():
+                self._victims.meter.lose(fault.node)
                 await node.stop()
                 await node.start()
             case NodePause():
-                node.send(signal.SIGSTOP)
-                try:
-                    await self._rest(fault.seconds)
-                finally:
-                    node.send(signal.SIGCONT)
+                await self._pause(node, fault.seconds)
             case WorkerKill():
                 os.kill(random.choice(node.worker_pids), signal.SIGKILL)
             case DiskFull():
-                await self._fill(fault)
+                await self._fill(self._victims.volumes[fault.node], fault)
             case _:
                 assert_never(fault)
 
-    async def _fill(self, fault: DiskFull) -> None:
-        assert self._victims.volume is not None, "the scenario's schema asks for a volume of its own"
-        ballast = self._victims.volume / _BALLAST
-        state = os.statvfs(self._victims.volume)
+    async def _hurt_redis(self, fault: RedisFault) -> None:
+        redis = self._victims.redis
+        assert redis is not None, "the scenario's schema asks for a Redis"
+        match fault:
+            case RedisKill():
+                await self._kill(redis, fault.seconds)
+            case RedisPause():
+                await self._pause(redis, fault.seconds)
+            case _:
+                assert_never(fault)
+
+    async def _kill(self, process: Process, seconds: float) -> None:
+        await process.kill()
+        await self._rest(seconds)
+        await process.start()
+
+    async def _pause(self, process: Process, seconds: float) -> None:
+        process.send(signal.SIGSTOP)
+        try:
+            await self._rest(seconds)
+        finally:
+            process.send(signal.SIGCONT)
+
+    async def _fill(self, volume: Path, fault: DiskFull) -> None:
+        ballast = volume / _BALLAST
+        state = os.statvfs(volume)
         size = max(0, state.f_bavail * state.f_frsize - fault.free)
         try:
             with ballast.open("wb") as file:

@@ -12,6 +12,10 @@ from .yardsticks import late_share
 
 LATE_DOUBT = 0.01
 """Share of late or dropped arrivals from which on the load was not the load that was asked for."""
+FEW_LATE = 5
+"""So few of them tell nothing, whatever their share."""
+_COUNTS_END = ("node-kill", "node-restart")
+"""Faults after which a mirror counts from nothing."""
 SHORT_SECONDS = 10.0
 """A run shorter than this shows that things work, not how fast."""
 
@@ -76,7 +80,9 @@ def _of_accounts(run: Run) -> Iterator[Finding]:
             gap = told(abs(one.left - one.right), Unit.BYTES)
             sides = f"{one.left:,} against {one.right:,} bytes, {gap} apart where {one.slack:,} bytes are allowed"
             yield Finding(Weight.FAULT, f"the accounts do not add up: {one.name}: {sides}")
-    if not account.sums:
+    if not account.sums and any(mark.name.startswith(_COUNTS_END) for mark in run.marks):
+        yield Finding(Weight.DOUBT, "the accounts could not be compared: a mirror that was killed took its along")
+    elif not account.sums:
         yield Finding(Weight.DOUBT, "nobody compared the accounts of client, proxy and origin")
     elif account.holds:
         yield Finding(Weight.GOOD, "client, proxy and origin agree on every byte")
@@ -103,8 +109,8 @@ def _of_the_load(run: Run) -> Iterator[Finding]:
     if run.generator.saturated is not None:
         yield Finding(Weight.DOUBT, f"the load generator was the bottleneck: {run.generator.saturated}")
     share = late_share(run)
-    if share is not None and share > LATE_DOUBT:
-        late, dropped = run.generator.late, run.generator.dropped
+    late, dropped = run.generator.late, run.generator.dropped
+    if share is not None and share > LATE_DOUBT and late + dropped >= FEW_LATE:
         counts = f"{late:,} late and {dropped:,} dropped of {run.generator.planned:,}"
         yield Finding(Weight.DOUBT, f"the load came late: {counts} ({told(share, Unit.SHARE)})")
     if run.seconds < SHORT_SECONDS:

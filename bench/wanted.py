@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conduct import Plan, Target
 from .load import catalogue
 from .load.trace import Trace
 from .scenario import Scenario
+from .standing import Plan, Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from statistics import median
 from typing import assert_never
 
 from .histograms import Histogram, Measure
-from .record import Moment, Run, Source
+from .record import Moment, Resources, Run, Source
 from .words import Unit
 
 
@@ -110,6 +111,28 @@ def _requests_per_cpu_second(run: Run) -> float | None:
     return sum(moment.requests for moment in run.series) / run.cost.cpu_seconds
 
 
+def _growth(run: Run, amount: Callable[[Resources], float | None]) -> tuple[float, float] | None:
+    """The medians of the second third of a run and of the last; None for a run of fewer than six looks."""
+    looks = [found for one in run.resources if (found := amount(one)) is not None]
+    third = len(looks) // 3
+    if third < 2:
+        return None
+    return median(looks[third : 2 * third]), median(looks[2 * third :])
+
+
+def _part_grown(amount: Callable[[Resources], float | None]) -> Whole:
+    def of(run: Run) -> float | None:
+        found = _growth(run, amount)
+        return None if found is None or not found[0] else found[1] / found[0] - 1
+
+    return Whole(of)
+
+
+def _lag_grown(run: Run) -> float | None:
+    found = _growth(run, lambda one: one.lag_seconds)
+    return None if found is None else found[1] - found[0]
+
+
 def _of_requests(count: Callable[[Moment], int]) -> Share:
     return Share(count, lambda moment: moment.requests)
 
@@ -164,6 +187,21 @@ YARDSTICKS = (
         Better.LESS,
         Whole(lambda run: None if run.cost is None else float(run.cost.peak_resident_bytes)),
     ),
+    Yardstick(
+        "memory_growth",
+        "growth of resident memory",
+        Unit.SHARE,
+        Better.LESS,
+        _part_grown(lambda one: one.resident_bytes),
+    ),
+    Yardstick(
+        "descriptor_growth",
+        "growth of open files and sockets",
+        Unit.SHARE,
+        Better.LESS,
+        _part_grown(lambda one: one.descriptors),
+    ),
+    Yardstick("lag_growth", "growth of the event loops' lag", Unit.SECONDS, Better.LESS, Whole(_lag_grown)),
     Yardstick("wrong", "wrong bytes", Unit.COUNT, Better.LESS, Whole(lambda run: float(run.verification.wrong))),
 )
 BY_NAME = {yardstick.name: yardstick for yardstick in YARDSTICKS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bench.record import Check
@@ -11,7 +11,7 @@ from bench.record import Check
 from .catalogue import File
 from .heads import Head
 from .verify import Scrutiny, WrongByte, content_of
-from .wire import Enough
+from .wire import Address, Enough
 
 if TYPE_CHECKING:
     from .client import Shop
@@ -42,8 +42,10 @@ class Asked:
     if_range: str = ""
     enough: int | None = None
 
-    def request(self, host: str) -> bytes:
-        fields = f"Host: {host}\r\nUser-Agent: penstock-bench\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+    def request(self, address: Address) -> bytes:
+        name, port = address
+        host = f"[{name}]" if ":" in name else name
+        fields = f"Host: {host}:{port}\r\nUser-Agent: penstock-bench\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
         if self.span is not None:
             fields += f"Range: bytes={self.span[0]}-{self.span[1] - 1}\r\n"
         if self.if_range:
@@ -73,6 +75,11 @@ class Collected:
         if len(self.content) > MOST_COLLECTED:
             raise Unexpected("too long", f"more than {MOST_COLLECTED} bytes")
 
+    def rest(self, asked: Asked) -> Asked | None:
+        """What to ask for when the answer broke off: all of it again."""
+        self.content = b""
+        return asked
+
     def finish(self) -> None:
         """Raises Unexpected."""
         if self._status != 200:
@@ -93,6 +100,9 @@ class BodyTaker:
         self._refusal: bytes | None = None
         self._status = 0
         self._taken = 0
+        self._taken_before = 0
+        """Of it, in answers before this one."""
+        self._etag = ""
         self._hashed = False
         self._wrong: WrongByte | None = None
         self.looks = True
@@ -112,7 +122,8 @@ class BodyTaker:
             return
         start, stop = (self._asked and self._asked.span) or (0, self._file.size)
         self._check_head(head, start, stop)
-        if self._asked is None:
+        self._etag = head.fields.get("etag", "")
+        if self._asked is None or self._scrutiny is not None:
             return
         digest = self._digest(head) if (start, stop) == (0, self._file.size) and self._asked.enough is None else None
         self._hashed = digest is not None
@@ -135,6 +146,20 @@ class BodyTaker:
         self._taken += len(received)
         if self._asked is not None and self._asked.enough is not None and self._taken >= self._asked.enough:
             raise Enough
+
+    def rest(self, asked: Asked) -> Asked | None:
+        """What to ask for when the answer to `asked` broke off: what has not come yet, if it is still the same file.
+        None after a wrong byte: what came is worth nothing."""
+        if self._wrong is not None:
+            return None
+        self._refusal = None
+        if not self._taken:
+            return asked
+        start, stop = asked.span or (0, self._file.size)
+        start += self._taken - self._taken_before
+        self._taken_before = self._taken
+        self._asked = replace(asked, kind="rest", span=(start, stop), if_range=self._etag)
+        return self._asked
 
     def finish(self) -> None:
         """The answer is complete. Raises Unexpected, WrongByte."""

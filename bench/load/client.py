@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 from urllib.parse import quote
@@ -15,14 +15,18 @@ from proxy.core.tasks import TaskSet
 from .bodies import Asked, BodyTaker, Collected, Unexpected
 from .catalogue import File, Repo
 from .heads import Head, Malformed
+from .pool import Entrances, Pool
 from .tally import Tally
 from .verify import Checker, WrongByte
-from .wire import Broken, Connection, Enough, Exchange, Pace, Pool, Silent, Surroundings
+from .wire import Address, Broken, Connection, Enough, Exchange, Pace, Silent, Surroundings
 from .workload import Aborted, HeadOnly, InRanges, Part, Resumed, Session, Slow, Whole, Wish, spans_of
 
 _STEPS_PER_SECOND: Final = 8
 _LARGEST_STEP: Final = 256 * 1024
 _SMALLEST_STEP: Final = 1024
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 2.0
+"""Seconds from an answer that broke off until a client comes again; doubled each time."""
 SLOW_BUFFER: Final = 64 * 1024
 """Receive buffer of slow readers: what the kernel takes for them does not count as read."""
 
@@ -32,12 +36,22 @@ class Failed(Exception):
 
 
 @dataclass(slots=True)
+class BrokenOff(Exception):
+    """There was no connection, or no answer, or not all of it: a client may come again. Not counted yet."""
+
+    name: str
+    why: Exception
+    exchange: Exchange | None = None
+
+
+@dataclass(slots=True)
 class Shop:
     """What all clients of a process share."""
 
     around: Surroundings
-    address: tuple[str, int]
-    host: str
+    addresses: Sequence[Address]
+    returns: int
+    """How often a client comes again for the rest of an answer that broke off."""
     checker: Checker
     check: Check
     hash_again: bool
@@ -53,10 +67,12 @@ class Shop:
 class Client:
     """One client; `act` a session, then `close`."""
 
-    def __init__(self, shop: Shop, name: str) -> None:
+    def __init__(self, shop: Shop, name: str, number: int) -> None:
+        """`number`: of this client; it says at which mirror it begins."""
         self._shop = shop
         self._name = name
-        self._own = None if shop.pool is not None else Pool(shop.around, shop.address, most_idle=64)
+        self._entrances = Entrances(shop.around, shop.addresses, number)
+        self._own = None if shop.pool is not None else Pool(self._entrances, most_idle=64)
         self._received = 0
         self.pleased = True
         """Whether all requests of the last session went well."""
@@ -159,40 +175,65 @@ class Client:
         await self._ask(asked, self._body(asked.file, asked), intended)
 
     async def _get_slowly(self, asked: Asked, intended: float, rate: float) -> None:
-        """On a connection of its own whose buffer in the kernel is small."""
         assert asked.file is not None
         step = int(min(_LARGEST_STEP, max(_SMALLEST_STEP, rate / _STEPS_PER_SECOND)))
-        try:
-            connection = await Connection.open(
-                self._shop.around, self._shop.address, receive_buffer=min(SLOW_BUFFER, step)
-            )
-        except (OSError, TimeoutError) as error:
-            raise self._counted("connect", asked, error) from error
-        try:
-            body = self._body(asked.file, asked)
-            await self._on(connection, asked, body, intended, pace=Pace(rate, step))
-        finally:
-            connection.close()
+        await self._ask(asked, self._body(asked.file, asked), intended, pace=Pace(rate, step))
 
     def _body(self, file: File, asked: Asked | None = None) -> BodyTaker:
         return BodyTaker(self._shop, file, asked)
 
     # -- one request ------------------------------------------------------------------------------------------------
 
-    async def _ask(self, asked: Asked, taker: BodyTaker | Collected, intended: float) -> None:
-        """One request and its answer. Raises Failed."""
+    async def _ask(
+        self, asked: Asked, taker: BodyTaker | Collected, intended: float, *, pace: Pace | None = None
+    ) -> None:
+        """One request and its answer; when that breaks off, again for the rest, as often as clients here do. Raises
+        Failed."""
+        delay = _FIRST_DELAY
+        for left in range(self._shop.returns, -1, -1):
+            try:
+                await self._try(asked, taker, intended, pace)
+            except BrokenOff as off:
+                rest = taker.rest(asked) if left else None
+                if rest is None:
+                    raise self._counted(off.name, asked, off.why, off.exchange) from off
+                self._shop.tally.returns(off.exchange)
+                asked = rest
+            else:
+                return
+            self._entrances.turn()
+            await asyncio.sleep(delay)
+            delay = min(_LONGEST_DELAY, 2 * delay)
+            intended = self._shop.around.now()
+
+    async def _try(self, asked: Asked, taker: BodyTaker | Collected, intended: float, pace: Pace | None) -> None:
+        """Once. Raises BrokenOff, Failed."""
+        if pace is not None:
+            connection = await self._slow_connection(pace)
+            try:
+                await self._on(connection, asked, taker, intended, pace)
+            finally:
+                connection.close()
+            return
         pool = self._shop.pool or self._own
         assert pool is not None
         while True:
             try:
                 connection = await pool.get()
-            except (OSError, TimeoutError) as error:
-                raise self._counted("connect", asked, error) from error
+            except OSError as error:
+                raise BrokenOff("connect", error) from error
             try:
                 if await self._on(connection, asked, taker, intended):
                     return
             finally:
                 pool.put(connection)
+
+    async def _slow_connection(self, pace: Pace) -> Connection:
+        """One of its own, whose buffer in the kernel is small. Raises BrokenOff."""
+        try:
+            return await self._entrances.connected(receive_buffer=min(SLOW_BUFFER, pace.step))
+        except OSError as error:
+            raise BrokenOff("connect", error) from error
 
     async def _on(
         self,
@@ -203,12 +244,13 @@ class Client:
         pace: Pace | None = None,
     ) -> bool:
         """Ask on `connection`; False if it was an old one that the mirror had closed meanwhile: ask again. Raises
-        Failed."""
+        BrokenOff, Failed."""
         shop = self._shop
         tally = shop.tally
         exchange = Exchange(shop.around.now())
-        request = asked.request(shop.host)
+        request = asked.request(connection.address)
         tally.in_flight += 1
+        before = taker.checked
         try:
             await connection.ask(request, taker, exchange, to_head=asked.method == "HEAD", pace=pace)
             taker.finish()
@@ -217,9 +259,9 @@ class Client:
         except (Broken, OSError) as error:
             if connection.served and exchange.head is None:
                 return False
-            raise self._counted("broken", asked, error, exchange) from error
+            raise BrokenOff("broken", error, exchange) from error
         except Silent as error:
-            raise self._counted("silent", asked, error, exchange) from error
+            raise BrokenOff("silent", error, exchange) from error
         except Malformed as error:
             raise self._counted("malformed", asked, error, exchange) from error
         except Unexpected as error:
@@ -234,7 +276,7 @@ class Client:
             tally.answered(asked.kind, intended, exchange, hit=_is_hit(exchange.head))
         finally:
             tally.in_flight -= 1
-            tally.totals.checked += taker.checked
+            tally.totals.checked += taker.checked - before
             self._received += exchange.received
         return True
 

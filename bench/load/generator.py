@@ -24,9 +24,10 @@ from .catalogue import Catalogue
 from .client import Client, Shop
 from .metronome import Metronome
 from .orders import Order, Task, begin_of, said
+from .pool import Entrances, Pool
 from .tally import Tally
 from .verify import Checker
-from .wire import Pool, Surroundings
+from .wire import Surroundings
 from .workload import Session, Whole, Wish, Wishes
 
 LATE: Final = 0.010
@@ -54,13 +55,13 @@ class Generator:
         is_shared = self._scenario.load.connections == "shared"
         self._shop = Shop(
             around=around,
-            address=order.address,
-            host=order.host,
+            addresses=order.addresses,
+            returns=self._scenario.clients.returns,
             checker=Checker(),
             check=Check.FULL if order.task is Task.WARM else self._scenario.verify.check,
             hash_again=self._scenario.verify.hash == "always",
             tally=self._tally,
-            pool=Pool(around, order.address, _MOST_IDLE) if is_shared else None,
+            pool=Pool(Entrances(around, order.addresses, order.part), _MOST_IDLE, in_turn=True) if is_shared else None,
         )
         self._number = 0
         self._cpu = time.process_time()
@@ -129,7 +130,7 @@ class Generator:
                 totals.late += self._loop.time() - intended > LATE
                 self._number += 1
                 name = f"{self._order.part}-{self._number}"
-                sessions.start(self._one(session, intended, name), name)
+                sessions.start(self._one(session, intended, name, self._number), name)
                 if self._loop.time() - intended > _LOOK:
                     await asyncio.sleep(0)  # far behind: still give the answers a turn
             if self._scenario.load.shape != "herd" and self._order.task is Task.LOAD:
@@ -137,8 +138,8 @@ class Generator:
         finally:
             metronome.close()
 
-    async def _one(self, session: Session, intended: float, name: str) -> None:
-        client = Client(self._shop, name)
+    async def _one(self, session: Session, intended: float, name: str, number: int) -> None:
+        client = Client(self._shop, name, number)
         try:
             await client.act(session, intended)
         finally:
@@ -162,16 +163,15 @@ class Generator:
         await asyncio.sleep(max(0.0, delay))
         until = self._begin + duration
         repeating = [
-            sessions.start(self._again_and_again(plan, until, f"{self._order.part}-{number}"), f"client {number}")
-            for number in range(clients)
+            sessions.start(self._again_and_again(plan, until, number), f"client {number}") for number in range(clients)
         ]
         if repeating:
             await asyncio.wait(
                 repeating, timeout=None if duration == float("inf") else max(0.0, until - self._loop.time())
             )
 
-    async def _again_and_again(self, plan: Iterator[Session], until: float, name: str) -> None:
-        client = Client(self._shop, name)
+    async def _again_and_again(self, plan: Iterator[Session], until: float, number: int) -> None:
+        client = Client(self._shop, f"{self._order.part}-{number}", number)
         totals = self._tally.totals
         try:
             for session in plan:

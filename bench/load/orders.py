@@ -30,14 +30,14 @@ class Order:
     task: Task
     scenario: Scenario
     catalogue: Path
-    address: tuple[str, int]
-    host: str
+    addresses: tuple[tuple[str, int], ...]
+    """Of the mirrors: host and port. Clients are shared out among them."""
     part: int
     parts: int
     trace: Path | None = None
 
     def to_line(self) -> bytes:
-        plain = {name: getattr(self, name) for name in ("task", "address", "host", "part", "parts")}
+        plain = {name: getattr(self, name) for name in ("task", "addresses", "part", "parts")}
         plain |= {"catalogue": str(self.catalogue), "trace": self.trace and str(self.trace)}
         scenario = self.scenario.model_dump(mode="json")
         return orjson.dumps({**plain, "scenario": scenario}, option=orjson.OPT_APPEND_NEWLINE)
@@ -49,8 +49,7 @@ class Order:
             task=Task(plain["task"]),
             scenario=Scenario.model_validate(plain["scenario"]),
             catalogue=Path(plain["catalogue"]),
-            address=(plain["address"][0], plain["address"][1]),
-            host=plain["host"],
+            addresses=tuple((host, port) for host, port in plain["addresses"]),
             part=plain["part"],
             parts=plain["parts"],
             trace=Path(plain["trace"]) if plain["trace"] else None,

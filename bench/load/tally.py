@@ -108,6 +108,8 @@ class Totals:
     """Exchanges that ended before the whole answer had come: the mirror may have sent more than was received."""
     unread: int = 0
     """Bytes of those that had arrived at this machine's kernel, and were not read."""
+    returned: int = 0
+    """Answers that broke off and whose rest was asked for again."""
     checked: int = 0
     files_checked: int = 0
     wrong: int = 0
@@ -154,7 +156,7 @@ class Totals:
 _COUNTS: Final = ("requests", "errors", "hits", "received", "in_flight", "cpu_share")
 _SUMS: Final = (
     *("planned", "sent", "late", "dropped", "requests", "received", "cuts", "unread"),
-    *("checked", "files_checked", "wrong", "cpu_seconds", "seconds"),
+    *("returned", "checked", "files_checked", "wrong", "cpu_seconds", "seconds"),
 )
 
 
@@ -209,6 +211,12 @@ class Tally:
         """The client went away from an answer, as it meant to."""
         self._count(exchange)
         self.totals.cuts += exchange.is_cut
+
+    def returns(self, exchange: Exchange | None) -> None:
+        """The client comes again for the rest of an answer that broke off; None: there was not even a connection."""
+        self.totals.returned += 1
+        if exchange is not None:
+            self.left(exchange)
 
     def failed(self, name: str, example: str, exchange: Exchange | None = None) -> None:
         """A request went wrong; `exchange` as far as it came."""

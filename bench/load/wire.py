@@ -20,6 +20,8 @@ from typing import Final, Protocol
 
 from .heads import LONGEST_HEAD, Chunks, Head, Malformed, parse_head
 
+Address = tuple[str, int]
+"""Host and port."""
 BUFFER: Final = 1 << 20
 _DISCARD: Final = socket.MSG_TRUNC
 
@@ -101,7 +103,8 @@ class Surroundings:
 class Connection:
     """One connection, one exchange at a time. Make it with `await open(...)`; `close` it."""
 
-    def __init__(self, around: Surroundings, sock: socket.socket) -> None:
+    def __init__(self, around: Surroundings, sock: socket.socket, address: Address) -> None:
+        self.address = address
         self._around = around
         self._socket = sock
         self._taker: Taker | None = None
@@ -119,9 +122,7 @@ class Connection:
         """Exchanges so far."""
 
     @classmethod
-    async def open(
-        cls, around: Surroundings, address: tuple[str, int], *, receive_buffer: int | None = None
-    ) -> Connection:
+    async def open(cls, around: Surroundings, address: Address, *, receive_buffer: int | None = None) -> Connection:
         """Connect. `receive_buffer` (bytes) keeps the kernel from reading ahead of a slow reader. Raises OSError, also
         when it takes longer than the patience."""
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -135,7 +136,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        connection = cls(around, sock)
+        connection = cls(around, sock, address)
         around.loop.add_reader(sock, connection._readable)
         return connection
 
@@ -287,32 +288,3 @@ def _waiting_in(sock: socket.socket) -> int:
     except (OSError, ValueError):
         return 0
     return int.from_bytes(waiting, sys.byteorder)
-
-
-class Pool:
-    """Idle connections to one address, used again. At most `most_idle` are kept."""
-
-    def __init__(self, around: Surroundings, address: tuple[str, int], most_idle: int) -> None:
-        self._around = around
-        self._address = address
-        self._idle: list[Connection] = []
-        self._most_idle = most_idle
-
-    async def get(self) -> Connection:
-        """An idle connection, else a new one. Raises OSError. Give it back with `put`."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
-                return connection
-        return await Connection.open(self._around, self._address)
-
-    def put(self, connection: Connection) -> None:
-        if connection.usable and len(self._idle) < self._most_idle:
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()

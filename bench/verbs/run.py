@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bench import running, scenario, verdict
 from bench.conditions import NoCondition, parsed
+from bench.faults import KINDS
 from bench.find_max import Found, Limit, Probe
 from bench.load.trace import NoTrace, from_log
 from bench.record import Run
@@ -47,10 +48,18 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
 @click.option("--clients", type=int, metavar="N", help="Sessions at a time (closed loop), or in the herd.")
 @click.option("--closed", is_flag=True, help="Closed loop: a client begins anew when it is done.")
 @click.option("--seed", type=int, metavar="N", help="Of everything that is drawn.")
-@click.option("--workers", type=int, metavar="N", help="Worker processes of the mirror.")
+@click.option("--nodes", type=int, metavar="N", help="Mirrors; more than one are a fleet, with a Redis.")
+@click.option("--workers", type=int, metavar="N", help="Worker processes of each mirror.")
 @click.option("--generators", type=int, metavar="N", help="Processes that make the load.")
 @click.option("--verify", type=click.Choice(["full", "stamps", "none"]), help="How closely bodies are looked at.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any key of the scenario. Repeatable.")
+@click.option(
+    "--without",
+    metavar="FAULT",
+    multiple=True,
+    type=click.Choice(sorted(KINDS)),
+    help="Leave out the faults of this name, such as disk-full (which needs root). Repeatable.",
+)
 @click.option(
     "--replay",
     metavar="LOG",
@@ -101,7 +110,10 @@ def _wanted(name: str, given: dict[str, Any]) -> Wanted:
     if given["replay"] is not None:
         trace = from_log(given["replay"], speed=given["speed"])
         changes.setdefault("duration", max(1.0, trace.seconds))
-    return Wanted(Path(name).stem, running.chosen(name, changes), target, given["hub_listen"], trace)
+    chosen = running.chosen(name, changes).without(given["without"])
+    wanted = Wanted(Path(name).stem, chosen, target, given["hub_listen"], trace)
+    running.check(wanted)
+    return wanted
 
 
 def changes_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +124,7 @@ def changes_of(given: dict[str, Any]) -> dict[str, Any]:
         "rate": "load.rate",
         "clients": "load.clients",
         "generators": "load.generators",
+        "nodes": "proxy.nodes",
         "workers": "proxy.workers",
         "verify": "verify.check",
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import scenario
-from bench.faults import DiskFull, NodeKill
+from bench.faults import KINDS, DiskFull, NodeKill
 from bench.scenario import ScenarioError
 
 
@@ -28,7 +28,14 @@ def test_every_scenario_of_ours_is_one(name: str) -> None:
 
 def test_all_that_the_handbook_names_is_there() -> None:
     promised = {"smoke", "herd", "steady", "ranges", "cold", "churn", "slow-readers", "restart"}
+    promised |= {"node-loss", "chaos", "soak"}
     assert promised <= set(scenario.names())
+
+
+def test_chaos_knows_every_fault() -> None:
+    """But for the kill of a worker, which needs more processors, and the restart, which `restart` has."""
+    kinds = {fault.do for fault in scenario.read(scenario.find("chaos"), {}).faults}
+    assert set(KINDS) - kinds == {"worker-kill", "node-restart"}
 
 
 def test_quantities_are_read_as_people_write_them(tmp_path: Path) -> None:
@@ -52,6 +59,14 @@ def test_quantities_are_read_as_people_write_them(tmp_path: Path) -> None:
         ('[[faults]]\nat = 1\ndo = "origin-lei"', "faults.0: "),
         ('[[faults]]\nat = 1\ndo = "origin-lie"\nbyt = 3', "faults.0.byt: there is no such key; did you mean byte?"),
         ('[[faults]]\nat = 1\ndo = "disk-full"', "set proxy.volume"),
+        ('[[faults]]\nat = 1\ndo = "redis-kill"', "redis-kill needs a Redis"),
+        ('[proxy]\nnodes = 3\nredis = false\n[[faults]]\nat = 1\ndo = "redis-pause"', "redis-pause needs a Redis"),
+        ('[[faults]]\nat = 1\ndo = "node-kill"\nnode = 1', "befalls node 1, and the last one is 0"),
+        ('[[faults]]\nat = 1\ndo = "worker-kill"', "set proxy.workers"),
+        (
+            '[[faults]]\nat = 1\nseconds = 3\ndo = "node-kill"\n[[faults]]\nat = 2\ndo = "node-pause"',
+            "node-kill at 1 s is not over when node-pause comes at 2 s",
+        ),
         ("not toml", "mine.toml"),
     ],
 )
@@ -91,3 +106,12 @@ def test_faults_are_read_as_what_they_do(tmp_path: Path) -> None:
         NodeKill(at=1.0, do="node-kill"),
         DiskFull(at=2.0, do="disk-full", free=1 << 20),
     )
+
+
+def test_a_fault_can_be_left_out_and_what_only_it_needed() -> None:
+    chaos = scenario.read(scenario.find("chaos"), {})
+    tame = chaos.without(["disk-full", "node-kill"])
+    assert {fault.do for fault in chaos.faults} - {fault.do for fault in tame.faults} == {"disk-full", "node-kill"}
+    assert chaos.proxy.volume is not None
+    assert tame.proxy.volume is None
+    assert chaos.without(["node-kill"]).proxy.volume is not None

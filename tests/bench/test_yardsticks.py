@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.record import ClientShare, Run
+from bench.record import ClientShare, Resources, Run
 from bench.yardsticks import YARDSTICKS, Unknown, fairness, named, value
 from tests.kit.runs import sampled_run
 
@@ -34,6 +34,27 @@ def test_throughput_is_what_was_delivered_in_each_second(run: Run) -> None:
 def test_what_is_not_known_is_none(run: Run) -> None:
     assert value(replace(run, cost=None), named("memory")) is None
     assert value(replace(run, series=()), named("hit_ratio")) is None
+
+
+def held(run: Run, *resident: int) -> Run:
+    looks = tuple(Resources(float(second), one, 10 * one, one / 1000) for second, one in enumerate(resident))
+    return replace(run, resources=looks)
+
+
+@pytest.mark.parametrize(
+    ("resident", "growth"),
+    [((1, 90, 100, 100, 100, 100), 0.0), ((1, 1, 100, 100, 110, 110), 0.1), ((5, 5, 5), None), ((), None)],
+)
+def test_growth_is_the_last_third_against_the_one_before(
+    run: Run, resident: tuple[int, ...], growth: float | None
+) -> None:
+    expected = growth if growth is None else pytest.approx(growth)
+    assert value(held(run, *resident), named("memory_growth")) == expected
+    assert value(held(run, *resident), named("descriptor_growth")) == expected
+
+
+def test_lag_grows_by_seconds(run: Run) -> None:
+    assert value(held(run, 1, 1, 100, 100, 110, 110), named("lag_growth")) == pytest.approx(0.010)
 
 
 def shares(run: Run, *rates: int) -> Run:

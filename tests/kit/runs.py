@@ -21,6 +21,7 @@ from bench.record import (
     Mark,
     Moment,
     Promise,
+    Resources,
     Run,
     Scenario,
     Source,
@@ -58,6 +59,13 @@ def sampled_run(seed: int = 1, *, seconds: int = 40, slower: float = 1.0) -> Run
         fairness=tuple(ClientShare(f"client-{n}", int(chance.gauss(9e8, 4e7)), float(seconds)) for n in range(16)),
         promises=(Promise("errors < 0.1 %", kept=True, found="0.00 %"),),
         cost=Cost(cpu_seconds=seconds * 0.81, peak_resident_bytes=143 << 20),
+        resources=tuple(_resources(chance, second) for second in range(seconds)),
+    )
+
+
+def _resources(chance: Random, second: int) -> Resources:
+    return Resources(
+        second + 1.0, int(chance.gauss(120 << 20, 1 << 20)), chance.randrange(60, 90), chance.gauss(2e-3, 1e-4)
     )
 
 

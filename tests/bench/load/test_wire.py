@@ -11,7 +11,8 @@ import pytest
 
 from bench.load.heads import Head, Malformed
 from bench.load.metronome import Metronome
-from bench.load.wire import Broken, Connection, Enough, Exchange, Pace, Pool, Silent, Surroundings
+from bench.load.pool import Entrances, Pool
+from bench.load.wire import Broken, Connection, Enough, Exchange, Pace, Silent, Surroundings
 from proxy.core.tasks import TaskSet
 from tests.kit.waiting import until
 
@@ -151,7 +152,7 @@ async def test_a_peer_that_falls_silent_is_given_up() -> None:
 async def test_a_connection_is_used_again_until_the_peer_closes_it() -> None:
     around = Surroundings(asyncio.get_running_loop(), 10.0)
     async with listening(saying(ok(b"one"), ok(b"two"))) as address:
-        pool = Pool(around, address, most_idle=4)
+        pool = Pool(Entrances(around, [address], 0), most_idle=4)
         first = await pool.get()
         bodies = []
         for _ in range(2):
