@@ -259,7 +259,8 @@ class Stage:
         known: list[tuple[float, float]] = []
 
         async def nothing_under_way() -> bool:
-            await asyncio.sleep(QUIET_FOR)
+            if known:
+                await asyncio.sleep(QUIET_FOR)
             page = await node.metrics()
             known.append((page.total("upstream_requests_total"), page.total("upstream_bytes_total")))
             busy = page.total("requests_in_flight") or page.total("fills_in_progress")
