@@ -150,6 +150,12 @@ class Catalogue:
         await self._write(change, ("resolution", target), facts)
         self._remember_resolution(target, facts, self._hour())
 
+    async def drop_resolution(self, target: FileTarget) -> None:
+        """What was kept of the file at the commit was found wrong. Other workers find that for themselves."""
+        self._resolutions.drop(target)
+        await self._write(changes.drop_resolution(target), ("resolution", target), _NOTHING)
+        self._resolutions.drop(target)
+
     async def keep_resolutions(self, repo: RepoId, commit: str, files: Iterable[tuple[str, FileFacts]]) -> None:
         """Many files of one commit, as (path, facts): what a listing says of them. Written by the thousand."""
         at = Revision(commit)
@@ -204,6 +210,17 @@ class Catalogue:
         self._listings.drop(key)
         if listing.immutable:
             self._listings.put(key, (listing, hour))
+
+    async def drop_listings(self, repo: RepoId, commit: str) -> None:
+        """What was kept of `repo` at `commit` was found wrong in places: it is to be asked for anew."""
+
+        def is_at_commit(key: ListingKey) -> bool:
+            return key.repo == repo and commit in key.text
+
+        self._listings.drop_where(is_at_commit)
+        self._unwritten.drop_where(lambda name: name[0] == "listing" and is_at_commit(name[1]))
+        await self._written(changes.drop_listings(repo, commit))
+        self._listings.drop_where(is_at_commit)
 
     def _use_listing(self, key: ListingKey, listing: Listing, hour: int) -> None:
         now = self._hour()

@@ -73,6 +73,29 @@ def put_resolutions(files: Sequence[tuple[FileTarget, FileFacts]], hour: int) ->
     return change
 
 
+def drop_resolution(target: FileTarget) -> Change:
+    row = (repo_text(target.repo), target.revision.text, target.path)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "DELETE FROM resolutions WHERE commit_row = (SELECT id FROM commits WHERE repo = ? AND commit_id = ?) "
+            "AND path = ?",
+            row,
+        )
+
+    return change
+
+
+def drop_listings(repo: RepoId, commit: str) -> Change:
+    row = (repo_text(repo), commit)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM listings WHERE repo = ? AND instr(text, ?)", row)
+        connection.execute("UPDATE totals SET amount = amount + 1 WHERE name = 'forgets'")
+
+    return change
+
+
 def put_listing(key: ListingKey, listing: Listing, hour: int) -> Change:
     def change(connection: sqlite3.Connection) -> None:
         # Packed here, in the writer's thread: tens of megabytes would hold up the loop.

@@ -108,6 +108,10 @@ class BlobRecord:
         if not 0 < len(self.validator) <= 512 or not self.validator.isascii() or '"' in self.validator:
             raise ValueError(f"not a strong validator: {self.validator!r}")
 
+    def contradicts(self, other: BlobRecord) -> bool:
+        """Whether only one of the two can be true: bytes of one sha256 have one length."""
+        return self.key == other.key and self.key.scheme is KeyScheme.SHA256 and self.size != other.size
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:

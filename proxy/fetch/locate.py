@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginLied, OriginRefused, PenstockError, SlowDown
+from proxy.core.errors import (
+    BlobDropped,
+    DigestMismatch,
+    OriginLied,
+    OriginRefused,
+    PenstockError,
+    RangeMangled,
+    SlowDown,
+    SourceChanged,
+)
 from proxy.core.rights import Plane
 from proxy.core.tasks import TaskSet
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Moved
@@ -28,11 +38,25 @@ from .together import refused_together, take_ref, tell_ref, tell_refusal
 
 MOST_NAMES: Final = 3
 """How often a repo may have been renamed."""
+CONTRADICTIONS: Final = (SourceChanged, RangeMangled, DigestMismatch, BlobDropped)
+"""Errors of reading that say: these are not the bytes we were told of. A blob that was dropped may have been whole and
+wrong: its readers see the one or the other first."""
+DOUBTED: Final = 1000
+"""Files remembered of which the origin said what was found wrong."""
+DOUBTED_EVERY: Final = 10.0
+"""Seconds between two doubts of one file: an origin that goes on lying is not asked by every client."""
 ASKED_AS_NOBODY_EVERY: Final = 3600.0
 """Seconds between two looks, by one worker, whether a repo read with a token is public."""
 log = logging.getLogger(__name__)
 
 Known = TypeVar("Known", bound=FileFacts | Absent)
+
+
+@dataclass(slots=True)
+class _Doubt:
+    since: float
+    facts: FileFacts | None
+    """What is doubted; None once the origin was asked anew."""
 
 
 class Locator:
@@ -57,6 +81,7 @@ class Locator:
         self._clock = clock
         self._freshness = freshness
         self._tasks = tasks
+        self._doubted: BoundedDict[FileTarget, _Doubt] = BoundedDict(entries=DOUBTED)
         self._asked_as_nobody: BoundedDict[RepoId, float] = BoundedDict(entries=10_000)
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
@@ -78,6 +103,19 @@ class Locator:
                 return found
             target = found.target
         raise OriginLied("the origin gives one name of a repo after another")
+
+    async def doubt(self, target: FileTarget, facts: FileFacts) -> None:
+        """The bytes of the file at a commit and the `facts` of it cannot both be right: the next who wants it asks the
+        origin anew, whatever is told by other nodes."""
+        now, known = self._clock.monotonic(), self._doubted.get(target)
+        if known is not None and now - known.since < DOUBTED_EVERY:
+            return
+        self._doubted.put(target, _Doubt(now, facts))
+        await self._catalogue.drop_resolution(target)
+
+    def _is_doubted(self, target: FileTarget) -> bool:
+        doubt = self._doubted.get(target)
+        return doubt is not None and doubt.facts is not None
 
     def _known(self, caller: Caller, target: FileTarget, enough: Enough) -> Located | None:
         """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
@@ -108,8 +146,8 @@ class Locator:
             return await self._ask_origin(caller, target, can_wait=can_wait)
         async with self._commons.file(target) as turn:
             commit = await take_ref(turn, self._catalogue, repo, revision)
-            if commit is not None and turn.facts is not None:
-                pinned = target.at(commit)
+            pinned = None if commit is None else target.at(commit)
+            if pinned is not None and turn.facts is not None and not self._is_doubted(pinned):
                 await self._catalogue.keep_resolution(pinned, self._with_key(pinned, turn.facts))
             if (known := self._known(caller, target, Enough.FRESH)) is not None:
                 return known
@@ -156,9 +194,19 @@ class Locator:
         pinned = target.at(found.commit)
         facts = self._with_key(pinned, found.facts)
         await self._catalogue.keep_resolution(pinned, facts)
+        await self._compare(pinned, facts)
         if not target.revision.is_commit:
             await self._catalogue.keep_ref(target.repo, target.revision, found.commit, asked_at)
         return Located(pinned, facts, CacheOutcome.MISS, 0)
+
+    async def _compare(self, pinned: FileTarget, facts: FileFacts) -> None:
+        """What a listing said of a file that was doubted is no better than what was doubted."""
+        doubt = self._doubted.get(pinned)
+        if doubt is None or doubt.facts is None:
+            return
+        wrong, doubt.facts = doubt.facts, None
+        if (wrong.etag, wrong.size) != (facts.etag, facts.size):
+            await self._catalogue.drop_listings(pinned.repo, pinned.revision.text)
 
     def _see_whether_public(self, target: FileTarget) -> None:
         """Ask once in a while, as nobody, for what a caller with a token was given: most repos are public, and only

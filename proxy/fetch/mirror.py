@@ -50,7 +50,7 @@ from .for_peers import PeerReadings
 from .git import GitPassage
 from .inquiries import Inquiries
 from .listings import Listings
-from .locate import Locator
+from .locate import CONTRADICTIONS, Locator
 from .node import OncePerNode
 from .objects import Objects
 from .ports import BlobStore, Catalogue, Commons, FillObserver, Gatekeeper, Notices, Origin, Source
@@ -195,7 +195,25 @@ class Mirror:
                 if is_about_the_repo(refusal):
                     await self._rights.unlearn(caller, located.target.repo, plane_of(located.target), refusal)
                 raise
-            yield reading
+            except CONTRADICTIONS:
+                await self._doubt(located)
+                raise
+            try:
+                yield reading
+            except CONTRADICTIONS:
+                await self._doubt(located)
+                raise
+
+    async def _doubt(self, located: Readable) -> None:
+        """The bytes are not what we were told of them. Whichever of the two was the lie: what is kept for ever must not
+        be it."""
+        match located:
+            case Located(file, facts):
+                await self._locator.doubt(file, facts)
+            case LocatedObject(thing):
+                await self._objects.doubt(thing)
+            case _:
+                assert_never(located)
 
     def read_for_peer(
         self, caller: Caller, question: PeerQuestion, span: Span, hops: int

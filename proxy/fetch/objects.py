@@ -104,10 +104,18 @@ class Objects:
 
     async def keep(self, repo: RepoId, objects: Iterable[tuple[str, int]]) -> None:
         """The origin said that these (digest, size) are of the repo."""
-        fresh = [(sha256, size) for sha256, size in objects if self.facts(repo, sha256) is None]
+        fresh = [
+            (sha256, size)
+            for sha256, size in objects
+            if self.facts(repo, sha256) is None and object_facts(sha256, size).can_be
+        ]
         if fresh:
             files = [(_place(repo, sha256).path, object_facts(sha256, size)) for sha256, size in fresh]
             await self._catalogue.keep_resolutions(repo, NOWHERE.text, files)
+
+    async def doubt(self, target: ObjectTarget) -> None:
+        """What is kept of the object was found wrong: forget it."""
+        await self._catalogue.drop_resolution(_place(target.repo, target.sha256))
 
     # --- batches ------------------------------------------------------------------------------------------------
 
@@ -183,20 +191,30 @@ class Objects:
         said: dict[str, LfsOffer | LfsMissing],
         closings: int,
     ) -> LfsAnswer:
-        offered = [one for one in wanted if isinstance(said.get(one.oid), LfsOffer)]
-        if offered:
+        if any(isinstance(said.get(one.oid), LfsOffer) for one in wanted):
             await self._rights.learn(caller, repo, Plane.FILES, closings)
-            await self.keep(repo, ((one.oid, one.size) for one in offered))
-        unsaid = LfsMissing(404, "the origin says nothing of this object")
-        missing: dict[str, LfsMissing] = {}
-        for one in wanted:
-            fate = said.get(one.oid, unsaid)
-            if isinstance(fate, LfsMissing):
-                missing[one.oid] = fate
+        missing = {one.oid: why for one in wanted if (why := _why_missing(one, said.get(one.oid))) is not None}
+        await self.keep(repo, ((one.oid, one.size) for one in wanted if one.oid not in missing))
         return LfsAnswer(missing, self._everybody(repo), CacheOutcome.MISS)
 
     def _everybody(self, repo: RepoId) -> bool:
         return self._catalogue.public_since(repo, Plane.FILES) is not None
+
+
+def _why_missing(one: LfsPointer, said: LfsOffer | LfsMissing | None) -> LfsMissing | None:
+    """Why the caller does not get the object; None when it does. Its length is the origin's to say: a caller's word
+    for it would be believed of the digest by all."""
+    match said:
+        case None:
+            return LfsMissing(404, "the origin says nothing of this object")
+        case LfsMissing():
+            return said
+        case LfsOffer() if said.size != one.size or not object_facts(one.oid, one.size).can_be:
+            return LfsMissing(422, f"the object {one.oid} is not {one.size} bytes long")
+        case LfsOffer():
+            return None
+        case _:
+            assert_never(said)
 
 
 def object_facts(sha256: str, size: int) -> FileFacts:

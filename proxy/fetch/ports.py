@@ -165,6 +165,14 @@ class Catalogue(Protocol):
         """Keep the facts of many files (path, facts) of a repo at a commit; a key known already stays known."""
         ...
 
+    async def drop_resolution(self, target: FileTarget) -> None:
+        """What was kept of the file at the commit was found wrong."""
+        ...
+
+    async def drop_listings(self, repo: RepoId, commit: str) -> None:
+        """What was kept of the repo at the commit was found wrong in places."""
+        ...
+
     def path_of_xet(self, repo: RepoId, commit: str, xet: str) -> str | None:
         """Where in the repo at the commit a file of that Xet hash is; None when unknown."""
         ...

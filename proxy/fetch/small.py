@@ -93,6 +93,8 @@ class SmallFiles:
             key = self._key(target, facts)
             extent = await self._open(stack, key)
             if extent is not None:
+                if extent.length != facts.size:
+                    raise SourceChanged(f"the file is {extent.length} bytes long, and the origin said {facts.size}")
                 yield SmallReading(span, _Stored(extent), CacheOutcome.HIT, failed)
                 return
             name = ("small", target.repo, facts.etag, facts.size, caller.identity)

@@ -11,6 +11,13 @@ from proxy.core.sizes import CHUNK
 
 from .names import FileTarget, RepoId
 
+_EMPTY: Final = frozenset(
+    {
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    }
+)
+"""The sha256 of no bytes, and git's sha1 of them."""
 _XET_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,6 +36,12 @@ class FileFacts:
     key: BlobKey | None
     xet: str | None = None
     """The name that Xet clients know it by (64 hexadecimal digits), where the Hub told us."""
+
+    @property
+    def can_be(self) -> bool:
+        """False for what no file is: empty with another digest than that of nothing, or the other way round. Nothing
+        is fetched of an empty file, so this is all its proof."""
+        return (self.size == 0) == (self.etag in _EMPTY)
 
     @property
     def digest(self) -> Digest:
@@ -59,6 +72,8 @@ def facts_of(fields: list[Any]) -> FileFacts:
     """The facts that `fields` are. Raises ValueError, TypeError, AttributeError for fields that are none."""
     etag, size, linked, key, xet = fields
     facts = FileFacts(etag, size, linked, None if key is None else BlobKey.parse(key), xet)
+    if not facts.can_be:
+        raise ValueError("no file has this length and this digest")
     _ = BlobRecord(facts.key or BlobKey.sha256("0" * 64), size, etag, facts.digest)  # refuses what can be no file
     return facts
 

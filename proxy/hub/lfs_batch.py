@@ -34,9 +34,10 @@ class LfsPointer:
 
 @dataclass(frozen=True, slots=True)
 class LfsOffer:
-    """Where the origin has an object. `href` is presigned: it is never shown."""
+    """Where the origin has an object, and how long it is. `href` is presigned: it is never shown."""
 
     href: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _offer(said: Any) -> LfsOffer | LfsMissing:
     download = said.get("actions", {}).get("download")
     if download is None:
         return LfsMissing(404, "the origin does not offer this object for download")
-    return LfsOffer(str(download["href"]))
+    return LfsOffer(str(download["href"]), int(said["size"]))
 
 
 def _told(one: LfsPointer, fate: str | LfsMissing, expires_in: int) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _files(items: list[Any]) -> Iterator[tuple[str, FileFacts]]:
         if not isinstance(item, dict) or item.get("type") != "file" or not _is_path(item.get("path")):
             continue
         facts = _linked_facts(item["lfs"], item.get("xetHash")) if item.get("lfs") is not None else _git_facts(item)
-        if facts is not None:
+        if facts is not None and facts.can_be:
             yield item["path"], facts
 
 

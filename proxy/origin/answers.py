@@ -103,9 +103,10 @@ def _found(head: Head, target: FileTarget, commit: str | None) -> FoundFile:
     found_at = _commit(head, target, commit, required=True)
     assert found_at is not None
     key = BlobKey.sha256(etag) if linked else None
-    return FoundFile(
-        found_at, FileFacts(etag, size, linked, key, xet_hash(head.first("x-xet-hash")) if linked else None)
-    )
+    facts = FileFacts(etag, size, linked, key, xet_hash(head.first("x-xet-hash")) if linked else None)
+    if not facts.can_be:
+        raise OriginLied(f"the origin gives the file {size} bytes and the digest of something else")
+    return FoundFile(found_at, facts)
 
 
 def _commit(head: Head, target: FileTarget, earlier: str | None, *, required: bool) -> str | None:

@@ -26,7 +26,7 @@ from .observer import NoObserver, StoreObserver
 from .rack import DiskStatus, Rack, Tenant, read_boot_id
 from .recovery import DiskRefused
 from .sealing import HashThreads
-from .shelf import Shelf
+from .shelf import Shelf, proven_otherwise
 from .small import SmallBlobs
 from .syscalls import Syscalls
 from .turnstile import Turnstile
@@ -115,7 +115,8 @@ class BlobStore:
     async def open_blob(self, record: BlobRecord) -> AsyncIterator[OpenBlob]:
         """The blob of `record`, made if it does not exist; for blobs of more than one chunk. Raises NoDisk.
 
-        Readers of one process share it. Another generation under that key is dropped first."""
+        Readers of one process share it. Another generation under that key is dropped first; but what is sealed is
+        proven, and a record that contradicts it is not believed: SourceChanged."""
         blob = await self._opened(record)
         self._upkeep.hit(Entry(record.key, small=False))
         try:
@@ -134,7 +135,10 @@ class BlobStore:
             if blob is not None:
                 blob.hold()
                 return blob
-            old = self.blobs.pop(record.key, None)
+            old = self.blobs.get(record.key)
+            if old is not None and not old.dropped and old.record.contradicts(record) and old.sealed:
+                raise proven_otherwise(old.record)
+            self.blobs.pop(record.key, None)
             if old is not None and not old.dropped:
                 await old.drop("changed")
             return await self._open_anew(record)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from proxy.core.blob import BlobRecord
-from proxy.core.errors import NoDisk, StoreError
+from proxy.core.errors import NoDisk, SourceChanged, StoreError
 from proxy.core.sizes import CHUNK, chunk_count
 
 from .chunkmap import union
@@ -118,34 +118,38 @@ class Parts:
     async def open(self, make_on: Iterable[Shelf]) -> None:
         """Open what every usable disk has of the blob, and make parts on `make_on`. Disks that fail are left out.
 
-        Raises NoDisk when there is no part to be had at all."""
+        Raises NoDisk when there is no part to be had at all, SourceChanged when a sealed one contradicts the record."""
         make = {shelf.disk.name for shelf in make_on}
         wanted = [shelf for shelf in self.rack.usable() if shelf.disk.name not in self._by_disk]
+        errors: list[StoreError | SourceChanged | None]
         if len(wanted) == 1:  # no task for the ordinary hit
             errors = [await self.join(wanted[0], make=wanted[0].disk.name in make)]
         else:
             errors = await asyncio.gather(*(self.join(shelf, make=shelf.disk.name in make) for shelf in wanted))
+        for error in errors:
+            if isinstance(error, SourceChanged):
+                raise error
         if not self._by_disk:
             errors += await self._make_anywhere()
         if not self._by_disk:
             reasons = "; ".join(str(error) for error in errors if error) or "no healthy disk is left"
             raise NoDisk(reasons)
 
-    async def _make_anywhere(self) -> list[StoreError | None]:
+    async def _make_anywhere(self) -> list[StoreError | SourceChanged | None]:
         """The homes have failed just now: make a part on the first in rank that takes one."""
-        errors: list[StoreError | None] = []
+        errors: list[StoreError | SourceChanged | None] = []
         for shelf in self.rack.ranked(self.record, 0):
             errors.append(await self.join(shelf, make=True))
             if self._by_disk:
                 break
         return errors
 
-    async def join(self, shelf: Shelf, *, make: bool) -> StoreError | None:
+    async def join(self, shelf: Shelf, *, make: bool) -> StoreError | SourceChanged | None:
         """Open the part on one shelf, made there if `make`; what failed, if it did."""
         call = shelf.disk.submit(lambda: shelf.open(self.record, make=make))
         try:
             part = await asyncio.shield(call.result)
-        except StoreError as error:
+        except (StoreError, SourceChanged) as error:
             return error
         except BaseException:
             self.rack.tasks.start(_close_late(call.finished, call.result), "close a part nobody waits for")
@@ -193,7 +197,7 @@ class Parts:
             self._joining = self.rack.tasks.start(self._open_more(list(make_on)), "open parts")
 
     async def _open_more(self, make_on: list[Shelf]) -> None:
-        with suppress(NoDisk):
+        with suppress(NoDisk, SourceChanged):
             await self.open(make_on)
         self.step()
         self.release()

@@ -23,6 +23,7 @@ from typing import Final
 
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.clock import Clock
+from proxy.core.errors import SourceChanged
 
 from . import rangelock
 from .chunkmap import READERS_BYTE, MapDamaged
@@ -37,6 +38,13 @@ from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
 _STRIPES: Final = 64
 _VICTIMS: Final = 64
 """Most blobs evicted in one call, so that it is never taken for a hung one."""
+
+
+def proven_otherwise(sealed: BlobRecord) -> SourceChanged:
+    """What is said of a record that contradicts a sealed one."""
+    return SourceChanged(
+        f"the bytes of this digest are known, and there are {sealed.size} of them, not as many as said"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,8 @@ class Shelf:
     def open(self, record: BlobRecord, *, make: bool) -> Part | None:
         """The part of `record` on this disk; made when there is none and `make`, else None.
 
-        What lies there and is damaged, dropped, or of another generation is dropped first. Raises OSError."""
+        What lies there and is damaged, dropped, or of another generation is dropped first. Raises OSError, and
+        SourceChanged when the part is sealed and cannot be what `record` says."""
         entry = Entry(record.key, small=False)
         place = self.layout.place(entry)
         with self.named_lock(entry):
@@ -135,6 +144,9 @@ class Shelf:
         same = (there.key, there.size, there.validator) == (record.key, record.size, record.validator)
         if same and not part.map.dropped:
             return part
+        if there.contradicts(record) and part.map.sealed and not part.map.dropped:
+            part.close()
+            raise proven_otherwise(there)
         part.map.drop()
         part.close()
         self._unpublish(entry, place)

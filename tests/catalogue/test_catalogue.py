@@ -349,6 +349,24 @@ async def test_two_processes_killed_while_they_write_lose_nothing_they_were_told
                 assert catalogue.resolution(target) == Absent(COMMIT)
 
 
+async def test_what_was_found_wrong_is_gone_from_the_disk_and_the_rest_stays(tmp_path: Path) -> None:
+    other = dataclasses.replace(TARGET, path="other.bin")
+    listed = {name: ListingKey(REPO, f"/tree/{name}") for name in (COMMIT, LATER)}
+    async with two_workers(tmp_path) as (one, two):
+        for target in (TARGET, other):
+            await one.keep_resolution(target, LARGE)
+        for key in listed.values():
+            await one.keep_listing(key, listing(immutable=True))
+            assert two.listing(key) is not None
+        await one.drop_resolution(TARGET)
+        await one.drop_listings(REPO, COMMIT)
+        for worker in (one, two):
+            assert worker.resolution(TARGET) is None
+            assert worker.resolution(other) == LARGE
+            assert worker.listing(listed[COMMIT]) is None
+            assert worker.listing(listed[LATER]) is not None
+
+
 async def test_a_ref_and_a_publicity_that_are_dropped_are_gone_for_all_workers(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as (one, two):
         await one.keep_ref(REPO, MAIN, COMMIT)

@@ -160,6 +160,18 @@ async def test_an_address_names_its_object_to_a_mirror_that_knows_nothing_of_it(
         assert (found.facts.size, found.cache) == (9, cache)
 
 
+@pytest.mark.parametrize("said", [0, 6, 8, 1 << 40])
+async def test_the_length_of_an_object_is_the_origin_s_to_say(rig: Rig, said: int) -> None:
+    """A caller that says another must not get all others to believe it."""
+    answer = await rig.mirror.lfs_batch(STRANGER, BATCH, [LfsPointer(HEX, said)])
+    assert isinstance(answer, LfsAnswer)
+    assert answer.missing[HEX].code == 422
+    await rig.mirror.manifest(STRANGER, TAG, Agent.REGISTRY)
+    found = await rig.mirror.layer(STRANGER, BLOB)
+    assert isinstance(found, LocatedObject)
+    assert found.facts.size == 7
+
+
 async def test_an_address_of_a_private_repo_is_no_use_while_the_origin_is_away(rig: Rig) -> None:
     place = ObjectTarget(REPO, HEX, Counter.REGISTRY)
     rig.origin.refuse = lambda caller: None if caller == MEMBER else HIDDEN

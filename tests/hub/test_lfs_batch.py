@@ -72,7 +72,7 @@ def test_the_origin_s_answer_by_object() -> None:
         }
     )
     found = read_answer(body)
-    assert found[OID] == LfsOffer("https://cdn.example/x?sig=1")
+    assert found[OID] == LfsOffer("https://cdn.example/x?sig=1", 7)
     assert found[other] == LfsMissing(404, "Object does not exist")
     assert isinstance(found["ef" * 32], LfsMissing)
 

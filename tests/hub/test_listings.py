@@ -128,7 +128,13 @@ def test_hashes_are_put_back_where_they_belong() -> None:
 
 
 def test_a_file_of_nothing_has_facts_too() -> None:
-    assert read_files(orjson.dumps([{**SMALL, "size": 0}])) == [("config.json", FileFacts(SHA1, 0, False, None))]
+    empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    listed = [{**SMALL, "oid": empty, "size": 0}]
+    assert read_files(orjson.dumps(listed)) == [("config.json", FileFacts(empty, 0, False, None))]
+
+
+def test_a_file_of_nothing_with_the_digest_of_something_is_not_believed() -> None:
+    assert read_files(orjson.dumps([{**SMALL, "size": 0}])) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ HEX40, HEX64 = st.from_regex("[0-9a-f]{40}", fullmatch=True), st.from_regex("[0-
 REPOS = st.builds(RepoId, st.sampled_from(RepoKind), st.text(min_size=1, max_size=40))
 FILES = st.builds(FileTarget, REPOS, st.builds(Revision, HEX40), st.text(min_size=1, max_size=200))
 OBJECTS = st.builds(ObjectTarget, REPOS, HEX64, st.sampled_from(Counter))
-SIZES = st.integers(0, 1 << 44)
+SIZES = st.integers(1, 1 << 44)
 KEYS = st.none() | st.builds(BlobKey.sha256, HEX64)
 FACTS = st.one_of(
     st.builds(FileFacts, HEX64, SIZES, linked=st.just(True), key=KEYS, xet=st.none() | HEX64),

@@ -104,6 +104,20 @@ def test_an_inconsistent_answer_is_refused(answer: tuple[int, tuple[str, str]]) 
         read(status, *fields)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (*without("Content-Length", GIT), ("Content-Length", "0")),
+        (*without("X-Linked-Size", LINKED), ("X-Linked-Size", "0")),
+        (*without("ETag", GIT), ("ETag", '"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"')),
+    ],
+)
+def test_nothing_has_one_digest_and_something_never_has_it(fields: tuple[tuple[str, str], ...]) -> None:
+    """Of an empty file nothing is fetched, so nothing else would prove it."""
+    with pytest.raises(OriginLied):
+        read(200, *fields)
+
+
 def test_a_pinned_commit_must_be_the_one_answered_for() -> None:
     with pytest.raises(OriginLied):
         read(200, *GIT, target=TARGET.at("e" * 40))

@@ -22,6 +22,7 @@ from bench.hub.faults import (
     IgnoreRange,
     RateLimited,
     Reset,
+    SetHeaders,
     ShiftContentRange,
     Stall,
     Throttle,
@@ -188,6 +189,31 @@ async def test_a_file_that_changes_under_a_download_is_never_mixed(stage: Stage,
     fault = stage.faults.add(lie, kinds=("cdn",), skip=2)
     reading = await stage.read(node, file)
     assert reading.complete or reading.ending is Ending.BROKEN, reading
+    stage.faults.remove(fault)
+    stage.allow_origin(2 * file.size)
+    honest = await stage.read(node, file)
+    assert honest.complete, honest
+
+
+HEADS: dict[str, Act] = {
+    "longer": SetHeaders({"X-Linked-Size": str(SIZE + 1)}),
+    "shorter": SetHeaders({"X-Linked-Size": str(SIZE - 1)}),
+    "small": SetHeaders({"X-Linked-Size": "100"}),
+    "empty": SetHeaders({"X-Linked-Size": "0"}),
+    "another digest": SetHeaders({"X-Linked-Etag": '"' + "ab" * 32 + '"'}),
+    "a git file": SetHeaders({"X-Linked-Etag": '"' + "ab" * 20 + '"'}),
+    "of another commit": SetHeaders({"X-Repo-Commit": "1" * 40}),
+}
+
+
+@pytest.mark.parametrize("lie", HEADS.values(), ids=HEADS.keys())
+async def test_a_head_that_lies_once_is_not_believed_for_ever(stage: Stage, lie: Act) -> None:
+    """What is known of a file at a commit is never asked again, unless the bytes say that it was wrong."""
+    file = stage.blob("acme/tiny", "model.safetensors", SIZE)
+    node = await stage.node()
+    fault = stage.faults.add(lie, kinds=("resolve",), times=1)
+    lied_to = await stage.read(node, file)
+    assert lied_to.ending is Ending.REFUSED, lied_to
     stage.faults.remove(fault)
     stage.allow_origin(2 * file.size)
     honest = await stage.read(node, file)
