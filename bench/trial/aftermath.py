@@ -18,10 +18,10 @@ _LOOK_AGAIN: Final = 0.5
 GAUGES: Final = ("requests_in_flight", "fills_in_progress", "coalesced_waiters", "cache_reserved_bytes", "cold_reads")
 
 
-async def left_over(stand: FleetStand) -> list[str]:
-    """What is still there after `PATIENCE`; empty at the first look that finds nothing."""
+async def left_over(stand: FleetStand, patience: float = PATIENCE) -> list[str]:
+    """What is still there after `patience` seconds; empty at the first look that finds nothing."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
+    deadline = loop.time() + patience
     while found := [*await _in_redis(stand), *[line for node in stand.nodes for line in await _in_node(stand, node)]]:
         if loop.time() > deadline:
             return found
