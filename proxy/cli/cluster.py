@@ -15,7 +15,7 @@ from rich.text import Text
 from proxy.core.blob import BlobKey
 from proxy.core.sizes import format_size
 
-from .admin import admin_address, ask
+from .admin import ask, node_asked
 from .codes import Exit
 from .flags import file_flag
 from .talk import fail, put, say
@@ -58,7 +58,7 @@ def _json_flag(command: Any) -> Any:
 @_admin_flag
 @_json_flag
 def status(config_file: Path | None, admin: str | None, as_json: bool) -> None:
-    found = ask(admin_address(config_file, admin), "GET", _PATH)
+    found = ask(node_asked(config_file, admin), "GET", _PATH)
     if as_json:
         put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -85,7 +85,7 @@ def status(config_file: Path | None, admin: str | None, as_json: bool) -> None:
 @_admin_flag
 @_json_flag
 def drain(config_file: Path | None, admin: str | None, as_json: bool) -> None:
-    found = ask(admin_address(config_file, admin), "POST", f"{_PATH}/drain")
+    found = ask(node_asked(config_file, admin), "POST", f"{_PATH}/drain")
     if as_json:
         put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     say(f"{found['node']} owns no slices any more; stop it with SIGTERM", "green")
@@ -116,7 +116,7 @@ def placement(key: str, slices: int, config_file: Path | None, admin: str | None
     except ValueError:
         fail(Exit.USAGE, f"{key!r} is no key of a blob", ["write it like sha256: and 64 hexadecimal digits"])
     path = f"{_PATH}/placement?key={quote(str(parsed), safe='')}&slices={slices}"
-    found = ask(admin_address(config_file, admin), "GET", path)
+    found = ask(node_asked(config_file, admin), "GET", path)
     if as_json:
         put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return

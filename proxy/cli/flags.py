@@ -33,6 +33,7 @@ FLAGS: Final = (
     Flag("--origin", "origin.url", "URL"),
     Flag("--listen", "server.listen", "HOST:PORT"),
     Flag("--admin", "server.admin", "HOST:PORT"),
+    Flag("--admin-token-file", "admin.token_file", "PATH"),
     Flag("--disk", "store.disks", "DIR[=SIZE]"),
     Flag("--workers", "server.workers", "N"),
     Flag("--external-url", "server.external_url", "URL"),

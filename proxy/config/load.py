@@ -162,6 +162,12 @@ def _contradictions(config: Config, chosen: dict[str, Given]) -> list[str]:
             f"server.listen and server.admin ({', '.join(places)}): both are {server.listen}; "
             "clients and the admin API never share a port, give one of them another"
         )
+    if not server.admin.is_loopback and config.admin.token_file is None:
+        place = chosen["server.admin"].place if "server.admin" in chosen else "default"
+        found.append(
+            f"server.admin ({place}): {server.admin} can be reached from the network, so admin.token_file must name a "
+            "file with a token, made with: (umask 077; openssl rand -hex 32 > FILE); or listen on 127.0.0.1"
+        )
     paths = [str(disk.path.expanduser().absolute()) for disk in config.store.disks]
     for path in sorted({path for path in paths if paths.count(path) > 1}):
         place = chosen["store.disks"].place if "store.disks" in chosen else "default"

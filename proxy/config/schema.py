@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from proxy.core.sizes import GIB, KIB, MIB
 
+from .admin import AdminSection
 from .cluster import ClusterSection
 from .spelling import AnchoredPath, Duration, Section, Size, SizeOrOff, http_url, knob
 
@@ -29,6 +30,11 @@ class Address(Section):
         if not colon or not host or not port.isdecimal():
             raise ValueError(f"{text!r} is not host:port; write it like 127.0.0.1:8080 or [::1]:8080")
         return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this machine alone can reach it."""
+        return self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -254,6 +260,7 @@ class Config(Section):
     """The whole configuration."""
 
     server: ServerSection = ServerSection()
+    admin: AdminSection = AdminSection()
     limits: LimitsSection = LimitsSection()
     origin: OriginSection = OriginSection()
     store: StoreSection = Field(default_factory=StoreSection)

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from proxy.telemetry.exposition import CONTENT_TYPE
 
+from .admission import Admission
 from .cluster_api import ClusterView, add_cluster_routes
 
 
@@ -28,9 +30,9 @@ class View(ClusterView, Protocol):
 
 
 @asynccontextmanager
-async def admin_listener(sock: socket.socket, view: View) -> AsyncIterator[None]:
-    """Serve `view` on the bound socket `sock` until left."""
-    runner = web.AppRunner(_application(view), access_log=None, shutdown_timeout=1.0)
+async def admin_listener(sock: socket.socket, view: View, admission: Admission) -> AsyncIterator[None]:
+    """Serve `view` on the bound socket `sock` until left, to those whom `admission` lets in."""
+    runner = web.AppRunner(_application(view, admission), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.SockSite(runner, sock).start()
@@ -39,7 +41,7 @@ async def admin_listener(sock: socket.socket, view: View) -> AsyncIterator[None]
         await runner.cleanup()
 
 
-def _application(view: View) -> web.Application:
+def _application(view: View, admission: Admission) -> web.Application:
     async def livez(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -54,13 +56,32 @@ def _application(view: View) -> web.Application:
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=await view.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    application = web.Application(client_max_size=1024)
+    application = web.Application(client_max_size=1024, middlewares=[_doorkeeper(admission)])
     application.router.add_get("/metrics", metrics)
     application.router.add_get("/-/livez", livez)
     application.router.add_get("/-/readyz", readyz)
     application.router.add_get("/-/status", status)
     add_cluster_routes(application, view)
     return application
+
+
+def _doorkeeper(admission: Admission) -> Middleware:
+    @web.middleware
+    async def doorkeeper(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host")
+        if not admission.knows(host):
+            return _refused(421, f"the admin port is not known as {host!r}; if it should be, put it into admin.names")
+        if not admission.lets_in(request.path, request.headers.get("Authorization")):
+            refused = _refused(401, "show the token of admin.token_file: Authorization: Bearer ...")
+            refused.headers["WWW-Authenticate"] = 'Bearer realm="penstock admin"'
+            return refused
+        return await handler(request)
+
+    return doorkeeper
+
+
+def _refused(status: int, why: str) -> web.Response:
+    return web.Response(status=status, body=_json({"error": why}), content_type="application/json")
 
 
 def _json(value: Any) -> bytes:

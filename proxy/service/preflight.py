@@ -18,6 +18,8 @@ from proxy.core.sizes import MIB, format_size
 from proxy.origin.credentials import own_token
 from proxy.origin.xet_streams import is_installed
 
+from .admission import admission_of
+
 _LEAST_ROOM: Final = MIB
 """Bytes without which not even the indexes can be opened."""
 
@@ -33,7 +35,7 @@ def obstacles(config: Config) -> list[str]:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
         found.append(_parent("access log", Path(config.log.access)))
-    found += [_tls(config), _own_token(config), *_cluster_secrets(config.cluster), _parser()]
+    found += [_tls(config), _own_token(config), *_cluster_secrets(config.cluster), _admin_token(config), _parser()]
     return [obstacle for obstacle in found if obstacle is not None]
 
 
@@ -46,8 +48,8 @@ def hints(config: Config) -> list[str]:
             f"listening on every address ({server.listen}): set --external-url if clients reach this node "
             "through another name or port than the one they send in Host"
         )
-    if server.admin.host not in ("127.0.0.1", "::1", "localhost"):
-        found.append(f"the admin port {server.admin} is open to the network and asks for no password")
+    if (token := config.admin.token_file) is not None and _is_read_by_others(token):
+        found.append(f"admin.token_file {token} can be read by others; run: chmod 600 {token}")
     found += _cluster_hints(config.cluster)
     if len(lost := _unusable_disks(config)) < len(config.store.disks):
         # A node of many disks must come up with one of them dead.
@@ -150,6 +152,14 @@ def _own_token(config: Config) -> str | None:
         return None
     try:
         own_token(config.origin.token_file)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _admin_token(config: Config) -> str | None:
+    try:
+        admission_of(config)
     except ConfigError as error:
         return str(error)
     return None

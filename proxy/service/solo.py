@@ -18,6 +18,7 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.telemetry import Telemetry
 
 from .admin import admin_listener
+from .admission import admission_of
 from .cluster_api import of_all_workers
 from .drain import StopOrder, drained
 from .node import Assemble, Node
@@ -70,7 +71,7 @@ class _Solo:
             loop.add_signal_handler(number, self._order.signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         # The admin listener comes first: a node that takes long to start can be watched.
-        async with admin_listener(admin, self), TaskSet("solo") as tasks:
+        async with admin_listener(admin, self, admission_of(self._config)), TaskSet("solo") as tasks:
             tasks.start(self._last_resort(), "last-resort")
             async with assemble(self._config, 0, data, self._telemetry) as node:
                 self._node = node

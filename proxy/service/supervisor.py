@@ -31,6 +31,7 @@ from proxy.telemetry.events import set_level
 from proxy.telemetry.exposition import SharedMetrics, metrics_of_supervisor, page_of
 
 from .admin import admin_listener
+from .admission import admission_of
 from .child import Worker, born
 from .cluster_api import of_all_workers
 from .control import Drain, HandOver, Hurry, Order, Reload, Start, lines, read_report
@@ -89,7 +90,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._order.signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         note_start(self._metrics, self._run.clock)
-        async with admin_listener(admin, self), TaskSet("supervisor") as tasks:
+        async with admin_listener(admin, self, admission_of(self._config)), TaskSet("supervisor") as tasks:
             origin = self._config.origin
             tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
             slots = [tasks.start(self._slot(index), f"slot-{index}") for index in range(self._config.server.workers)]

@@ -166,6 +166,12 @@ def test_clients_and_admin_never_share_a_port() -> None:
     assert "flag --listen, flag --admin" in told
 
 
+def test_the_admin_port_is_not_opened_to_a_network_without_a_token() -> None:
+    (told,) = mistakes_of(flags={"server.admin": ("--admin", "[::]:8081")})
+    assert "flag --admin" in told
+    assert "admin.token_file" in told
+
+
 def test_a_disk_named_twice_is_a_mistake() -> None:
     (told,) = mistakes_of(flags={"store.disks": ("--disk", ("/a", "/a=1GiB"))})
     assert "/a is named twice" in told

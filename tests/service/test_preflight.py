@@ -104,10 +104,17 @@ def test_a_key_that_wants_a_password_does_not_ask_for_one(tmp_path: Path) -> Non
     assert len(obstacles(_tls(tmp_path, certificate, key))) == 1
 
 
-def test_an_open_admin_port_is_worth_a_hint(tmp_path: Path) -> None:
+def test_an_admin_token_that_others_can_read_is_worth_a_hint(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef\n")
+    token.chmod(0o644)
     disks = (f"{tmp_path}/disk",)
-    assert any("admin port" in hint for hint in hints(config(store__disks=disks, server__admin="0.0.0.0:8081")))
-    assert hints(config(store__disks=disks)) == []
+    (told,) = hints(config(store__disks=disks, server__admin="0.0.0.0:8081", admin__token_file=str(token)))
+    assert f"chmod 600 {token}" in told
+    token.chmod(0o600)
+    assert hints(config(store__disks=disks, admin__token_file=str(token))) == []
+    token.unlink()
+    assert len(obstacles(config(store__disks=disks, admin__token_file=str(token)))) == 1
 
 
 def test_less_free_than_the_floor_is_worth_a_hint(tmp_path: Path) -> None:
