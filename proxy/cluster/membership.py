@@ -24,6 +24,7 @@ from proxy.core.tasks import TaskSet
 
 from .health import Ejections
 from .members import Difference, Member, MemberState, View, difference
+from .redis import REST
 from .register import Line, Register
 from .roster import Roster
 
@@ -75,7 +76,7 @@ class Membership:
         that may be a worker of a node that goes on, and is missed only when the whole node falls silent."""
         silence = section.heartbeat * SILENT_BEATS
         register = None if line is None else Register(line, silence=silence)
-        roster = Roster(us, _listed(section, us), silence=silence, clock=clock)
+        roster = Roster(us, _listed(section, us), silence=silence, rest=REST.longest, clock=clock)
         membership = cls(roster, register, clock=clock, observer=observer)
         await membership._beat()
         async with TaskSet("membership") as tasks:

@@ -49,12 +49,15 @@ class _Known:
 class Roster:
     """The members of a fleet, ourselves among them, told apart by their addresses.
 
-    `silence` is how long (seconds) a node may be missing from the register before it is gone."""
+    `silence` is how long (seconds) a node may be missing from the register before it is gone, `rest` how much longer it
+    may be when the register was silent: it leaves Redis alone for a while then, each node for a while of its own."""
 
-    def __init__(self, us: Member, peers: tuple[Member, ...], *, silence: float, clock: Clock) -> None:
+    def __init__(self, us: Member, peers: tuple[Member, ...], *, silence: float, rest: float, clock: Clock) -> None:
         self._us = us
         self._peers = peers
         self._silence = silence
+        self._rest = rest
+        self._missed_from = 0.0
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._leaving: dict[str, tuple[str, float]] = {}
@@ -76,10 +79,11 @@ class Roster:
     def heard(self, said: Said) -> None:
         """The register answered."""
         now = self._clock.monotonic()
-        if not self.hears:
+        if not self.hears and self._known:
             # What was missing before Redis fell silent has to be missed anew: perhaps nobody has been back yet.
             for known in self._known.values():
                 known.missing_since = None
+            self._missed_from = now + self._rest
         self.hears = True
         entries = {entry.url: entry for entry in said.members[:MOST] if entry.url != self._us.url}
         for url, entry in entries.items():
@@ -130,7 +134,7 @@ class Roster:
     def _note_missing(self, url: str, now: float) -> None:
         known = self._known[url]
         if known.missing_since is None:
-            known.missing_since = now
+            known.missing_since = max(now, self._missed_from)
         elif now - known.missing_since >= STEADY:
             del self._known[url]
         elif now - known.missing_since >= self._silence and not known.lost:

@@ -13,6 +13,7 @@ from proxy.cluster.roster import LEAVING_FOR, LONGEST_WAIT, MOST, STEADY, Roster
 from proxy.core.clock import ManualClock
 
 SILENCE = 5.0
+REST = 3.0
 A, B, C = (Member(name, f"http://{name}:8080", 10, boot="1") for name in "abc")
 
 
@@ -22,7 +23,7 @@ def clock() -> ManualClock:
 
 
 def roster_of(clock: ManualClock, *peers: Member) -> Roster:
-    return Roster(A, peers, silence=SILENCE, clock=clock)
+    return Roster(A, peers, silence=SILENCE, rest=REST, clock=clock)
 
 
 @pytest.fixture
@@ -88,6 +89,21 @@ def test_the_first_word_after_a_silence_drops_nobody(roster: Roster, clock: Manu
     clock.advance(100)
     roster.heard(said(A))
     assert roster.members() == (A, B)
+
+
+def test_after_a_silence_of_redis_nodes_may_rest_before_they_are_missed(roster: Roster, clock: ManualClock) -> None:
+    """Each gives Redis a rest of its own: the first to be back must not take the others for gone."""
+    roster.heard(said(A, B))
+    roster.silent()
+    clock.advance(100)
+    for _ in range(2):
+        roster.heard(said(A))
+        clock.advance((REST + SILENCE - 0.1) / 2)
+    roster.heard(said(A))
+    assert roster.members() == (A, B)
+    clock.advance(0.2)
+    roster.heard(said(A))
+    assert roster.members() == (A,)
 
 
 def test_peers_of_the_configuration_count_while_redis_is_silent(clock: ManualClock) -> None:

@@ -48,8 +48,8 @@ class Fleet:
         missing: int = 0,
         **settings: Any,
     ) -> Fleet:
-        """`count` running nodes; the last `missing` of them are known to the others and not started yet. `redis_ways`:
-        each goes to Redis by a relay of its own."""
+        """`count` running nodes that know one another, unless Redis is away. The last `missing` of them are known to
+        the others and not started yet. `redis_ways`: each goes to Redis by a relay of its own."""
         (stage.folder / "cluster.secret").write_text(token_hex(32))
         places = own_places(count)
         relays = [await stage.props.enter_async_context(Relay.open((place.host, place.port))) for place in places]
@@ -61,7 +61,8 @@ class Fleet:
             fleet.redis_ways = [await stage.props.enter_async_context(way) for way in ways]
         fleet.nodes = list(await asyncio.gather(*(fleet._node(n, places[n]) for n in range(count - missing))))
         fleet.places = places
-        await fleet.until_all_know_all()
+        if redis is None or redis.is_running:
+            await fleet.until_all_know_all()
         return fleet
 
     async def join(self) -> Node:

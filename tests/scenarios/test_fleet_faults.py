@@ -111,6 +111,7 @@ async def test_the_owner_is_paused_for_longer_than_its_lease_and_goes_on_late(st
         story.owner.signal(signal.SIGCONT)
     await story.ends_well()
     await no_lease_is_left(redis)
+    assert (await story.owner.metrics()).total("leases_lost_total") == 1
 
 
 async def test_redis_is_killed_in_the_middle(stage: Stage, redis: RedisServer) -> None:
