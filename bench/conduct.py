@@ -22,7 +22,7 @@ from .timeline import Timeline, Victims
 
 SAMPLE_WITHIN: Final = 1.0
 """Seconds in which a mirror under load shall answer what it has counted; else it stands still for that second."""
-MOST_LOOKS: Final = 1000
+MOST_LOOKS: Final = 600
 """Looks at the mirror's memory in one run, however long it is."""
 
 

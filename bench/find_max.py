@@ -94,9 +94,8 @@ class Found:
 
 async def search(wanted: Wanted, conditions: list[Condition], tell: Callable[[Probe], None]) -> Found:
     """Raises ScenarioError for a scenario that has no rate to search, and one of `running.BROKEN`."""
-    load = wanted.scenario.load
-    if load.loop is Loop.CLOSED or load.shape == "herd" or wanted.trace is not None:
-        raise ScenarioError("only a load that comes by the clock, at a rate, has a highest rate")
+    if wanted.scenario.load.shape == "herd" or wanted.trace is not None:
+        raise ScenarioError("a herd, or a replay, has no rate to be searched")
     watcher = Silent()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         async with standing(plan_of(wanted, Path(name)), watcher) as stand:
@@ -139,6 +138,6 @@ def judged(rate: float, run: Run, conditions: list[Condition]) -> Probe:
 
 
 def _at(scenario: Scenario, rate: float) -> Scenario:
-    """The same at another rate; faults and promises are of another question."""
-    load = scenario.load.model_copy(update={"rate": rate})
+    """The same by the clock, at another rate; faults and promises are of another question."""
+    load = scenario.load.model_copy(update={"rate": rate, "loop": Loop.OPEN})
     return scenario.model_copy(update={"load": load, "faults": (), "promises": ()})

@@ -17,6 +17,7 @@ from .load.tally import Failures, Second
 from .meter import Reading
 from .record import Mark, Source
 from .standing import Watcher
+from .words import Unit, told
 
 _WINDOW: Final = 5
 """Seconds over which percentiles are taken."""
@@ -109,7 +110,7 @@ class View:
         if not waits:
             return "p50 - p99 -"
         found = [(percent, waits[min(len(waits) - 1, int(len(waits) * percent / 100))]) for percent in (50, 90, 99)]
-        return "  ".join(f"p{percent} {wait * 1000:.3g} ms" for percent, wait in found)
+        return "  ".join(f"p{percent} {told(wait, Unit.SECONDS)}" for percent, wait in found)
 
     def _answers(self) -> str:
         last = [one for one in self._recent if one.number == self._second]
@@ -172,4 +173,4 @@ def watching(name: str, duration: float, console: Console) -> Iterator[Watcher]:
 
 
 def _rate(count: float) -> str:
-    return f"{count / 1e9:.2f} GB/s" if count >= 1e9 else f"{count / 1e6:.1f} MB/s"
+    return told(count, Unit.BYTES_PER_SECOND)

@@ -47,8 +47,11 @@ class Scenario(Table):
     """One run."""
 
     about: str = ""
+    """One line: what it asks."""
     duration: Seconds = Field(10.0, gt=0, le=7 * 86_400)
+    """How long sessions begin."""
     seed: int = 1
+    """Of everything that is drawn: the same seed gives the same repos, sessions and times."""
     catalogue: CatalogueTable = CatalogueTable()
     load: LoadTable = LoadTable()
     clients: ClientsTable = ClientsTable()

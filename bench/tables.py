@@ -16,7 +16,7 @@ MOST_NODES = 16
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
 
 class CatalogueTable(Table):
@@ -24,16 +24,23 @@ class CatalogueTable(Table):
     asked for `once`."""
 
     popular: int = Field(20, ge=1, le=1_000_000)
+    """Repos that clients want by Zipf's law, the first one most."""
     releases: int = Field(0, ge=0, le=100_000)
+    """Repos that are born during the run."""
     once: int = Field(0, ge=0, le=1_000_000)
+    """Repos of which each is asked for a single time: one-hit wonders."""
     mean: Size = Field(4 << 20, gt=0)
     """Bytes of the weights of a repo, on average."""
     sigma: float = Field(1.0, ge=0, le=4)
     """Of the lognormal sizes; 0: all alike."""
     most: Size = Field(1 << 40, gt=0)
+    """Most bytes of the weights of a repo."""
     shard: Size = Field(5 * 1000**3, gt=0)
+    """Larger weights are cut into files of so many bytes."""
     small_files: int = Field(6, ge=0, le=len(SMALL_FILES))
+    """config.json, tokenizer.json and the like, in each repo."""
     small_scale: float = Field(1.0, gt=0)
+    """Of their sizes in life."""
 
     def extent(self) -> Extent:
         return Extent(
@@ -53,7 +60,9 @@ class LoadTable(Table):
     """When sessions begin, and how many."""
 
     loop: Loop = Loop.OPEN
+    """`open`: sessions begin by the clock, whatever the mirror does; `closed`: a client begins anew when it is done."""
     shape: Literal["poisson", "steady", "bursts", "diurnal", "herd"] = "poisson"
+    """Of an open loop; `herd`: `clients` of them, all at the begin, and all want the first repo."""
     rate: float = Field(20.0, gt=0)
     """Sessions a second (open loop)."""
     clients: int = Field(16, ge=1, le=100_000)
@@ -61,10 +70,13 @@ class LoadTable(Table):
     within: Seconds = 2.0
     """The herd comes inside this time."""
     burst_factor: float = Field(5.0, gt=0)
+    """In a burst the rate is so many times itself."""
     burst: Seconds = 60.0
+    """How long one lasts."""
     period: Seconds = Field(600.0, gt=0)
     """From one burst to the next, or the length of a day."""
     swing: Share = 0.4
+    """How far the rate of a diurnal load leaves its mean, as a part of it."""
     most_at_once: int = Field(2000, ge=1)
     """Sessions under way; who comes when so many are is dropped, and counted."""
     connections: Literal["own", "shared"] = "own"
@@ -102,19 +114,29 @@ class ClientsTable(Table):
     """How clients behave. `acts` and `styles` are relative weights."""
 
     acts: dict[Act, float] = {Act.SNAPSHOT: 1.0}
+    """What a session is: snapshot (revision, tree, HEADs, all bodies), look (the same without bodies), file, small
+    (file), range, head."""
     styles: dict[StyleName, float] = {StyleName.STREAM: 1.0}
+    """How a large body is read: stream (one answer), ranges, resume (from the middle, with If-Range), abort, slow."""
     alpha: float = Field(1.0, ge=0, le=4)
+    """Of Zipf's law; 0: all repos alike."""
     release_share: Share = 0.0
+    """Sessions that want one of the releases."""
     release_every: Seconds = Field(5.0, gt=0)
+    """From one birth to the next."""
     hype: Seconds = Field(5.0, gt=0)
     """Half-life of the interest in four releases of five."""
     adopted: Seconds = Field(120.0, gt=0)
     """Half-life of the interest in the fifth."""
     once_share: Share = 0.0
+    """Sessions that want what nobody has wanted before or will again."""
     parallel: int = Field(8, ge=1, le=256)
+    """Files of a snapshot at a time."""
     range_size: Size = Field(10 << 20, gt=0)
     ranges_parallel: int = Field(8, ge=1, le=256)
+    """Ranges of one file at a time."""
     slow_rates: tuple[Rate, Rate] = (1e6, 1e7)
+    """Slow readers take between so many bytes a second."""
     returns: int = Field(0, ge=0, le=100)
     """How often a client whose answer breaks off comes again for the rest, at once and then later and later; what it
     gets in the end counts."""
@@ -147,6 +169,7 @@ class VerifyTable(Table):
     """What is compared with what it must be."""
 
     check: Check = Check.FULL
+    """`full`: every byte; `stamps`: 16 bytes of every 4096; `none`: bodies are thrown away inside the kernel."""
     hash: Literal["first", "always"] = "first"
     """With `full`: the sha256 of each whole file the first time it comes (per generator), or every time."""
 
@@ -155,8 +178,11 @@ class OriginTable(Table):
     """The synthetic Hub."""
 
     bandwidth: Rate | None = None
+    """Of all its answers together."""
     connection_bandwidth: Rate | None = None
+    """Of one connection."""
     latency: Seconds = 0.0
+    """Before each answer."""
 
 
 class ProxyTable(Table):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .record import Check, Run
-from .words import Unit, told
+from .words import NOTHING, Unit, told
 from .yardsticks import late_share
 
 LATE_DOUBT = 0.01
@@ -95,12 +95,22 @@ def _of_errors(run: Run) -> Iterator[Finding]:
         yield Finding(Weight.FAULT, f"{one.name}, {times}; for example: {one.example}")
     if not unexpected:
         yield Finding(Weight.GOOD, "no request failed that should not")
+    expected = [f"{one.name} ({told(one.count, Unit.COUNT)} times)" for one in run.errors if one.expected]
+    if expected:
+        yield Finding(Weight.GOOD, f"failed as the scenario expects: {', '.join(expected)}")
+    if run.generator.returned:
+        count = told(run.generator.returned, Unit.COUNT)
+        yield Finding(Weight.GOOD, f"{count} answers broke off; their clients came again for the rest")
 
 
 def _of_promises(run: Run) -> Iterator[Finding]:
     for promise in run.promises:
         if promise.kept:
             yield Finding(Weight.GOOD, f"as the scenario demands: {promise.text} (found: {promise.found})")
+        elif promise.found == NOTHING:
+            yield Finding(
+                Weight.DOUBT, f"the scenario demands {promise.text}; this run cannot tell (too short for it?)"
+            )
         else:
             yield Finding(Weight.FAULT, f"the scenario demands {promise.text}; found: {promise.found}")
 

@@ -6,7 +6,8 @@ from enum import Enum, auto
 from typing import assert_never
 
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
-_NOTHING = "–"
+NOTHING = "–"
+"""What is told of a number that nobody knows."""
 
 
 class Unit(Enum):
@@ -26,7 +27,7 @@ class Unit(Enum):
 def told(value: float | None, unit: Unit) -> str:
     """`value` for people: told(0.0032, SECONDS) is `3.20 ms`; a dash for None."""
     if value is None:
-        return _NOTHING
+        return NOTHING
     match unit:
         case Unit.SECONDS:
             return _seconds(value)
@@ -51,7 +52,7 @@ def told(value: float | None, unit: Unit) -> str:
 def change(before: float | None, after: float | None) -> str:
     """How `after` differs from `before`: `+12.0 %`, `−3.1 %`, `±0 %`; a dash where that means nothing."""
     if before is None or after is None or before == 0:
-        return _NOTHING
+        return NOTHING
     return signed_percent(after / before - 1)
 
 

@@ -111,8 +111,14 @@ def _requests_per_cpu_second(run: Run) -> float | None:
     return sum(moment.requests for moment in run.series) / run.cost.cpu_seconds
 
 
+GROWTH_FROM = 300.0
+"""Seconds of a run from which on growth is told from coming to rest."""
+
+
 def _growth(run: Run, amount: Callable[[Resources], float | None]) -> tuple[float, float] | None:
-    """The medians of the second third of a run and of the last; None for a run of fewer than six looks."""
+    """The medians of the second third of a run and of the last; None for a run that is too short to tell."""
+    if run.seconds < GROWTH_FROM:
+        return None
     looks = [found for one in run.resources if (found := amount(one)) is not None]
     third = len(looks) // 3
     if third < 2:

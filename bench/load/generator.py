@@ -95,11 +95,12 @@ class Generator:
                 clients = self._part_of(self._scenario.load.clients)
                 await self._closed(sessions, self._drawn(), clients, self._scenario.duration)
             case Task.LOAD:
-                await self._open(sessions, self._by_the_clock())
+                await self._open(sessions, self.by_the_clock())
 
     # -- open loop --------------------------------------------------------------------------------------------------
 
-    def _by_the_clock(self) -> Iterator[tuple[float, Session]]:
+    def by_the_clock(self) -> Iterator[tuple[float, Session]]:
+        """When, of the run, which session is meant to begin: of the same seed always the same."""
         shape = shared(self._scenario.load.arrivals(), self._order.part, self._order.parts)
         wishes = self._wishes()
         for at in arrivals(shape, self._random):

@@ -27,6 +27,7 @@ def plots(run: Run) -> list[Plot]:
         requests(run),
         errors(run),
         shares(run),
+        memory(run),
     ]
     return [plot for plot in drawn if not plot.is_empty or plot.name == "throughput"]
 
@@ -187,6 +188,22 @@ def shares(run: Run) -> Plot:
         tuple(float(rank) for rank, _ in chosen),
         (Curve("client", "one", tuple(rate for _, rate in chosen)),),
         Look.BARS,
+    )
+
+
+def memory(run: Run) -> Plot:
+    """A mirror that leaks climbs here for hours."""
+    looks = run.resources[:: math.ceil(len(run.resources) / MAX_POINTS) or 1]
+    most = max((one.resident_bytes for one in looks), default=0)
+    files = max((one.descriptors for one in looks), default=0)
+    return Plot(
+        "memory",
+        "Memory of the mirror",
+        f"At most {told(most, Unit.BYTES)} resident, and {files:,} files and sockets open, all processes together.",
+        Unit.BYTES,
+        Across.TIME,
+        tuple(one.second for one in looks),
+        (Curve("resident", "one", tuple(float(one.resident_bytes) for one in looks)),),
     )
 
 

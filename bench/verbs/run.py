@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from bench import running, scenario, verdict
@@ -15,7 +16,10 @@ from bench.conditions import NoCondition, parsed
 from bench.faults import KINDS
 from bench.find_max import Found, Limit, Probe
 from bench.load.trace import NoTrace, from_log
-from bench.record import Run
+from bench.record import Loop, Run
+from bench.report import page
+from bench.report.assets import MissingAsset
+from bench.summary import summary
 from bench.wanted import Wanted
 
 from .talk import FAILURE, USAGE, console, fail
@@ -33,7 +37,7 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
       penstock bench run smoke
       penstock bench run steady --rate 50 --duration 2m --seed 7 --out out/steady
       penstock bench run ranges --set verify.check=none --set proxy.settings.fetch.parallel=8
-      penstock bench run ranges --set load.loop=open --find-max --slo 'ttfb_p99<100ms'
+      penstock bench run ranges --find-max --slo 'ttfb_p99<100ms,errors<=0%' --duration 15s
       penstock bench run replay --replay access.log --speed 10
       penstock bench run herd --target http://127.0.0.1:8080 --hub-listen 127.0.0.1:9000
 
@@ -45,8 +49,12 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
 @click.argument("name", metavar="SCENARIO")
 @click.option("--duration", metavar="DURATION", help="How long the load comes, such as 30s.")
 @click.option("--rate", type=float, metavar="N", help="Sessions a second (open loop).")
-@click.option("--clients", type=int, metavar="N", help="Sessions at a time (closed loop), or in the herd.")
-@click.option("--closed", is_flag=True, help="Closed loop: a client begins anew when it is done.")
+@click.option(
+    "--clients",
+    type=int,
+    metavar="N",
+    help="Closed loop: so many clients, each of which begins anew when it is done. With a herd: how many come.",
+)
 @click.option("--seed", type=int, metavar="N", help="Of everything that is drawn.")
 @click.option("--nodes", type=int, metavar="N", help="Mirrors; more than one are a fleet, with a Redis.")
 @click.option("--workers", type=int, metavar="N", help="Worker processes of each mirror.")
@@ -81,7 +89,7 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
 @click.option("--json", "as_json", is_flag=True, help="Print the record to standard output.")
 def run(name: str, **given: Any) -> None:
     try:
-        wanted = _wanted(name, given)
+        wanted = wanted_of(name, given)
     except (NoTrace, OSError) as error:
         fail(USAGE, str(error))
     except scenario.ScenarioError as error:
@@ -98,11 +106,11 @@ def run(name: str, **given: Any) -> None:
         fail(FAILURE, f"the run broke off: {error}", then=["penstock bench run --out DIR"])
     if given["as_json"]:
         click.echo((out / "run.json").read_bytes(), nl=False)
-    _leave(found, out)
+    _leave(found, out, as_json=given["as_json"])
 
 
-def _wanted(name: str, given: dict[str, Any]) -> Wanted:
-    """Raises ScenarioError, NoTrace, OSError."""
+def wanted_of(name: str, given: dict[str, Any]) -> Wanted:
+    """The run that the command line asks for. Raises ScenarioError, NoTrace, OSError."""
     target = trace = None
     if given["target"] is not None:
         target = running.allowed(given["target"], given["admin"], is_owned=given["is_owned"])
@@ -111,6 +119,8 @@ def _wanted(name: str, given: dict[str, Any]) -> Wanted:
         trace = from_log(given["replay"], speed=given["speed"])
         changes.setdefault("duration", max(1.0, trace.seconds))
     chosen = running.chosen(name, changes).without(given["without"])
+    if given["clients"] is not None and chosen.load.shape != "herd" and "load.loop" not in changes:
+        chosen = running.chosen(name, {**changes, "load.loop": Loop.CLOSED}).without(given["without"])
     wanted = Wanted(Path(name).stem, chosen, target, given["hub_listen"], trace)
     running.check(wanted)
     return wanted
@@ -129,8 +139,6 @@ def changes_of(given: dict[str, Any]) -> dict[str, Any]:
         "verify": "verify.check",
     }
     changes = {key: given[flag] for flag, key in keys.items() if given[flag] is not None}
-    if given["closed"]:
-        changes["load.loop"] = "closed"
     return {**changes, **dict(scenario.change(text) for text in given["changes"])}
 
 
@@ -143,6 +151,8 @@ def _find_max(wanted: Wanted, given: dict[str, Any], out: Path) -> None:
         words = Text("held", "green") if probe.held else Text(f"did not: {probe.why}", "red")
         said.print(Text(f"{probe.rate:10.1f} sessions/s  ") + words)
 
+    scenario_of = wanted.scenario
+    said.print(Text(f"each rate for {scenario_of.duration:g} s, beginning with {scenario_of.load.rate:g} sessions/s"))
     try:
         conditions = [parsed(text) for text in given["slo"].split(",")]
         found = running.found_max(wanted, conditions, out, tell)
@@ -153,6 +163,9 @@ def _find_max(wanted: Wanted, given: dict[str, Any], out: Path) -> None:
     except (*running.BROKEN, OSError) as error:
         fail(FAILURE, f"the search broke off: {error}")
     _tell_max(found, as_json=given["as_json"])
+    if found.run is not None:
+        said.print(Text(f"the best run that held: {out / 'run.json'}"))
+        _report(found.run, out)
     if found.rate is None:
         raise click.exceptions.Exit(FAILURE)
 
@@ -167,14 +180,27 @@ def _tell_max(found: Found, *, as_json: bool) -> None:
     click.echo(f"highest rate: {rate}, limited by {found.limit}" + (f": {why}" if why else ""))
 
 
-def _leave(found: Run, out: Path) -> None:
+def _leave(found: Run, out: Path, *, as_json: bool) -> None:
     """Say how it went, and leave with the verdict as exit code."""
     said = console()
+    if not as_json:
+        Console(highlight=False).print(summary(found))
     findings = verdict.findings(found)
     worst = verdict.weight(findings)
     said.print(Text(verdict.headline(worst), style=_COLOURS[worst]))
     for finding in findings:
         said.print(Text(f"  {finding.weight.name.lower():6}", style=_COLOURS[finding.weight]) + Text(finding.text))
     said.print(Text(f"\nrecord: {out / 'run.json'}"))
+    _report(found, out)
     if worst is verdict.Weight.FAULT:
         raise click.exceptions.Exit(FAILURE)
+
+
+def _report(found: Run, out: Path) -> None:
+    """Beside the record; without what it is made of, say how to get that."""
+    said = console()
+    try:
+        page.write(page.rendered(found), out / "report.html")
+        said.print(Text(f"report: {out / 'report.html'}"))
+    except MissingAsset as error:
+        said.print(Text(f"no report: {error}\ntry:    {error.remedy}"))

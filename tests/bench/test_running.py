@@ -21,6 +21,7 @@ from bench.conduct import drive
 from bench.find_max import Limit, searched
 from bench.fleet import places
 from bench.live import Silent, watching
+from bench.load.trace import from_log
 from bench.node import Node, all_running
 from bench.record import Run
 from bench.recording import recorded
@@ -29,6 +30,7 @@ from bench.scenario import ScenarioError
 from bench.standing import Stand, Target, standing
 from bench.verdict import Weight
 from bench.wanted import Wanted, plan_of
+from tests.bench.load.test_trace import line as logged
 
 SMALL = {
     "catalogue.popular": 6,
@@ -180,17 +182,20 @@ def test_a_fleet_loses_its_redis_and_a_node_and_no_client_loses_a_byte(tmp_path:
 
 
 @pytest.mark.asyncio
-async def test_a_mirror_that_runs_elsewhere_is_driven_and_its_accounts_are_compared(tmp_path: Path) -> None:
+async def test_a_log_is_replayed_against_a_mirror_that_runs_elsewhere(tmp_path: Path) -> None:
     (hub,) = places(1)
-    settings: dict[str, object] = {}
-    mirror = Node(tmp_path, f"http://{hub}", tmp_path / "disk", size=1 << 30, workers=1, settings=settings, cores=None)
+    log = tmp_path / "access.log"
+    log.write_bytes(logged(0) + logged(4, status=206, range="bytes=10-19", size=10) + logged(8, "b.bin", size=3 << 20))
+    trace = from_log(log, speed=20)
+    mirror = Node(tmp_path, f"http://{hub}", tmp_path / "disk", size=1 << 30, workers=1, settings={}, cores=None)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(all_running([mirror]))
         target = Target(f"http://{mirror.address}", mirror.admin)
-        wanted = Wanted("smoke", chosen("smoke", {**SMALL, "duration": 1.0}), target, hub)
+        wanted = Wanted("replay", chosen("replay", {"duration": trace.seconds}), target, hub, trace)
         run = await running.conducted(wanted, Silent())
     assert faults_of(run) == []
     assert run.target == target.url
+    assert run.conservation.client_bytes == 1000 + 10 + (3 << 20)
     assert run.conservation.holds
     assert len(run.conservation.sums) == 2
     assert run.cost is None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from bench import scenario
 from bench.faults import KINDS, DiskFull, NodeKill
-from bench.scenario import ScenarioError
+from bench.reference import reference
+from bench.scenario import Scenario, ScenarioError
 
 
 def mistakes(text: str, tmp_path: Path) -> str:
@@ -115,3 +117,14 @@ def test_a_fault_can_be_left_out_and_what_only_it_needed() -> None:
     assert chaos.proxy.volume is not None
     assert tame.proxy.volume is None
     assert chaos.without(["node-kill"]).proxy.volume is not None
+
+
+def test_the_reference_is_a_scenario_that_changes_nothing() -> None:
+    plain = tomllib.loads(reference())
+    assert scenario.parsed(plain, "the reference") == Scenario()
+    assert all(fault in reference() for fault in KINDS)
+
+
+def test_the_handbook_names_every_scenario_and_every_fault() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "bench.md").read_text(encoding="utf-8")
+    assert [name for name in [*scenario.names(), *KINDS] if f"`{name}`" not in text] == []

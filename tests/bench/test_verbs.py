@@ -11,8 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench import record
-from bench.__main__ import main
+from bench.__main__ import VERBS, main
 from bench.compare.verb import runs_at
+from bench.record import Loop
+from bench.scenario import Scenario
+from bench.verbs.run import run as verb
+from bench.verbs.run import wanted_of
 from tests.kit.runs import sampled_run
 
 
@@ -101,6 +105,56 @@ def test_cmp_does_not_find_what_is_not_there(tmp_path: Path) -> None:
     done = bench("cmp", tmp_path, tmp_path)
     assert done.exit_code == 3
     assert "there is no run at" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "smok"], "did you mean smoke?"),
+        (["run", "smoke", "--set", "load.rat=3"], "did you mean load.rate?"),
+        (["run", "smoke", "--find-max"], "--find-max needs conditions"),
+        (["run", "herd", "--find-max", "--slo", "ttfb_p99<100ms"], "has no rate to be searched"),
+        (["run", "smoke", "--find-max", "--slo", "tfb_p99<100ms"], "did you mean 'ttfb_p99'?"),
+        (["run", "smoke", "--target", "http://mirror.example"], "--i-own-this-target"),
+        (["run", "smoke", "--target", "ftp://127.0.0.1"], "is no address"),
+        (["run", "restart", "--target", "http://127.0.0.1:1"], "--without"),
+        (["trace", "-o", "x"], "name a scenario, or a log"),
+        (["trace", "ranges", "-o", "x"], "is a closed loop"),
+    ],
+)
+def test_what_cannot_be_run_is_a_wrong_command_line(arguments: list[str], told: str) -> None:
+    done = bench(*arguments)
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
+def asked(*arguments: str) -> Scenario:
+    given = verb.make_context("run", list(arguments)).params
+    return wanted_of(given.pop("name"), given).scenario
+
+
+def test_clients_are_those_of_a_closed_loop_or_of_the_herd() -> None:
+    assert asked("smoke").load.loop is Loop.OPEN
+    closed, herd = asked("smoke", "--clients", "3").load, asked("herd", "--clients", "3").load
+    assert (closed.loop, closed.clients) == (Loop.CLOSED, 3)
+    assert (herd.loop, herd.clients) == (Loop.OPEN, 3)
+
+
+def test_a_key_that_is_set_is_stronger_than_its_flag() -> None:
+    assert asked("smoke", "--rate", "5", "--set", "load.rate=7").load.rate == 7
+
+
+def test_a_trace_is_written_for_a_simulator(tmp_path: Path) -> None:
+    done = bench("trace", "smoke", "--set", "duration=2", "--form", "csv", "-o", tmp_path / "trace.csv")
+    assert done.exit_code == 0
+    assert (tmp_path / "trace.csv").read_text().startswith("time,object,size\n")
+
+
+@pytest.mark.parametrize("verb_name", VERBS)
+def test_every_verb_has_a_help_with_an_example(verb_name: str) -> None:
+    done = bench(verb_name, "--help")
+    assert done.exit_code == 0
+    assert f"penstock bench {verb_name}" in done.stdout
 
 
 def test_an_unknown_verb_is_a_wrong_command_line() -> None:

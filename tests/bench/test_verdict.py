@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.record import Check, ErrorClass, Promise, Run, Sum
+from bench.record import Check, ErrorClass, Mark, Promise, Run, Sum
 from bench.verdict import Weight, findings, headline, weight
+from bench.words import NOTHING
 from tests.kit.runs import sampled_run
 
 
@@ -77,3 +78,21 @@ def test_what_makes_the_numbers_doubtful_is_said(run: Run, part: str, fields: di
 
 def test_a_short_run_is_no_measurement(run: Run) -> None:
     assert worst(replace(run, seconds=2.0)).startswith("DOUBT: only 2.0 s")
+
+
+def test_what_a_short_run_cannot_tell_is_a_doubt_and_no_fault() -> None:
+    promise = Promise("memory_growth<=5%", kept=False, found=NOTHING)
+    found = findings(replace(sampled_run(), promises=(promise,)))
+    assert [one.weight for one in found if "memory_growth" in one.text] == [Weight.DOUBT]
+
+
+def test_a_killed_mirror_is_why_the_accounts_were_not_compared() -> None:
+    run = sampled_run()
+    lost = replace(run, conservation=replace(run.conservation, sums=()), marks=(Mark(1.0, "node-kill n1"),))
+    assert any("a mirror that was killed" in one.text for one in findings(lost))
+
+
+def test_two_late_sessions_of_sixty_are_no_doubt() -> None:
+    run = sampled_run()
+    few = replace(run, generator=replace(run.generator, planned=60, sent=60, late=2, dropped=0))
+    assert not any("came late" in one.text for one in findings(few))

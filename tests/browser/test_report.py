@@ -23,7 +23,7 @@ from tests.kit.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PLOTS = 9
+PLOTS = 10
 FEW_DOTS = 10
 
 

@@ -35,11 +35,12 @@ def test_a_full_run_has_every_plot(run: Run) -> None:
         "requests",
         "errors",
         "fairness",
+        "memory",
     ]
 
 
 def test_what_would_be_empty_is_left_out(run: Run) -> None:
-    quiet = replace(run, series=tuple(moment(n) for n in range(3)), latencies=Latencies(), fairness=())
+    quiet = replace(run, series=tuple(moment(n) for n in range(3)), latencies=Latencies(), fairness=(), resources=())
     assert [plot.name for plot in plots.plots(quiet)] == ["throughput", "hit-ratio", "origin"]
 
 
