@@ -68,6 +68,11 @@ class Mine:
         return self._taken or self._clock.monotonic() >= self._deadline
 
     @property
+    def is_taken(self) -> bool:
+        """Whether Redis said that it is another's."""
+        return self._taken
+
+    @property
     def is_done(self) -> bool:
         return self._whole
 

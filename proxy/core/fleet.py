@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +14,17 @@ class Ask:
     stored_only: bool = False
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """We are the one to fetch it. Those in `have` said, or are likely, to have it."""
+    """We are the one to fetch it, unless `is_taken` says that another has become so meanwhile. Those in `have` said, or
+    are likely, to have it."""
 
     have: tuple[str, ...] = ()
+    is_taken: Callable[[], bool] = field(default=_never, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

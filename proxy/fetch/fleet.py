@@ -4,7 +4,7 @@ A span (inside one slice) is read from the first of these that gives it; where o
 
     hops 0 (for a client)     the peers that rank before us, best first
     hops 0, 1                 whoever holds the lease on the slice; or who may have it by chance, if it has
-    always                    the origin
+    always                    the origin; until the lease turns out to be another's by then: from the start, once
 
 `hops` is how many nodes a question has come through. What keeps two nodes from waiting for each other: `crossings`.
 """
@@ -51,6 +51,10 @@ class _TooSlow(Exception):
     """A peer gives too little, and what it has not given may be had from the origin as well."""
 
 
+class _Taken(Exception):
+    """The lease under which we read from the origin is another's: we slept, and the bytes are there by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Errand:
     """What is to be brought."""
@@ -63,6 +67,8 @@ class _Errand:
     """How much `span` is of the slice."""
     hops: int
     can_wait: bool
+    gives_way: bool
+    """Whether we stop when another is found to have become the one to fetch it."""
 
 
 _Way = Callable[[Span], AsyncGenerator[bytes, None]]
@@ -102,13 +108,22 @@ class OncePerFleet:
         self._fleet.completed(name, index)
 
     async def read(
-        self, origin: Source, question: PeerQuestion, span: Span, hops: int, *, can_wait: bool = False
+        self,
+        origin: Source,
+        question: PeerQuestion,
+        span: Span,
+        hops: int,
+        *,
+        can_wait: bool = False,
+        is_second: bool = False,
     ) -> AsyncGenerator[bytes, None]:
-        """As `Source.read`, for a span inside one slice."""
+        """As `Source.read`, for a span inside one slice. The second time nobody is given way to any more."""
         (index,) = span.units(SLICE)
         rest = span
+        after: Callable[[_Errand, Span], AsyncGenerator[bytes, None]] = partial(self._from_origin, reason="hedge")
         part = len(span) / min(SLICE, max(1, question.facts.size - index * SLICE))
-        errand = _Errand(origin, question, (question.name, index), span, part, hops, can_wait)
+        gives_way = hops <= FOLLOWING and not is_second
+        errand = _Errand(origin, question, (question.name, index), span, part, hops, can_wait, gives_way)
         # The lease is not the generator's: that is closed when a way has led to the end, and would seem to have failed.
         async with AsyncExitStack() as lease, aclosing(self._ways(errand, lease)) as ways:
             async for way in ways:
@@ -121,11 +136,18 @@ class OncePerFleet:
                     return
                 except _TooSlow:
                     break
+                except _Taken:
+                    after = self._anew
+                    break
                 except (PeerFailed, AskAnother) as failed:
                     log.info("the next is asked", extra={"blob": str(question.name), "why": str(failed)})
-        async with aclosing(self._from_origin(errand, rest, "hedge")) as pieces:
+        async with aclosing(after(errand, rest)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def _anew(self, errand: _Errand, rest: Span) -> AsyncGenerator[bytes, None]:
+        origin, question, hops, can_wait = errand.origin, errand.question, errand.hops, errand.can_wait
+        return self.read(origin, question, rest, hops, can_wait=can_wait, is_second=True)
 
     async def _ways(self, errand: _Errand, lease: AsyncExitStack) -> AsyncGenerator[_Way, None]:
         """The origin is the last, and raises its own errors. Once peers have been asked, `lease` holds the lease."""
@@ -150,7 +172,8 @@ class OncePerFleet:
                     yield partial(self._from_peer, errand, peer, follow=True)
             case _:
                 assert_never(standing)
-        yield lambda span: self._from_origin(errand, span, reason)
+        is_taken = standing.is_taken if isinstance(standing, Ours) and errand.gives_way else None
+        yield partial(self._from_origin, errand, reason=reason, is_taken=is_taken)
 
     async def _from_peer(
         self, errand: _Errand, peer: str, span: Span, *, stored_only: bool = False, follow: bool = False
@@ -172,13 +195,19 @@ class OncePerFleet:
                     if left and pace.is_slow(len(piece), self._clock.monotonic()) and self._hedges.take(left):
                         raise _TooSlow
 
-    async def _from_origin(self, errand: _Errand, span: Span, reason: str) -> AsyncGenerator[bytes, None]:
+    async def _from_origin(
+        self, errand: _Errand, span: Span, reason: str, is_taken: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        left = len(span)
         read = errand.origin.read(span, can_wait=errand.can_wait)
         with self.crossings.fetching(errand.place, span):
             async with aclosing(read) as pieces:
                 async for piece in pieces:
                     self._observer.fetched(reason, len(piece))
+                    left -= len(piece)
                     yield piece
+                    if left and is_taken is not None and is_taken():
+                        raise _Taken
 
 
 class FleetSource:

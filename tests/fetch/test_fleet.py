@@ -312,6 +312,28 @@ async def test_a_quick_peer_is_never_hedged() -> None:
     assert heard.reasons == {}
 
 
+async def test_who_wakes_to_find_its_lease_another_s_has_the_rest_from_that_one() -> None:
+    """1. we read from the origin   2. we sleep for longer than the lease   3. another takes it   4. we wake."""
+    taken: list[bool] = []
+    fleet, origin = SteeredFleet(standing=Ours(is_taken=lambda: bool(taken))), Giver()
+    source = FleetSource(ring(fleet), origin, QUESTION, 0)
+    async with aclosing(source.read(FIRST)) as pieces:
+        got = await anext(pieces)
+        taken.append(True)
+        fleet.standing, fleet.peers = Theirs("b"), {"b": Giver()}
+        got += b"".join([piece async for piece in pieces])
+    assert got == pattern(FIRST)
+    assert fleet.calls == [("b", 1, True, False)]
+    assert fleet.peers["b"].asked == [Span(len(pattern(Span(0, PIECE))), FIRST.stop)]
+    assert fleet.held == 0
+
+
+async def test_a_lease_that_is_taken_again_and_again_stops_nobody_for_good() -> None:
+    fleet, origin = SteeredFleet(standing=Ours(is_taken=lambda: True)), Giver()
+    assert await read(fleet, origin) == pattern(FIRST)
+    assert len(origin.asked) == 2
+
+
 def check(asked: PeerQuestion, *, is_leaving: bool = False) -> type[AskAnother] | None:
     """What a node that sees `http://a` before itself says of bytes that it has not got."""
     fleet = SteeredFleet(before_us=frozenset({"http://a"}), is_leaving=is_leaving)
