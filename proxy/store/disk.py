@@ -74,6 +74,8 @@ class Call(Generic[T]):
     finished: asyncio.Future[None]
     since: float | None = None
     """When a thread began with it; one that only waits for a thread does not hang."""
+    is_overdue: bool = False
+    """Whether the last look found it late."""
 
 
 class Disk:
@@ -167,9 +169,15 @@ class Disk:
         return failure
 
     def watch(self) -> None:
-        """Once a second: a call that takes too long puts the disk out, and its waiters are told."""
+        """Once a second: a call that takes too long puts the disk out, and its waiters are told.
+
+        It must be late at two looks in a row: when the whole process was stopped (SIGSTOP, a machine that was moved or
+        slept), every call seems late at the first look, and its thread is done by the next."""
         now = self._clock.monotonic()
-        hung = [call for call in self._pending if call.since is not None and now - call.since > HANG_LIMIT]
+        overdue = [call for call in self._pending if call.since is not None and now - call.since > HANG_LIMIT]
+        hung = [call for call in overdue if call.is_overdue]
+        for call in overdue:
+            call.is_overdue = True
         if not hung:
             return
         self._enter(DiskState.OUT, f"disk {self.name} ({self.path}): a call hangs for more than {HANG_LIMIT:.0f} s")

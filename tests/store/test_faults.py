@@ -190,6 +190,32 @@ async def test_a_call_that_waits_for_a_thread_does_not_hang(tmp_path: Path) -> N
     disk.close()
 
 
+async def test_a_process_that_was_stopped_does_not_take_its_disk_for_a_hung_one(tmp_path: Path) -> None:
+    """1. a call begins   2. the process sleeps for longer than the limit   3. it wakes, and looks before the thread."""
+    clock, released = ManualClock(), threading.Event()
+    disk = Disk("disk0", str(tmp_path), threads=1, clock=clock, calls=Syscalls())
+    call = disk.submit(released.wait)
+    await until(lambda: call.since is not None)
+    clock.advance(HANG_LIMIT + 5)
+    disk.watch()
+    assert disk.state is DiskState.OK
+    released.set()
+    await asyncio.wait([call.finished])
+    disk.watch()
+    assert disk.state is DiskState.OK
+    hanging = threading.Event()
+    call = disk.submit(hanging.wait)
+    await until(lambda: call.since is not None)
+    clock.advance(HANG_LIMIT + 1)
+    disk.watch()
+    disk.watch()
+    assert disk.state is DiskState.OUT
+    hanging.set()
+    with pytest.raises(DiskFailed):
+        await call.result
+    disk.close()
+
+
 async def test_a_read_only_disk_serves_its_hits(tmp_path: Path, faulty: FaultySyscalls) -> None:
     async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store:
         async with store.open_blob(RECORD) as blob:
