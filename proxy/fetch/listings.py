@@ -13,7 +13,7 @@ from typing import Final, NoReturn, assert_never
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginRefused, SlowDown
+from proxy.core.errors import OriginLied, OriginRefused, SlowDown
 from proxy.core.rights import Plane
 from proxy.core.sizes import KIB
 from proxy.hub import listings as dialect
@@ -33,6 +33,7 @@ from .together import refused_together, take_ref, tell_ref, tell_refusal
 OWN: Final = 64
 LARGEST_OWN: Final = 512 * KIB
 """Descriptions meant for one caller are kept in memory, so many of so many bytes at most: 32 MiB in a worker."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class Listings:
@@ -89,7 +90,16 @@ class Listings:
         self, caller: Caller, method: str, raw_target: str, headers: tuple[tuple[str, str], ...], body: bytes | None
     ) -> Metadata:
         reply = await self._origin.call(method, raw_target, caller, headers=headers, body=body)
+        if reply.status in _REDIRECTS:
+            return self._redirect(reply)
         return _answer(dialect.kept(reply, self._clock.wall()), CacheOutcome.BYPASS, 0)
+
+    def _redirect(self, reply: OriginReply) -> Metadata:
+        """The redirect, to a place of the mirror's own. Raises OriginLied when it leads anywhere else."""
+        kept = dialect.kept(reply, self._clock.wall())
+        if not any(name == "location" for name, _ in kept.headers):
+            raise OriginLied("the origin redirects to a place that is none of the Hub's, and clients are not led there")
+        return _answer(kept, CacheOutcome.BYPASS, 0)
 
     # --- what is kept -------------------------------------------------------------------------------------------
 
@@ -224,13 +234,15 @@ class Listings:
         asked_at, closings = self._clock.wall(), self._rights.closings(asked.repo)
         asking = self._origin.call(method, paths.render(asked), caller, headers=headers, body=body, can_wait=can_wait)
         reply = await asking
-        if 300 <= reply.status < 400:
-            return _answer(dialect.kept(reply, self._clock.wall()), CacheOutcome.BYPASS, 0)
+        if reply.status in _REDIRECTS:
+            return self._redirect(reply)
         if reply.status >= 400:
             refusal = refusal_of(reply.status, reply.headers, reply.body)
             if is_about_the_repo(refusal):
                 await self._rights.unlearn(caller, asked.repo, Plane.API, refusal)
             raise refusal
+        if reply.status != 200:
+            raise OriginLied(f"the origin answered with status {reply.status}, which is no listing")
         await self._rights.learn(caller, asked.repo, Plane.API, closings)
         commit = await self._learn(asked, reply, asked_at)
         if isinstance(asked, RepoInfo):

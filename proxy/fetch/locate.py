@@ -87,7 +87,7 @@ class Locator:
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         inquiry: Inquiry[Located | Elsewhere] = Inquiry(
             caller,
-            f"head {target.repo} {target.revision} {target.path}",
+            f"head\t{target.repo}\t{target.revision}\t{target.path}",  # tabs: no name holds one, but it may hold blanks
             lambda: self._rights.hold(caller, target.repo, plane_of(target)),
             lambda enough: self._known(caller, target, enough),
             lambda can_wait: self._ask(caller, target, can_wait=can_wait),

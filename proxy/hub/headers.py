@@ -37,9 +37,15 @@ def passed_back(headers: Sequence[tuple[str, str]]) -> Fields:
     a redirect made relative.
 
     Its ETag is not among them: that belonged to the body as it was before Xet hints were taken out."""
-    kept = [(name, value) for name, value in headers if name in _PASSED_BACK]
+    kept = [(name, value) for name, value in headers if name in _PASSED_BACK and not leads_to_a_realm(name, value)]
     where = next((there for name, value in headers if name == "location" and (there := here(value))), None)
     return without_xet(kept if where is None else [*kept, ("location", where)])
+
+
+def leads_to_a_realm(name: str, value: str) -> bool:
+    """Whether the field is a challenge whose realm is an address: the origin's own, to which clients would take their
+    token."""
+    return name == "www-authenticate" and "//" in value
 
 
 def here(location: str) -> str | None:

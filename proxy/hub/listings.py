@@ -25,7 +25,8 @@ from .targets import Query
 MOST_PATHS: Final = 10_000
 """Paths in one paths-info request: ten pages of a tree."""
 
-_XET_NAME: Final = re.compile(r"xet(?:[A-Z]\w*)?")
+_XET_NAME: Final = re.compile(r"xet(?:[A-Z]\w*)?|casUrl|refreshUrl|reconstructionUrl")
+_XET_WORDS: Final = (b"xet", b"casUrl", b"refreshUrl", b"reconstructionUrl")
 _AUTHORS_WORDS: Final = frozenset({"cardData", "config"})
 """Members whose content is the repo author's, not the Hub's."""
 
@@ -52,7 +53,7 @@ def without_xet(body: bytes) -> bytes:
 
     As it came when there are none. Raises OriginLied when it is no JSON.
     """
-    if b"xet" not in body:
+    if not any(word in body for word in _XET_WORDS):
         return body
     return orjson.dumps(_cleaned(_parsed(body)))
 

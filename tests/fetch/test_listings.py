@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -112,6 +113,28 @@ async def test_a_gated_repo_shows_its_tree_and_asks_for_its_files(rig: Rig) -> N
         await rig.mirror.locate(ANONYMOUS, FileTarget(REPO, Revision(COMMIT), "a.bin"))
     assert caught.value is gated
     assert (await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)).cache is CacheOutcome.HIT
+
+
+@pytest.mark.parametrize("location", ["https://cdn.example/x?sig=1", "//evil.example/x", "/login", ""])
+@pytest.mark.parametrize("status", [302, 307])
+async def test_a_redirect_that_leads_nowhere_here_is_a_lie_and_no_riddle(rig: Rig, status: int, location: str) -> None:
+    """A 302 without a Location would tell a client nothing."""
+    reply = OriginReply(status, (("location", location),), b"")
+    rig.origin.replies["/api/collections"] = rig.origin.replies["/api/models/acme/tiny/revision/main"] = reply
+    with pytest.raises(OriginLied):
+        await rig.mirror.metadata(ANONYMOUS, INFO_MAIN, None)
+    with pytest.raises(OriginLied):
+        await rig.mirror.pass_through(ANONYMOUS, "GET", "/api/collections", (), None)
+
+
+@pytest.mark.parametrize("status", [203, 206, 304])
+async def test_what_is_not_the_whole_listing_is_none(rig: Rig, status: int) -> None:
+    reply = rig.origin.replies[f"/api/models/acme/tiny/tree/{COMMIT}?recursive=true"]
+    rig.origin.replies[f"/api/models/acme/tiny/tree/{COMMIT}?recursive=true"] = replace(reply, status=status)
+    with pytest.raises(OriginLied):
+        await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)
+    rig.origin.replies[f"/api/models/acme/tiny/tree/{COMMIT}?recursive=true"] = reply
+    assert (await rig.mirror.metadata(ANONYMOUS, TREE_COMMIT, None)).cache is CacheOutcome.MISS
 
 
 def tree_page(name: str, following: str | None, commit: str | None = None) -> OriginReply:

@@ -60,6 +60,16 @@ async def test_many_who_ask_at_once_are_one_question(rig: Rig) -> None:
     assert rig.origin.asked["head"] == 1
 
 
+async def test_blanks_in_names_make_no_two_questions_one(rig: Rig) -> None:
+    """`main of` + `x.bin` and `main` + `of x.bin`: the second would get the first's refusal."""
+    rig.origin.files["of x.bin"] = content(1000)
+    wrong, right = file("x.bin", "main of"), file("of x.bin", "main")
+    refused, found = await asyncio.gather(locate(rig, wrong), locate(rig, right), return_exceptions=True)
+    assert isinstance(refused, OriginRefused)
+    assert isinstance(found, Located)
+    assert found.target.path == "of x.bin"
+
+
 async def test_a_branch_is_asked_for_again_after_its_time(rig: Rig) -> None:
     await locate(rig, file(revision="main"))
     rig.clock.advance(29)

@@ -43,6 +43,11 @@ def test_what_clients_decide_by_is_passed_back(name: str) -> None:
     assert passed_back([(name, "x")]) == ((name, "x"),)
 
 
+def test_a_challenge_whose_realm_is_an_address_of_the_origin_s_is_not_passed_back() -> None:
+    bare = ("www-authenticate", "Bearer")
+    assert passed_back([bare, ("www-authenticate", 'Bearer realm="https://huggingface.co/token"')]) == (bare,)
+
+
 @pytest.mark.parametrize(
     ("location", "where"),
     [

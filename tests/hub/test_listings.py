@@ -48,6 +48,11 @@ def test_xet_hints_are_taken_out_wherever_they_are() -> None:
     assert clean == {"sha": SHA1, "siblings": [{"rfilename": "x", "lfs": {}}]}
 
 
+@pytest.mark.parametrize("name", ["casUrl", "refreshUrl", "reconstructionUrl"])
+def test_an_address_of_the_xet_store_is_taken_out_whatever_it_is_told_with(name: str) -> None:
+    assert orjson.loads(without_xet(orjson.dumps({name: "https://cas.example", "exp": 1}))) == {"exp": 1}
+
+
 def test_the_authors_own_words_about_xet_stay() -> None:
     info = {"cardData": {"xetHash": "mine"}, "config": {"xet": 1}, "tags": ["xet", "xetHash"], "xetra": 1}
     assert orjson.loads(without_xet(orjson.dumps(info))) == info
