@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -17,21 +14,13 @@ from click.testing import CliRunner
 
 import proxy
 from proxy.cli.main import main
+from tests.kit.command import Done, penstock_now
 
 ROOT = Path(__file__).parents[2]
 
 
-def penstock(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-    return subprocess.run(
-        [sys.executable, "-m", "proxy.cli.main", *words],
-        cwd=ROOT,
-        env={**kept, "COLUMNS": "100", **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def penstock(*words: str, **variables: str) -> Done:
+    return penstock_now(*words, COLUMNS="100", **variables)
 
 
 @cache

@@ -68,13 +68,20 @@ class Child:
         self.send_signal(signal.SIGKILL)
 
 
-async def born(words: Sequence[str], *, folder: Path, environment: Mapping[str, str], output: BinaryIO) -> Child:
-    """A child that runs `python WORDS`, with nothing to read, and `output` for all it says."""
+async def born(
+    words: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    output: BinaryIO,
+    errors: BinaryIO | None = None,
+) -> Child:
+    """A child that runs `python WORDS`, with nothing to read; all it says goes to `output`, or errors to `errors`."""
     assert words[0] == "-m", "only modules are run here"
     order = {"words": list(words[1:]), "folder": str(folder), "environment": dict(environment)}
     ours, theirs = socket.socketpair()
     with theirs:
-        descriptors = array.array("i", [theirs.fileno(), output.fileno()])
+        descriptors = array.array("i", [theirs.fileno(), output.fileno(), (errors or output).fileno()])
         _nursery().sendmsg(
             [json.dumps(order).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors.tobytes())]
         )
@@ -119,7 +126,7 @@ def attend(line: socket.socket) -> dict[str, Any] | None:
                 _bury(alive)
             if line not in ready:
                 continue
-            said, descriptors, _, _ = socket.recv_fds(line, _LONGEST_ORDER, 2)
+            said, descriptors, _, _ = socket.recv_fds(line, _LONGEST_ORDER, 3)
             if not said:
                 return None
             order = json.loads(said)
@@ -128,10 +135,11 @@ def attend(line: socket.socket) -> dict[str, Any] | None:
                 selector.close()
                 for kept in (line, *alive.values()):
                     kept.detach()  # their numbers are closed below, and will be others'
-                _settle(order, output=descriptors[1])
+                _settle(order, *descriptors[1:])
                 return dict(order)
-            os.close(descriptors[1])
             alive[pid] = socket.socket(fileno=descriptors[0])
+            for given in descriptors[1:]:
+                os.close(given)
             _tell(alive[pid], pid)
 
 
@@ -148,13 +156,13 @@ def _tell(line: socket.socket, number: int) -> None:
         line.sendall(b"%d\n" % number)
 
 
-def _settle(order: dict[str, Any], *, output: int) -> None:
+def _settle(order: dict[str, Any], output: int, errors: int) -> None:
     """Be as a process is that was just started."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    for number in (1, 2):
-        os.dup2(output, number)
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
     os.closerange(3, 1024)
     os.chdir(order["folder"])
     os.environ.clear()

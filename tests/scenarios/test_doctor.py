@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from bench.hub.content import MIB
 from bench.hub.repo import Repo
 from bench.hub.server import SyntheticHub
 from tests.kit import canaries
-from tests.kit.node import REPO_ROOT
+from tests.kit.command import penstock
 from tests.kit.stage import Stage
 
 
@@ -30,15 +28,8 @@ def furnished(stage: Stage, repo_id: str = "acme/tiny", **traits: bool) -> Repo:
 
 
 async def doctor(*words: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy.cli.main", "doctor", *words),
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO_ROOT), "NO_COLOR": "1"},
-        cwd=REPO_ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, said = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), said.decode()
+    done = await penstock("doctor", *words, environment={"PATH": os.environ["PATH"]})
+    return done.returncode, done.stdout, done.stderr
 
 
 async def examined(*words: str) -> tuple[int, dict[str, Any]]:

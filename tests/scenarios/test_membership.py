@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,9 @@ import aiohttp
 import pytest
 
 from bench.hub.content import MIB
+from tests.kit.command import penstock
 from tests.kit.fleet import Fleet
-from tests.kit.node import REPO_ROOT, Node
+from tests.kit.node import Node
 from tests.kit.redis import RedisServer
 from tests.kit.stage import Stage
 from tests.kit.waiting import until
@@ -41,18 +39,10 @@ async def sees(node: Node, **expected: str) -> None:
     await until(so, f"{node.data} sees {expected}", within=30.0)
 
 
-async def penstock(node: Node, *words: str) -> tuple[int, str]:
+async def commanded(node: Node, *words: str) -> tuple[int, str]:
     """`penstock cluster …` before `node`: exit code and standard output."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy.cli.main", "cluster", *words, "--admin", str(node.admin)),
-        cwd=REPO_ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    async with asyncio.timeout(60):
-        out, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode()
+    done = await penstock("cluster", *words, "--admin", str(node.admin))
+    return done.returncode, done.stdout
 
 
 async def test_a_node_that_drains_owns_nothing_and_its_readers_are_served_by_the_others(
@@ -62,11 +52,11 @@ async def test_a_node_that_drains_owns_nothing_and_its_readers_are_served_by_the
     nodes = (await Fleet.start(stage, 3, redis=redis, workers=2)).nodes
     for node in nodes:
         await sees(node, n0="up", n1="up", n2="up")
-    code, _ = await penstock(nodes[0], "drain")
+    code, _ = await commanded(nodes[0], "drain")
     assert code == 0
     for node in nodes:
         await sees(node, n0="draining", n1="up", n2="up")
-    code, told = await penstock(nodes[1], "placement", file.sha256, "--slices", "3", "--json")
+    code, told = await commanded(nodes[1], "placement", file.sha256, "--slices", "3", "--json")
     assert code == 0
     assert "n0" not in {one["owner"] for one in json.loads(told)["slices"]}
 
@@ -85,7 +75,7 @@ async def test_without_redis_a_node_that_drains_tells_whoever_asks_it(stage: Sta
     fleet = await Fleet.start(stage, 3)
     owner = fleet.owner(file)
     others = [node for node in fleet.nodes if node is not owner]
-    code, _ = await penstock(owner, "drain")
+    code, _ = await commanded(owner, "drain")
     assert code == 0
     stage.expect_origin_exact()
     readings = [stage.reading(node, file) for node in fleet.nodes]
@@ -106,6 +96,6 @@ async def test_a_node_that_is_killed_is_missed_and_one_that_comes_back_is_a_memb
     await sees(nodes[1], n1="up")
     await stage.start(nodes[0])
     await sees(nodes[1], n0="up", n1="up")
-    code, told = await penstock(nodes[1], "status")
+    code, told = await commanded(nodes[1], "status")
     assert code == 0
     assert [line.split()[:2] for line in told.splitlines()[1:]] == [["n0", "up"], ["n1", "(this"]]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +11,8 @@ from proxy.config.load import load
 from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
 from proxy.service.admission import Admission, admin_token, admission_of
-from tests.service.running import ROOT, running, started
+from tests.kit.command import penstock
+from tests.service.running import running, started
 
 TOKEN = "0123456789abcdef-of-the-admin"
 OURS = Admission(frozenset({"localhost", "cache-1.example"}), Secret(TOKEN))
@@ -108,16 +106,7 @@ async def test_a_node_off_loopback_does_not_start_without_one(tmp_path: Path) ->
         assert "admin.token_file" in node.log
 
 
-async def asked(admin: str, **environment: str) -> tuple[int, str]:
+async def asked(admin: str, **variables: str) -> tuple[int, str]:
     """`penstock cluster status`: its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy.cli.main", "cluster", "status", "--admin", admin),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
-    )
-    async with asyncio.timeout(60):
-        said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+    done = await penstock("cluster", "status", "--admin", admin, **variables)
+    return done.returncode, done.said

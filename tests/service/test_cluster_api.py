@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ from proxy.config.schema import Disk, StoreSection
 from proxy.core.blob import BlobKey
 from proxy.service.cluster_api import of_all_workers, placement_of
 from proxy.service.weight import node_weight
-from tests.service.running import ROOT, Running, running, until
+from tests.kit.command import penstock
+from tests.service.running import Running, running, until
 
 KEY = BlobKey.sha256("7a" * 32)
 
@@ -79,43 +78,34 @@ def fleet_flags(folder: Path, *peers: str) -> list[str]:
     return [*flags, *(word for peer in peers for word in ("--peer", peer))]
 
 
-async def penstock(node: Running, *words: str) -> tuple[int, str, str]:
+async def commanded(node: Running, *words: str) -> tuple[int, str, str]:
     """`penstock cluster …` before `node`: exit code, standard output, standard error."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy.cli.main", "cluster", *words, "--admin", node.standing["admin"]),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
-    )
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    done = await penstock("cluster", *words, "--admin", node.standing["admin"])
+    return done.returncode, done.stdout, done.stderr
 
 
 async def test_a_node_alone_is_in_no_cluster(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         assert (await node.admin("/-/api/cluster"))[0] == 404
-        code, out, err = await penstock(node, "status")
+        code, out, err = await commanded(node, "status")
         assert (code, out) == (3, "")
         assert "in no cluster" in err
 
 
 async def test_status_and_placement_and_draining_of_one_process(tmp_path: Path) -> None:
     async with running(tmp_path, *fleet_flags(tmp_path, "http://b:8080", "http://c:8080")) as node:
-        code, out, err = await penstock(node, "status")
+        code, out, err = await commanded(node, "status")
         assert code == 0, err
         rows = [line.split() for line in out.splitlines()]
         assert [row[0] for row in rows] == ["node", "a", "b:8080", "c:8080"]
 
-        code, out, err = await penstock(node, "placement", KEY.hex, "--slices", "3", "--json")
+        code, out, err = await commanded(node, "placement", KEY.hex, "--slices", "3", "--json")
         assert code == 0, err
         found = json.loads(out)
         assert found["key"] == str(KEY)
         assert [one["slice"] for one in found["slices"]] == [0, 1, 2]
 
-        code, out, err = await penstock(node, "drain", "--json")
+        code, out, err = await commanded(node, "drain", "--json")
         assert code == 0, err
         assert json.loads(out)["state"] == "draining"
         assert "a owns no slices any more" in err
@@ -125,7 +115,7 @@ async def test_status_and_placement_and_draining_of_one_process(tmp_path: Path) 
 
 async def test_all_workers_drain_and_a_restarted_one_too(tmp_path: Path) -> None:
     async with running(tmp_path, "--workers", "2", *fleet_flags(tmp_path, "http://b:8080")) as node:
-        code, _, err = await penstock(node, "drain")
+        code, _, err = await commanded(node, "drain")
         assert code == 0, err
         before = node.standing["workers"]
         os.kill(before[0], signal.SIGKILL)
@@ -140,7 +130,7 @@ async def test_all_workers_drain_and_a_restarted_one_too(tmp_path: Path) -> None
 
 async def test_what_must_not_drain_a_node_does_not_and_what_is_no_question_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path, *fleet_flags(tmp_path)) as node, aiohttp.ClientSession() as session:
-        code, _, err = await penstock(node, "drain")
+        code, _, err = await commanded(node, "drain")
         assert code == 5
         assert "nobody could take the slices over" in err
 
