@@ -20,6 +20,7 @@ from proxy.service.preflight import hints, obstacles
 from proxy.service.ready import Standing
 from proxy.service.run import Run
 from proxy.service.sockets import PortRefused, PortTaken
+from proxy.service.system import keep_from_others
 from proxy.telemetry.events import event_log
 
 from .codes import Exit
@@ -52,6 +53,7 @@ def serve(config_file: Path | None, assembly: str, **arguments: Any) -> None:
     def read() -> Loaded:
         return loaded(config_file, arguments)
 
+    keep_from_others()
     config = configuration_or_exit(config_file, arguments)
     if found := obstacles(config):
         fail(Exit.FAILURE, "this machine cannot serve that configuration", found, then=["penstock check"])

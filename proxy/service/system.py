@@ -34,6 +34,12 @@ def keep_standard_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
+def keep_from_others() -> None:
+    """Let nobody but the owner and the group at what is made from now on: it holds private files. What the umask of
+    whoever starts us takes from the group stays taken."""
+    os.umask(os.umask(0o077) | 0o007)
+
+
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent ends, and end now if process `parent` is gone already."""
     # The thread that started us counts as the parent: a supervisor must start its workers from its main thread.

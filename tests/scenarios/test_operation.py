@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import stat
 
 import pytest
 
@@ -160,3 +161,13 @@ async def test_one_client_may_not_have_all_connections(stage: Stage) -> None:
     gate.release()
     await stage.ended(*held)
     assert all(reading.complete for reading in held)
+
+
+async def test_nobody_but_its_user_and_group_can_read_what_the_node_keeps(stage: Stage) -> None:
+    files = [stage.blob("acme/tiny", name, size) for name, size in (("large.bin", 3 * MIB), ("small.bin", 1000))]
+    node = await stage.node()
+    for file in files:
+        assert (await stage.read(node, file)).complete
+    made = [path for folder in (*node.plan.disk_folders, node.plan.state) for path in folder.rglob("*")]
+    assert any(path.name == "bytes" for path in made)
+    assert [str(path) for path in made if path.stat().st_mode & stat.S_IRWXO] == []
