@@ -165,7 +165,7 @@ class Cluster:
     def _standing(self, outcome: Outcome, likely: tuple[str, ...]) -> Standing:
         match outcome:
             case Mine(holders=holders):
-                return Ours((*self._useful(holders), *likely), lambda: outcome.is_taken)
+                return Ours((*self._useful(holders), *likely), lambda: outcome.is_passed_on)
             case Busy(url, holders) if url == self.membership.view.ourselves.url:
                 return Ours((*self._useful(holders), *likely))  # another worker of ours: the node's own ring knows
             case Busy(url, holders):

@@ -57,6 +57,7 @@ class Mine:
         self._deadline = deadline
         self._clock = clock
         self._taken = False
+        self._passed_on = False
         self._whole = False
 
     def __repr__(self) -> str:
@@ -68,9 +69,9 @@ class Mine:
         return self._taken or self._clock.monotonic() >= self._deadline
 
     @property
-    def is_taken(self) -> bool:
-        """Whether Redis said that it is another's."""
-        return self._taken
+    def is_passed_on(self) -> bool:
+        """Whether another is known to have, or have had, the lease after us: the bytes are elsewhere, or coming."""
+        return self._passed_on
 
     @property
     def is_done(self) -> bool:
@@ -83,8 +84,8 @@ class Mine:
     def renewed(self, deadline: float) -> None:
         self._deadline = deadline
 
-    def taken(self) -> None:
-        self._taken = True
+    def taken(self, *, passed_on: bool) -> None:
+        self._taken, self._passed_on = True, passed_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class Leases:
             sent = self._clock.monotonic()
             try:
                 if not await self._book.renew(hold.name, hold.owner, mine.epoch):
-                    mine.taken()
+                    mine.taken(passed_on=await self._book.is_passed_on(hold.name, mine.epoch))
                     break
             except RedisAway:
                 pause = self._ttl / 12

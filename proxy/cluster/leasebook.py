@@ -1,4 +1,4 @@
-"""The leases in Redis: four scripts, each one step, each harmless when it runs twice.
+"""The leases in Redis: five scripts, each one step, each harmless when it runs twice.
 
     lease    hash {worker, owner, url, epoch, ttl} with a TTL: who reads a slice from the origin
     epoch    the greatest number given out for the slice
@@ -103,6 +103,13 @@ if held[1] ~= ARGV[1] or (ARGV[2] ~= '' and held[2] ~= ARGV[2]) then return 0 en
 
 _RENEW: Final = Script(_OURS + "redis.call('PEXPIRE', KEYS[1], ARGV[3]) return 1")
 
+_PASSED_ON: Final = Script("""
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
+local last = tonumber(redis.call('GET', KEYS[1]) or '')
+if last and last > tonumber(ARGV[1]) then return 1 end
+return 0
+""")
+
 _RELEASE: Final = Script(_OURS + "redis.call('DEL', KEYS[1]) return 1")
 
 _DONE: Final = Script(
@@ -151,6 +158,12 @@ class LeaseBook:
         """Start its time anew; False when it is not the owner's any more. Raises RedisAway."""
         lease, _, _ = lease_keys(name.key, name.index)
         return bool(await self._redis.run(_RENEW, (lease,), (owner, epoch, self._ttl)))
+
+    async def is_passed_on(self, name: LeaseName, epoch: int) -> bool:
+        """Whether a greater number than `epoch` was given out: another has, or had, the lease after us. False also when
+        Redis has forgotten everything. Raises RedisAway."""
+        _, numbers, _ = lease_keys(name.key, name.index)
+        return bool(await self._redis.run(_PASSED_ON, (numbers,), (epoch,)))
 
     async def release(self, name: LeaseName, owner: str, epoch: int | None) -> bool:
         """Give it back; nothing happens when it is not the owner's. Raises RedisAway."""

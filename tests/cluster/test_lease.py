@@ -231,6 +231,23 @@ async def test_a_late_release_takes_nothing_from_the_next_holder(server: RedisSe
         await b_holds.__aexit__(None, None, None)
 
 
+async def test_a_holder_learns_whether_another_had_the_slice_after_it_or_nobody(server: RedisServer) -> None:
+    """A greater number was given out; or Redis has merely forgotten: then nobody else is at it."""
+    async with (
+        worker(server.address, "a", ttl=3.0) as a,
+        worker(server.address, "b", ttl=3.0) as b,
+        a.hold(KEY, 0) as passed_on,
+        a.hold(KEY, 1) as forgotten,
+    ):
+        assert isinstance(passed_on, Mine)
+        assert isinstance(forgotten, Mine)
+        await server.ask("FLUSHALL")
+        async with b.hold(KEY, 0):
+            await until(lambda: passed_on.lost and forgotten.lost, "both are lost")
+            await until(lambda: passed_on.is_passed_on, "another has it")
+            assert not forgotten.is_passed_on
+
+
 async def test_a_lease_that_redis_forgot_is_lost_and_a_new_one_has_a_greater_number(server: RedisServer) -> None:
     """R: restarted without persistence, a second holder; the number grows all the same."""
     noted = Noted()

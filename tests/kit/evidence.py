@@ -99,6 +99,8 @@ class Evidence:
     canaries: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     """What did not come true before its deadline."""
+    left: tuple[str, ...] = ()
+    """What a fleet still held when everything was over."""
 
     @property
     def whole_account(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
@@ -17,10 +18,16 @@ from .node import Address, Node, own_places
 from .redis import RedisServer
 from .relay import Relay
 from .stage import Stage
-from .waiting import until
+from .waiting import NotInTime, until
 
 QUICK = {"cluster__progress_timeout": "10s", "cluster__heartbeat": "200ms"}
 """Nodes find one another soon; and no node is taken for a dead one because the machine is busy."""
+
+
+HELD = ("requests_in_flight", "fills_in_progress", "coalesced_waiters", "cache_reserved_bytes", "disk_calls")
+"""Gauges that are 0 when nothing is under way."""
+LEFT_WITHIN = 15.0
+"""Seconds until a fleet at rest may hold nothing: longer than a lease that nobody could give back."""
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Fleet:
             fleet.redis_ways = [await stage.props.enter_async_context(way) for way in ways]
         fleet.nodes = list(await asyncio.gather(*(fleet._node(n, places[n]) for n in range(count - missing))))
         fleet.places = places
+        stage.last_looks.append(fleet.left_over)
         if redis is None or redis.is_running:
             await fleet.until_all_know_all()
         return fleet
@@ -93,6 +101,32 @@ class Fleet:
         """The sum of a metric over the running nodes."""
         pages = [await node.metrics() for node in self.nodes if node.running]
         return sum(page.total(name, **labels) for page in pages)
+
+    async def left_over(self) -> list[str]:
+        """What is held although everything is over: by the running nodes, and in Redis if it answers."""
+        found: list[str] = []
+
+        async def nothing() -> bool:
+            found[:] = [*await self._leases(), *await self._held()]
+            return not found
+
+        with suppress(NotInTime):
+            await until(nothing, "nothing is left", LEFT_WITHIN)
+        return found
+
+    async def _leases(self) -> list[str]:
+        if self.redis is None or not self.redis.is_running:
+            return []
+        return [f"Redis: {key}" for key in await self.redis.keys() if key.startswith("penstock:lease:")]
+
+    async def _held(self) -> list[str]:
+        found = []
+        for node in self.nodes:
+            if node.running:
+                page = await node.metrics()
+                totals = {gauge: page.total(gauge) for gauge in HELD}
+                found += [f"{node}: {gauge} {total}" for gauge, total in totals.items() if total]
+        return found
 
     async def until_all_know_all(self) -> None:
         """Return once every running node counts every other among the members."""

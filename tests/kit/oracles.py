@@ -1,4 +1,4 @@
-"""The eight oracles of RELIABILITY §5.1 and a ninth: pure functions from the evidence to what was broken.
+"""The eight oracles of RELIABILITY §5.1 and two more: pure functions from the evidence to what was broken.
 
 Tolerances are named and explained here, once; a scenario that needs more says so on the stage.
 """
@@ -168,6 +168,11 @@ def o9_nothing_leads_away(evidence: Evidence) -> Iterator[str]:
         yield f"{leaking:g} answers led their clients away from the mirror"
 
 
+def o10_a_fleet_holds_nothing(evidence: Evidence) -> Iterator[str]:
+    """No lease in Redis; in the nodes no request, download, follower, reservation or call on a disk."""
+    yield from evidence.left
+
+
 ORACLES: dict[str, Oracle] = {
     "O1 no wrong byte": o1_no_wrong_byte,
     "O2 complete or clean error": o2_complete_or_clean_error,
@@ -178,6 +183,7 @@ ORACLES: dict[str, Oracle] = {
     "O7 no token leaks": o7_no_token_leaks,
     "O8 counters agree": o8_counters_agree,
     "O9 nothing leads away": o9_nothing_leads_away,
+    "O10 a fleet holds nothing": o10_a_fleet_holds_nothing,
 }
 
 

@@ -12,7 +12,7 @@ Leaving the stage takes the evidence and raises AssertionError with every compla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +69,8 @@ class Stage:
         self._hub_was_off = False
         self.hushed: list[Callable[[], None]] = []
         """Called before a node is looked at in its rest: to end connections that others keep in reserve."""
+        self.last_looks: list[Callable[[], Awaitable[list[str]]]] = []
+        """Each says what is still held, when everybody has read and before any node is stopped."""
         self.props = AsyncExitStack()
         """What else stands on the stage, and is taken away after the nodes."""
         self._evidence: Evidence | None = None
@@ -307,13 +309,15 @@ class Stage:
         """Stop what runs and collect; the second time the same."""
         if self._evidence is None:
             await self.tasks.aclose()
+            left = [line for look in self.last_looks for line in await look()]
             for node in self.nodes:
                 if node in self._resting:
                     await self._close_run(node, kill=False)
-            self._evidence = self._collected([line for node in self.nodes for line in await complaints_of(node.plan)])
+            fsck = [line for node in self.nodes for line in await complaints_of(node.plan)]
+            self._evidence = self._collected(fsck, left)
         return self._evidence
 
-    def _collected(self, fsck: list[str]) -> Evidence:
+    def _collected(self, fsck: list[str], left: list[str]) -> Evidence:
         counters, folders = self.hub.counters, [node.plan.folder for node in self.nodes]
         return Evidence(
             readings=tuple(self.readings),
@@ -338,6 +342,7 @@ class Stage:
                 ),
             ),
             late=tuple(self._late),
+            left=tuple(left),
         )
 
     async def _close_run(self, node: Node, *, kill: bool) -> Run:

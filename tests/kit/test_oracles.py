@@ -157,3 +157,7 @@ def test_wanted_bytes_are_counted_once_and_in_whole_chunks(spans: list[tuple[int
     chunks = {at for start, length in spans for at in range(start // CHUNK, -(-min(start + length, size) // CHUNK))}
     right = sum(min(CHUNK, size - at * CHUNK) for at in chunks)
     assert evidence(wanted=wants.value()).unique_wanted() == right
+
+
+def test_what_a_fleet_still_holds_is_complained_of() -> None:
+    assert "O10 a fleet holds nothing" in judged(replace(evidence(), left=("Redis: penstock:lease:{x}:0",)))
