@@ -82,10 +82,9 @@ async def drive(stand: Stand, scenario: Scenario, watcher: Watcher) -> Outcome:
         ended = time.monotonic()
         watcher.phase("settling")
         timeline.end()
-        try:
-            await hurting
-        except Exception as error:  # whatever it was, a fault that could not be made is no run
-            raise CannotRun(f"a fault could not be made: {error!r}") from error
+        await hurting
+        if timeline.failed is not None:
+            raise CannotRun(f"a fault could not be made: {timeline.failed}")
         spent = _cpu_seconds(stand.nodes) - cpu
         final = await quiet(stand)
     return Outcome(

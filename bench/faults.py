@@ -139,6 +139,11 @@ KINDS: Final[dict[str, type[OriginFault | NodeFault | RedisFault]]] = {
 """By the name that scenarios call them."""
 
 
+def victim(fault: NodeFault | RedisFault) -> str:
+    """Whom it befalls."""
+    return f"n{fault.node}" if isinstance(fault, NodeFault) else "redis"
+
+
 @dataclass(frozen=True, slots=True)
 class Dials:
     """How the origin behaves when nothing is wrong with it."""

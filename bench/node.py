@@ -51,7 +51,7 @@ class Process:
         self._ready.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *_mortal(self._command), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *mortal(self._command), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
         if self._cores is not None:
             os.sched_setaffinity(self._process.pid, self._cores)
@@ -113,7 +113,7 @@ class Process:
         return self._log.read_text(errors="replace")[-2000:]
 
 
-def _mortal(command: Sequence[str]) -> list[str]:
+def mortal(command: Sequence[str]) -> list[str]:
     """The command, ended by the kernel when we are: a run that is killed leaves nothing behind."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", *command] if setpriv is not None else list(command)

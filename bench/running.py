@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -94,5 +96,12 @@ def check(wanted: Wanted) -> None:
         )
 
 
-def _runner() -> asyncio.Runner:
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+@contextlib.contextmanager
+def _runner() -> Iterator[asyncio.Runner]:
+    """SIGTERM ends a run as ^C does: what was started is stopped, what was mounted is unmounted."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            yield runner
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -27,6 +27,7 @@ from .faults import (
     NodeRestart,
     RedisFault,
     WorkerKill,
+    victim,
 )
 from .quantities import Seconds
 from .tables import CatalogueTable, ClientsTable, LoadTable, OriginTable, ProxyTable, Table, VerifyTable
@@ -106,10 +107,6 @@ class Scenario(Table):
     def hurts_mirror(self) -> bool:
         """Whether a fault befalls the mirror itself; that can be done only to one that is ours."""
         return any(isinstance(fault, NodeFault | RedisFault) for fault in self.faults)
-
-
-def victim(fault: NodeFault | RedisFault) -> str:
-    return f"n{fault.node}" if isinstance(fault, NodeFault) else "redis"
 
 
 def names() -> list[str]:

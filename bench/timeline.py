@@ -8,10 +8,13 @@ import os
 import random
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
+
+import aiohttp
 
 from .faults import (
     Dials,
@@ -28,13 +31,15 @@ from .faults import (
     RedisPause,
     WorkerKill,
     armed,
+    victim,
 )
 from .fleet import Redis
 from .meter import Meter
-from .node import Node, Process
+from .node import Node, NotStarted, Process
 from .record import Mark
 
 _BALLAST = "ballast"
+_OfProcesses = NodeKill | NodeRestart | NodePause | RedisKill | RedisPause
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +63,21 @@ class Timeline:
         self._armed: list[OriginFault] = []
         self._begin = 0.0
         self._over = asyncio.Event()
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """What happens to one process happens one after another: it may take its time to come back."""
         self.marks: list[Mark] = []
+        self.failed: str | None = None
+        """Why a fault could not be made; None if all could."""
 
     async def run(self, begin: float) -> None:
-        """From `begin` (CLOCK_MONOTONIC) until the last fault is over and taken back."""
+        """From `begin` (CLOCK_MONOTONIC) until the last fault is over and taken back, or one could not be made."""
         self._begin = begin
-        async with asyncio.TaskGroup() as group:
-            for fault in self._faults:
-                group.create_task(self._one(fault), name=fault.do)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for fault in self._faults:
+                    group.create_task(self._one(fault), name=fault.do)
+        except* (NotStarted, aiohttp.ClientError, OSError, ValueError) as errors:
+            self.failed = str(errors.exceptions[0])
 
     def end(self) -> None:
         """The load is over: what is under way is taken back now, what has not begun does not happen."""
@@ -79,10 +91,15 @@ class Timeline:
 
     async def _one(self, fault: Fault) -> None:
         await self._rest(self._begin + fault.at - time.monotonic())
-        if self._over.is_set():
-            return
-        name = self._name(fault)
-        self._mark(name)
+        async with self._turns[victim(fault)] if isinstance(fault, _OfProcesses) else contextlib.nullcontext():
+            if self._over.is_set():
+                return
+            name = self._name(fault)
+            self._mark(name)
+            await self._hurt(fault)
+            self._mark(f"{name} over")
+
+    async def _hurt(self, fault: Fault) -> None:
         match fault:
             case NodeKill() | NodeRestart() | NodePause() | WorkerKill() | DiskFull():
                 await self._hurt_node(fault)
@@ -90,7 +107,6 @@ class Timeline:
                 await self._hurt_redis(fault)
             case _:
                 await self._hurt_origin(fault)
-        self._mark(f"{name} over")
 
     def _name(self, fault: Fault) -> str:
         """As it is marked: of several nodes, with the one that it befalls."""

@@ -22,9 +22,10 @@ class Poisson:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """One arrival every 1/`rate` seconds, as a metronome."""
+    """One arrival every 1/`rate` seconds, as a metronome, the first at second `first`."""
 
     rate: float
+    first: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def arrivals(shape: Shape, random: Random) -> Iterator[float]:
     match shape:
         case Herd(count, within):
             return iter(sorted(random.uniform(0.0, within) for _ in range(count)))
-        case Steady(rate):
-            return _steady(rate)
+        case Steady(rate, first):
+            return _steady(rate, first)
         case Poisson(rate):
             return _thinned(lambda at: rate, rate, random)
         case Bursts(rate, factor):
@@ -82,8 +83,8 @@ def shared(shape: Shape, part: int, parts: int) -> Shape:
     match shape:
         case Herd(count, within):
             return Herd(count // parts + (1 if part < count % parts else 0), within)
-        case Steady(rate):
-            return Steady(rate / parts)
+        case Steady(rate, first):
+            return Steady(rate / parts, first + (part / rate if rate > 0 else 0.0))
         case Poisson(rate):
             return Poisson(rate / parts)
         case Bursts(rate, factor, seconds, period):
@@ -98,10 +99,10 @@ def _bursting(shape: Bursts, at: float) -> bool:
     return at % shape.period >= shape.period - shape.seconds
 
 
-def _steady(rate: float) -> Iterator[float]:
+def _steady(rate: float, first: float) -> Iterator[float]:
     number = 0
     while rate > 0:
-        yield number / rate
+        yield first + number / rate
         number += 1
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from bench.node import mortal
 from proxy.core.tasks import TaskSet
 
 from .orders import Order, begin_line
@@ -59,7 +60,7 @@ async def crew(orders: Sequence[Order], cores: frozenset[int] | None) -> AsyncIt
     try:
         for order in orders:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bench.load.generator"), stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE
+                *mortal((sys.executable, "-m", "bench.load.generator")), stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE
             )
             processes.append(process)
             if cores is not None:

@@ -24,6 +24,8 @@ from bench.wanted import Wanted
 
 from .talk import FAILURE, USAGE, console, fail
 
+_WIDTH = 110
+"""Columns of what goes to a file."""
 _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdict.Weight.FAULT: "bold red"}
 
 
@@ -184,7 +186,8 @@ def _leave(found: Run, out: Path, *, as_json: bool) -> None:
     """Say how it went, and leave with the verdict as exit code."""
     said = console()
     if not as_json:
-        Console(highlight=False).print(summary(found))
+        numbers = Console(highlight=False)
+        numbers.print(summary(found), width=None if numbers.is_terminal else _WIDTH)
     findings = verdict.findings(found)
     worst = verdict.weight(findings)
     said.print(Text(verdict.headline(worst), style=_COLOURS[worst]))

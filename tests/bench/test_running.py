@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ from bench.standing import Stand, Target, standing
 from bench.verdict import Weight
 from bench.wanted import Wanted, plan_of
 from tests.bench.load.test_trace import line as logged
+from tests.kit.node import REPO_ROOT
+from tests.kit.waiting import until
 
 SMALL = {
     "catalogue.popular": 6,
@@ -199,6 +203,32 @@ async def test_a_log_is_replayed_against_a_mirror_that_runs_elsewhere(tmp_path: 
     assert run.conservation.holds
     assert len(run.conservation.sums) == 2
     assert run.cost is None
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that still are."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "bench", "run", "smoke", "--duration", "60", "--out", str(tmp_path))
+    process = await asyncio.create_subprocess_exec(
+        *command, start_new_session=True, stderr=asyncio.subprocess.PIPE, cwd=REPO_ROOT
+    )
+    assert process.stderr is not None
+    while b"running" not in await process.stderr.readline():
+        assert not process.stderr.at_eof()
+    assert len(members(process.pid)) >= 4, "the harness, the Hub, the mirror, the load"
+    process.kill()
+    await process.wait()
+    await until(lambda: not members(process.pid), "all of them have ended")
 
 
 def test_what_is_not_ours_is_not_killed() -> None:

@@ -68,3 +68,9 @@ def test_the_parts_together_are_the_whole(shape: Shape, parts: int) -> None:
         assert sum(one.count for one in divided if isinstance(one, Herd)) == shape.count
     else:
         assert sum(one.rate for one in divided if not isinstance(one, Herd)) == pytest.approx(shape.rate)
+
+
+def test_metronomes_of_several_processes_do_not_beat_together() -> None:
+    whole = until(Steady(200.0), 2.0)
+    parts = [at for part in range(4) for at in until(shared(Steady(200.0), part, 4), 2.0)]
+    assert sorted(parts) == pytest.approx(whole)
