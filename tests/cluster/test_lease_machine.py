@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,8 +32,10 @@ from proxy.cluster.observer import Unobserved
 from proxy.cluster.redis import Script, SharedRedis
 from proxy.core.blob import BlobKey
 from proxy.core.clock import SystemClock
+from proxy.core.errors import RedisAway
 from tests.kit.clockshift import ClockShift
 from tests.kit.redis import RedisServer
+from tests.kit.waiting import until
 
 from .workers import PATIENT
 
@@ -43,18 +46,19 @@ WORKERS = 3
 NAMES = [LeaseName(BlobKey.sha256("ab" * 32), index) for index in range(2)]
 
 who = st.integers(0, WORKERS - 1)
-names = st.sampled_from(NAMES)
+names = st.sampled_from([NAMES[0]] * 5 + [NAMES[1]])
+"""Mostly the same: what happens to one shall meet what happened to it before."""
 any_writer = st.integers(0, 10**6)
 
 LOOK = Script("""
-local owners, immortal = {}, 0
+local owners, immortal = {}, {}
 for i, key in ipairs(ARGV) do owners[i] = redis.call('HGET', key, 'owner') or '' end
 for _, key in ipairs(redis.call('KEYS', '*')) do
-  if redis.call('PTTL', key) == -1 then immortal = immortal + 1 end
+  if redis.call('PTTL', key) == -1 then immortal[#immortal + 1] = key end
 end
 return {owners, immortal}
 """)
-"""Who has each lease now, and how many keys have no TTL."""
+"""Who has each lease now, and which keys have no TTL."""
 
 
 @dataclass(slots=True)
@@ -98,6 +102,21 @@ class Stage:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
 
+    async def restart(self) -> None:
+        """Killed, and back with nothing in it; the line has noticed."""
+        await self.server.restart()
+
+        async def answers() -> bool:
+            with suppress(RedisAway):
+                return bool(await self.redis.ask("PING"))
+            return False
+
+        await until(answers, "the line is back")
+
+
+def lease_of(name: LeaseName) -> str:
+    return lease_keys(name.key, name.index)[0]
+
 
 class LeaseMachine(RuleBasedStateMachine):
     def __init__(self, stage: Stage) -> None:
@@ -110,6 +129,8 @@ class LeaseMachine(RuleBasedStateMachine):
         self.writers: list[Writer] = []
         self.given: dict[LeaseName, list[tuple[int, str]]] = {name: [] for name in NAMES}
         self.numbers = 0
+        self.persisted: set[LeaseName] = set()
+        """Leases that somebody made immortal; whoever asks for one next mends that."""
         self.forgot = self.went_back = False
         """Redis lost its memory, its clock went back: only where both happened the numbers alone may not grow."""
         self.books = [
@@ -123,17 +144,29 @@ class LeaseMachine(RuleBasedStateMachine):
 
     # --- what workers do
 
-    @rule(worker=who, name=names, repeated=st.booleans())
-    def acquire(self, worker: int, name: LeaseName, repeated: bool) -> None:
+    @rule(order=st.permutations(range(WORKERS)), name=names)
+    def all_want_it(self, order: list[int], name: LeaseName) -> None:
+        for worker in order:
+            self.acquire(worker, name, repeated=False)
+
+    @rule(worker=who, name=names)
+    def one_wants_it_and_the_reply_is_lost(self, worker: int, name: LeaseName) -> None:
+        self.acquire(worker, name, repeated=True)
+
+    def acquire(self, worker: int, name: LeaseName, *, repeated: bool) -> None:
         if any(one.worker == worker and one.name == name and one.believes for one in self.writers):
             return  # a worker does not ask for what it has
         owner = f"w{worker}:{self.numbers}"
         self.numbers += 1
         sent = self.clock.monotonic()
         answer = self.stage.run(self.books[worker].acquire(name, owner))
-        if repeated:  # the reply was lost
+        if repeated:
             sent = self.clock.monotonic()
             assert self.stage.run(self.books[worker].acquire(name, owner)) == answer
+        self.persisted.discard(name)
+        left = self.stage.run(self.stage.redis.ask("PTTL", lease_of(name)))
+        assert left != -1
+        assert left <= TTL * 1000
         if isinstance(answer, Granted):
             mine = Mine(answer.epoch, answer.holders, deadline(sent, TTL), self.clock)
             self.note(Writer(worker, name, owner, mine, self.era))
@@ -182,12 +215,26 @@ class LeaseMachine(RuleBasedStateMachine):
         if seconds > 0:
             self.era += 1
 
-    @rule()
-    def redis_forgets(self) -> None:
-        self.stage.run(self.stage.redis.ask("FLUSHALL"))
-        self.stage.run(self.stage.redis.ask("SCRIPT", "FLUSH"))
+    @rule(how=st.integers(0, 7))
+    def redis_forgets(self, how: int) -> None:
+        if how == 7:  # which takes longer
+            self.stage.run(self.stage.restart())
+        else:
+            self.stage.run(self.stage.redis.ask("FLUSHALL"))
+            self.stage.run(self.stage.redis.ask("SCRIPT", "FLUSH"))
         self.era += 1
         self.forgot = True
+
+    @rule(name=names, seconds=st.sampled_from([None, 0.001, 9.0, 1e6]))
+    def somebody_changes_the_time_of_a_lease(self, name: LeaseName, seconds: float | None) -> None:
+        """It ends early, late, or would never end."""
+        if seconds is None:
+            self.stage.run(self.stage.redis.ask("PERSIST", lease_of(name)))
+            self.persisted.add(name)
+        else:
+            self.stage.run(self.stage.redis.ask("PEXPIRE", lease_of(name), round(seconds * 1000)))
+        if seconds is None or seconds < TTL:
+            self.era += 1
 
     # --- what must hold
 
@@ -199,10 +246,9 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_lease_in_force_is_untouched_and_every_key_dies(self) -> None:
-        owners, immortal = self.stage.run(
-            self.stage.redis.run(LOOK, (), [lease_keys(n.key, n.index)[0] for n in NAMES])
-        )
-        assert immortal == 0
+        owners, immortal = self.stage.run(self.stage.redis.run(LOOK, (), [lease_of(name) for name in NAMES]))
+        meddled_with = {lease_of(name).encode() for name in self.persisted}
+        assert set(immortal) <= meddled_with
         for name, owner in zip(NAMES, owners, strict=True):
             for writer in self.writers:
                 if writer.name == name and writer.believes and writer.era == self.era:
@@ -237,7 +283,7 @@ def test_two_live_writers_never_share_a_fence(tmp_path: Path) -> None:
         try:
             stage = Stage(runner, server, shift, redis)
             run_state_machine_as_test(
-                lambda: LeaseMachine(stage), settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
+                lambda: LeaseMachine(stage), settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
             )
         finally:
             runner.run(line.__aexit__(None, None, None))
