@@ -12,6 +12,7 @@ VERBS = {
     "trace": "bench.verbs.trace",
     "report": "bench.report.verb",
     "cmp": "bench.compare.verb",
+    "scale": "bench.scale.verb",
 }
 """Verb -> the module that holds a command of that name. Only the one that is called is imported."""
 
@@ -50,6 +51,7 @@ class _Verbs(click.Group):
       penstock bench run smoke                                    a few seconds of everything
       penstock bench run herd --clients 128                       one new repo, wanted by all at once
       penstock bench report out/run.json                          one HTML file, opens anywhere
+      penstock bench scale run --nodes 23                         a fleet, simulated
       penstock bench cmp before after --fail-if "ttfb_p99>+10%"   what changed, and is that too much?
 
     Exit codes: 0 ok, 1 the run failed or a condition holds, 2 usage, 3 not found.

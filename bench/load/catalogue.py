@@ -96,11 +96,16 @@ class Extent:
 
 def drawn(extent: Extent, seed: int) -> Catalogue:
     """The catalogue of a seed: the same repos to the byte, whoever draws it."""
+    return committed(sketched(extent, seed))
+
+
+def sketched(extent: Extent, seed: int) -> Catalogue:
+    """As `drawn`, without commit ids, for which the small files would have to be made."""
     popular, releases, once = (
         tuple(_repo(extent, seed, role, number) for number in range(count))
         for role, count in (("popular", extent.popular), ("release", extent.releases), ("once", extent.once))
     )
-    return committed(Catalogue(popular, releases, once))
+    return Catalogue(popular, releases, once)
 
 
 def committed(catalogue: Catalogue) -> Catalogue:

@@ -1,0 +1,185 @@
+"""What a node keeps, and what goes when it is full: the queues of `proxy.store.index` in memory, the store's own sweep.
+
+`Recent` is the same with the longest unread going first (LRU): theory speaks of that one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from proxy.core.blob import BlobKey
+from proxy.store.eviction import FREQUENCY_LIMIT, Queue, Row, sweep
+from proxy.store.index import GHOSTS
+from proxy.store.layout import Entry
+from proxy.store.ledger import Books, Limits, Room, excess
+
+AT_ONCE: Final = 128
+"""Rows of each queue that a sweep is given (the store gives 512); it is called again while there is more to free."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blob:
+    """A file's bytes: there is one for each file. `entry` is what a disk calls it."""
+
+    entry: Entry
+    size: int
+
+    @property
+    def key(self) -> BlobKey:
+        return self.entry.key
+
+
+@dataclass(eq=False, slots=True)
+class Kept:
+    """What is here of a blob: `slices` as bits, their bytes, where it waits. Who is being read stays."""
+
+    blob: Blob
+    queue: Queue
+    slices: int = 0
+    size: int = 0
+    frequency: int = 0
+    readers: int = 0
+    touched: int = -1
+    """The second in which it was last counted as read: `store.upkeep` counts once a second."""
+
+
+@dataclass(slots=True)
+class _Queues:
+    small: OrderedDict[Entry, Kept] = field(default_factory=OrderedDict)
+    main: OrderedDict[Entry, Kept] = field(default_factory=OrderedDict)
+
+    def of(self, queue: Queue) -> OrderedDict[Entry, Kept]:
+        return self.small if queue is Queue.SMALL else self.main
+
+
+class Shelf:
+    """All disks of a node as one, of `room` bytes; `soft` is the share to which it is emptied. As `store.index`."""
+
+    def __init__(self, room: int, *, soft: float = 0.95, ghosts: int = GHOSTS) -> None:
+        self._limits = Limits(int(room * soft), room, 0)
+        self._ghosts_kept = ghosts
+        self._kept: dict[Entry, Kept] = {}
+        self._queues = _Queues()
+        self._ghosts: OrderedDict[Entry, int] = OrderedDict()
+        self._moves = 0
+        self._tended = -1
+        self._small = 0
+        self.stored = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def has(self, blob: Blob, index: int) -> bool:
+        kept = self._kept.get(blob.entry)
+        return kept is not None and bool(kept.slices >> index & 1)
+
+    def open(self, blob: Blob, now: float, *, stays: bool = False) -> Kept:
+        """What is here of the blob, made if there is nothing; counted as read. `stays`: it skips the newcomers."""
+        kept = self._kept.get(blob.entry)
+        if kept is None:
+            kept = self._add(blob, stays=stays)
+        if int(now) != kept.touched:
+            kept.touched = int(now)
+            self._touch(kept)
+        return kept
+
+    def grow(self, kept: Kept, index: int, size: int, now: float) -> None:
+        """Slice `index`, `size` bytes, is here now, or on its way. Room is made once a second, or at need."""
+        kept.slices |= 1 << index
+        kept.size += size
+        self.stored += size
+        if kept.queue is Queue.SMALL:
+            self._small += size
+        if int(now) != self._tended or self.stored > self._limits.hard:
+            self._tended = int(now)
+            kept.readers += 1
+            self._evict(excess(Books(self.stored, 0), self._limits, _PLENTY))
+            kept.readers -= 1
+
+    def _add(self, blob: Blob, *, stays: bool) -> Kept:
+        queue = Queue.MAIN if self._ghosts.pop(blob.entry, None) is not None or stays else Queue.SMALL
+        kept = self._kept[blob.entry] = Kept(blob, queue)
+        self._queues.of(queue)[blob.entry] = kept
+        self._moves += 1
+        return kept
+
+    def _touch(self, kept: Kept) -> None:
+        kept.frequency = min(FREQUENCY_LIMIT, kept.frequency + 1)
+
+    def _evict(self, wanted: int) -> None:
+        """Until so many bytes are gone, or everything left is being read."""
+        fruitless = 0
+        while wanted > 0 and fruitless <= (FREQUENCY_LIMIT + 1) * len(self._kept):
+            plan = sweep(
+                _rows(self._queues.small),
+                _rows(self._queues.main),
+                small_bytes=self._small,
+                stored=self.stored,
+                wanted=wanted,
+                at_most=AT_ONCE,
+            )
+            for row in plan.to_main:
+                self._requeue(self._kept[row.entry], row.frequency)
+            gone = sum(map(self._leave, plan.victims))
+            wanted -= gone
+            fruitless = 0 if gone else fruitless + len(plan.victims) + len(plan.to_main) + 1
+
+    def _leave(self, row: Row) -> int:
+        """The bytes that are free now; none when it is being read, then it goes to the tail."""
+        kept = self._kept[row.entry]
+        if kept.readers:
+            self._requeue(kept, 0)
+            return 0
+        self._drop(kept)
+        self._ghosts[row.entry] = self._moves
+        while self._ghosts and next(iter(self._ghosts.values())) < self._moves - self._ghosts_kept:
+            self._ghosts.popitem(last=False)
+        return kept.size
+
+    def _drop(self, kept: Kept) -> None:
+        del self._kept[kept.blob.entry]
+        del self._queues.of(kept.queue)[kept.blob.entry]
+        self.stored -= kept.size
+        self.evicted += kept.size
+        if kept.queue is Queue.SMALL:
+            self._small -= kept.size
+
+    def _requeue(self, kept: Kept, frequency: int) -> None:
+        del self._queues.of(kept.queue)[kept.blob.entry]
+        if kept.queue is Queue.SMALL:
+            self._small -= kept.size
+        kept.queue, kept.frequency = Queue.MAIN, frequency
+        self._queues.main[kept.blob.entry] = kept
+        self._moves += 1
+
+
+class Recent(Shelf):
+    """LRU: who was not read the longest goes first."""
+
+    def _touch(self, kept: Kept) -> None:
+        self._queues.of(kept.queue).move_to_end(kept.blob.entry)
+
+    def _evict(self, wanted: int) -> None:
+        going, freed = [], 0
+        for kept in self._queues.small.values():
+            if freed >= wanted:
+                break
+            if not kept.readers:
+                going.append(kept)
+                freed += kept.size
+        for kept in going:
+            self._drop(kept)
+
+
+MakeShelf = Callable[[int], Shelf]
+
+_PLENTY: Final = Room(free=1 << 62, inodes=None)
+
+
+def _rows(queue: OrderedDict[Entry, Kept]) -> list[Row]:
+    return [Row(kept.blob.entry, kept.size, kept.frequency) for kept in islice(queue.values(), AT_ONCE)]
