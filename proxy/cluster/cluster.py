@@ -136,6 +136,11 @@ class Cluster:
         whom we never ask."""
         return self.membership.view.ranks_before_us(url, name, index)
 
+    def owns(self, name: BlobKey, index: int) -> bool:
+        """Whether the slice is ours to fetch for all. For any thread."""
+        view = self.membership.last_view
+        return len(view.members) > 1 and view.ranked(name, index)[0].name == view.us
+
     @property
     def is_leaving(self) -> bool:
         """Whether we hand our slices over."""

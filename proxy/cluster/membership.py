@@ -92,6 +92,11 @@ class Membership:
         return self._view
 
     @property
+    def last_view(self) -> View:
+        """The fleet as it was when we looked last, less than a heartbeat ago. For any thread."""
+        return self._view
+
+    @property
     def redis(self) -> str:
         """For reports: `none` there is, `up`, or `away`, while the last view and the listed peers count."""
         if self._register is None:

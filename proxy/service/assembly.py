@@ -61,6 +61,8 @@ async def assemble(
         TaskSet("mirror") as tasks,
     ):
         shared = None if fleet is None else fleet.shared
+        if fleet is not None:
+            store.keep_longer(fleet.owns)
         mirror = Mirror(
             store=store,
             catalogue=catalogue,

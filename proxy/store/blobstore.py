@@ -23,6 +23,7 @@ from .disk import DiskState
 from .fsck import Finding
 from .layout import Entry, name_byte
 from .observer import NoObserver, StoreObserver
+from .owned import Owns
 from .rack import DiskStatus, Rack, Tenant, read_boot_id
 from .recovery import DiskRefused
 from .sealing import HashThreads
@@ -190,6 +191,11 @@ class BlobStore:
     async def holds(self, key: BlobKey) -> bool:
         """Whether any usable disk keeps something of it; opens and makes nothing."""
         return key in self.blobs or any(await self.rack.on_all(lambda shelf: shelf.holds(key)))
+
+    def keep_longer(self, owns: Owns) -> None:
+        """What this node is to fetch for others too is not evicted with the newcomers. `owns` is asked of slices, by
+        any thread, and answers at once."""
+        self.rack.keep_longer(owns)
 
     async def pin(self, key: BlobKey) -> None:
         """Never evict `key`, whether it is here already or comes later."""

@@ -1,14 +1,15 @@
 """Which blobs go when a disk is full: S3-FIFO, by bytes (Yang et al., SOSP 2023). Pure.
 
 Newcomers queue in SMALL; who is read more than once until its head moves to MAIN, the rest leave and are remembered
-as ghosts. MAIN is a FIFO that lets the read ones go round again, with one reading less. A blob whose ghost is
-remembered enters MAIN at once. On this design's synthetic Hub workload it misses 8 % fewer bytes than LRU.
+as ghosts. What others would come here for (`stays`) moves to MAIN unread. MAIN is a FIFO that lets the read ones go
+round again, with one reading less. A blob whose ghost is remembered enters MAIN at once. On this design's synthetic Hub
+workload it misses 8 % fewer bytes than LRU.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
@@ -49,7 +50,14 @@ class Sweep:
 
 
 def sweep(
-    small: Iterable[Row], main: Iterable[Row], *, small_bytes: int, stored: int, wanted: int, at_most: int
+    small: Iterable[Row],
+    main: Iterable[Row],
+    *,
+    small_bytes: int,
+    stored: int,
+    wanted: int,
+    at_most: int,
+    stays: Callable[[Entry], bool] = lambda _entry: False,
 ) -> Sweep:
     """Walk the heads of the queues (oldest first) until victims of `wanted` bytes are found, or `at_most` victims, or
     both are at an end.
@@ -64,7 +72,7 @@ def sweep(
         if newcomers and (not regulars or small_bytes > stored * SMALL_SHARE):
             row = newcomers.popleft()
             small_bytes -= row.size
-            if row.frequency > 1:
+            if row.frequency > 1 or stays(row.entry):
                 plan.to_main.append(Row(row.entry, row.size, 0))
             else:
                 plan.victims.append(row)

@@ -26,6 +26,7 @@ from .fsck import Finding, compare_books, inspect_files
 from .index import Promise
 from .ledger import Full, Limits
 from .observer import StoreObserver
+from .owned import Owns
 from .placement import homes, rank
 from .recovery import DiskAccount, close_account, open_account
 from .shelf import Evicted, Shelf, boot_time
@@ -94,6 +95,7 @@ class Rack:
         self._tenant = tenant
         self._clock = clock
         self._syscalls = syscalls
+        self._owns: Owns | None = None
         self._disks: list[Disk] = []
         self._shelves: dict[str, DiskAccount] = {}
         self._last: dict[str, DiskStatus] = {}
@@ -126,6 +128,7 @@ class Rack:
         except StoreError as error:
             disk.fail(str(error))
             return None
+        shelf.owns = self._owns
         self._shelves[disk.name] = shelf
         if disk.state is not DiskState.OK:
             disk.recover()
@@ -143,6 +146,12 @@ class Rack:
         return open_account(
             disk, node=tenant.node, worker=tenant.worker, boot=tenant.boot, clock=self._clock, limits=limits
         )
+
+    def keep_longer(self, owns: Owns) -> None:
+        """What is owned is not evicted with the newcomers."""
+        self._owns = owns
+        for shelf in self._shelves.values():
+            shelf.owns = owns
 
     async def stop(self) -> None:
         """Close the books. What hangs is left to the kernel."""

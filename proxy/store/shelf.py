@@ -32,6 +32,7 @@ from .eviction import sweep
 from .index import Index, Promise
 from .layout import Entry, Layout, entry_byte
 from .ledger import Evict, Full, Limits, Room, excess
+from .owned import Owns, holds_mostly_own
 from .part import Part, create, open_part
 from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
 
@@ -70,6 +71,7 @@ class Shelf:
         self.lock_fd = lock_fd
         self.limits = Limits(0, 0, 0)
         self.limits_of: Callable[[int], Limits] = lambda _ours: self.limits
+        self.owns: Owns | None = None
         self._books_counted = False
         self.live: set[int] = set()
         """Promises that somebody in this process will settle. Changed on the loop."""
@@ -316,6 +318,7 @@ class Shelf:
             stored=totals.books.stored,
             wanted=wanted,
             at_most=_VICTIMS,
+            stays=self._is_owned,
         )
         if not plan.victims and not plan.to_main:
             return None
@@ -325,6 +328,13 @@ class Shelf:
         if busy:
             self.index.send_back(busy)
         return [gone for _, gone in outcomes if gone is not None]
+
+    def _is_owned(self, entry: Entry) -> bool:
+        if self.owns is None:
+            return False
+        if entry.small:
+            return self.owns(entry.key, 0)
+        return holds_mostly_own(self.disk, self.layout.place(entry), self.boot, self.owns)
 
     def _evict_one(self, entry: Entry) -> Evicted | None:
         """Unpublish and delete one blob; None when it is open in any worker."""

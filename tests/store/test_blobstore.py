@@ -298,3 +298,18 @@ async def test_a_folder_without_its_map_is_evicted_whole(tmp_path: Path) -> None
         path.unlink()
         await asyncio.to_thread(store.rack.accounts()[0].evict, MIB)
         assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("size", [THREE_CHUNKS, 600_000])
+async def test_what_is_this_node_s_own_outlives_copies_that_came_later(tmp_path: Path, size: int) -> None:
+    own = record_of(content_of(size, 1)).key
+    async with open_store(section(tmp_path, size=10 * size)) as store:
+        store.keep_longer(lambda key, index: (key, index) == (own, 0))
+        for number in range(1, 16):
+            if size > MIB:
+                await keep(store, number, size)
+            else:
+                content = content_of(size, number)
+                assert await store.put_small(record_of(content).key, content)
+        assert await store.holds(own)
+        assert not await store.holds(record_of(content_of(size, 2)).key)

@@ -40,6 +40,23 @@ def test_a_regular_that_was_read_goes_round_once_more() -> None:
     assert plan.to_main == [row(1, 100, frequency=0)]
 
 
+def test_a_newcomer_that_is_to_stay_goes_with_the_regulars() -> None:
+    ours = row(1, 10)
+    plan = sweep(
+        [ours, row(2, 10)],
+        [row(3, 10)],
+        small_bytes=900,
+        stored=1000,
+        wanted=10,
+        at_most=64,
+        stays=lambda entry: entry == ours.entry,
+    )
+    assert plan.victims == [row(2, 10)]
+    assert plan.to_main == [row(1, 10)]
+    regular = sweep([], [ours], small_bytes=0, stored=10, wanted=10, at_most=64, stays=lambda _: True)
+    assert regular.victims == [ours], "room has to come from somewhere"
+
+
 def test_unseen_newcomers_go_before_any_regular() -> None:
     plan = sweep([row(1, 10)], [row(2, 10)], small_bytes=900, stored=1000, wanted=500, at_most=64)
     assert plan.victims == [row(1, 10)]
