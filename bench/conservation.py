@@ -19,6 +19,9 @@ doubles), because a piece may be on its way when the reset arrives."""
 READ_UNSEEN: Final = 16 << 20
 """Likewise between the origin and the mirror, where nobody bounds the buffers: what Linux lets them grow to (4 MiB to
 send, 6 MiB to receive), and a piece."""
+EXCUSE: Final = 1024
+"""Most bytes of an answer in which a node tells a peer that it has not got what it asks for; only who sends them counts
+them."""
 
 
 def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool) -> Conservation:
@@ -40,7 +43,7 @@ def conservation(totals: Totals, reading: Reading, *, is_mirror_known: bool) -> 
         ),
     ]
     if mirror.from_peers or mirror.to_peers:
-        slack = (mirror.cut_fills + mirror.cut_peer_reads) * READ_UNSEEN
+        slack = mirror.cut_peer_reads * READ_UNSEEN + mirror.declined_peer_reads * EXCUSE
         sums.append(Sum("read from peers = sent to peers", mirror.from_peers, mirror.to_peers, slack))
     return Conservation(
         client_bytes=totals.received,

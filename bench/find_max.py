@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -111,8 +111,7 @@ async def searched(
     while len(probes) < MOST_PROBES:
         rate = bracket.next(wanted.scenario.load.rate)
         if rate is None:
-            limit = Limit.CONDITIONS if bracket.held is not None else Limit.NOTHING
-            return Found(bracket.held, limit, tuple(probes), best)
+            return Found(bracket.held, limit_of(bracket, probes), tuple(probes), best)
         at_rate = _at(wanted.scenario, rate)
         run = recorded(wanted.name, at_rate, await drive(stand, at_rate, watcher))
         probe = judged(rate, run, conditions)
@@ -120,10 +119,16 @@ async def searched(
         tell(probe)
         if probe.held:
             best = run
-        if not probe.held and probe.generator is not None:
-            return Found(bracket.held, Limit.GENERATOR, tuple(probes), best)
         bracket = bracket.noted(rate, held=probe.held)
     return Found(bracket.held, Limit.PROBES, tuple(probes), best)
+
+
+def limit_of(bracket: Bracket, probes: Sequence[Probe]) -> Limit:
+    """What ended a search that came to its end."""
+    if bracket.held is None:
+        return Limit.NOTHING
+    failed = next(probe for probe in probes if probe.rate == bracket.failed)
+    return Limit.CONDITIONS if failed.generator is None else Limit.GENERATOR
 
 
 def judged(rate: float, run: Run, conditions: list[Condition]) -> Probe:

@@ -31,6 +31,9 @@ class MirrorCounts:
     to_peers: int = 0
     from_peers: int = 0
     cut_peer_reads: int = 0
+    """Reads from peers that did not end well."""
+    declined_peer_reads: int = 0
+    """Reads from peers that had not got the bytes, or would not give them."""
     turns: int = 0
     """Looks at how late a timer of the event loop fires."""
     lag: float = 0.0
@@ -49,7 +52,8 @@ class MirrorCounts:
             cut_fills=int(sum(count for result, count in fills.items() if result != "ok")),
             to_peers=int(page.total("penstock_response_bytes_total", route=_PEERS)),
             from_peers=int(page.total("penstock_peer_bytes_total")),
-            cut_peer_reads=int(sum(count for result, count in reads.items() if result != "ok")),
+            cut_peer_reads=int(reads.get("failed", 0) + reads.get("left", 0)),
+            declined_peer_reads=int(reads.get("elsewhere", 0) + reads.get("refused", 0)),
             turns=int(page.total("penstock_event_loop_lag_seconds_count")),
             lag=page.total("penstock_event_loop_lag_seconds_sum"),
             in_flight=int(page.total("penstock_requests_in_flight")),
@@ -93,7 +97,10 @@ class MirrorCounts:
         return MirrorCounts(delivered, **sums)
 
 
-_GROWING: Final = ("from_origin", "cut_fills", "to_peers", "from_peers", "cut_peer_reads", "turns", "lag")
+_GROWING: Final = (
+    *("from_origin", "cut_fills", "to_peers", "from_peers", "cut_peer_reads", "declined_peer_reads"),
+    *("turns", "lag"),
+)
 
 
 @dataclass(frozen=True, slots=True)

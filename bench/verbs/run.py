@@ -178,8 +178,10 @@ def _tell_max(found: Found, *, as_json: bool) -> None:
         click.echo(json.dumps({"rate": found.rate, "limit": found.limit, "probes": probes}))
         return
     rate = "none" if found.rate is None else f"{found.rate:.1f} sessions/s"
-    why = found.probes[-1].generator if found.limit is Limit.GENERATOR else None
-    click.echo(f"highest rate: {rate}, limited by {found.limit}" + (f": {why}" if why else ""))
+    click.echo(f"highest rate: {rate}, limited by: {found.limit}")
+    if found.limit is Limit.GENERATOR:
+        whys = {probe.generator for probe in found.probes if probe.generator is not None}
+        click.echo(f"the mirror may hold more: {'; '.join(sorted(whys))}")
 
 
 def _leave(found: Run, out: Path, *, as_json: bool) -> None:

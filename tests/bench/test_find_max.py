@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import find_max
 from bench.conditions import parsed
-from bench.find_max import CLOSE_ENOUGH, LOWEST, MOST_PROBES, Bracket, judged
+from bench.find_max import CLOSE_ENOUGH, LOWEST, MOST_PROBES, Bracket, Limit, Probe, judged, limit_of
 from tests.kit.runs import sampled_run
 
 
@@ -53,6 +52,14 @@ def test_a_wrong_byte_holds_nothing() -> None:
     assert "wrong bytes" in judged(5.0, wrong, []).why
 
 
-@pytest.mark.parametrize("limit", list(find_max.Limit))
-def test_every_end_of_a_search_has_words(limit: find_max.Limit) -> None:
-    assert str(limit)
+@pytest.mark.parametrize(
+    ("generator", "limit"), [(None, Limit.CONDITIONS), ("its loop lagged 200 ms", Limit.GENERATOR)]
+)
+def test_who_was_the_limit_is_told_by_the_lowest_rate_that_did_not_hold(generator: str | None, limit: Limit) -> None:
+    probes = [Probe(20, "too slow", "busy"), Probe(10, "", None), Probe(11, "too slow", generator)]
+    assert limit_of(Bracket(held=10, failed=11), probes) is limit
+
+
+def test_a_generator_that_was_late_at_first_does_not_end_the_search() -> None:
+    assert limit_of(Bracket(held=None, failed=0.1), [Probe(0.1, "too slow", "busy")]) is Limit.NOTHING
+    assert Bracket(held=None, failed=20).next(20) == 10

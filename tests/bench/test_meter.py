@@ -17,6 +17,7 @@ penstock_response_bytes_total{route="peer",source="disk"} 1000.0
 penstock_peer_bytes_total 500.0
 penstock_peer_reads_total{result="ok"} 2.0
 penstock_peer_reads_total{result="left"} 1.0
+penstock_peer_reads_total{result="elsewhere"} 3.0
 penstock_event_loop_lag_seconds_count 40.0
 penstock_event_loop_lag_seconds_sum 0.5
 penstock_upstream_bytes_total{host="hub"} 3.0
@@ -40,7 +41,8 @@ def test_a_page_of_metrics_is_read_by_source() -> None:
 
 def test_what_goes_to_a_peer_is_not_delivered_to_a_client() -> None:
     found = MirrorCounts.of(Page.parse(PAGE))
-    assert (found.to_peers, found.from_peers, found.cut_peer_reads) == (1000, 500, 1)
+    assert (found.to_peers, found.from_peers) == (1000, 500)
+    assert (found.cut_peer_reads, found.declined_peer_reads) == (1, 3)
 
 
 def test_what_grew_is_the_difference() -> None:
