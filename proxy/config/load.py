@@ -124,7 +124,7 @@ def _described(error: ValidationError, chosen: dict[str, Given]) -> list[str]:
 
 
 def _sentence(loc: tuple[int | str, ...], message: str, chosen: dict[str, Given]) -> str:
-    reason = message.removeprefix("Value error, ").replace("Input should be", "should be")
+    reason = _LOGIN.sub("//***@", message.removeprefix("Value error, ").replace("Input should be", "should be"))
     name = ".".join(str(part) for part in loc[:2])
     item = chosen.get(name)
     if item is None:

@@ -221,3 +221,13 @@ def test_any_text_in_a_file_is_taken_or_refused(text: str) -> None:
         read_file(path)
     finally:
         path.unlink()
+
+
+@pytest.mark.parametrize(
+    "variable", ["PENSTOCK_ORIGIN__URL", "PENSTOCK_SERVER__EXTERNAL_URL", "PENSTOCK_CLUSTER__REDIS"]
+)
+def test_a_login_in_an_address_is_told_of_and_not_told(variable: str) -> None:
+    """Standard error goes into logs."""
+    told = "\n".join(mistakes_of(environment={variable: "http://user:pa55word@host/"}))
+    assert "***@host" in told
+    assert "pa55word" not in told
