@@ -25,6 +25,7 @@ from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, T
 
 from .coordinator import CacheOutcome, Metadata
 from .inquiries import Enough, Inquiries, Inquiry
+from .othernames import OtherNames, other_name
 from .ports import Catalogue, Commons, ListingTurn, Origin
 from .questions import Question, at_commit, cannot_change, commit_of, next_page_at, revision_of
 from .rights import Freshness, Rights, is_about_the_repo
@@ -50,6 +51,7 @@ class Listings:
         advertise_above: int | None = None,
         commons: Commons | None = None,
     ) -> None:
+        self._other_names = OtherNames(catalogue, rights, clock, freshness)
         self._commons = commons
         self._origin = origin
         self._catalogue = catalogue
@@ -81,7 +83,9 @@ class Listings:
             caller,
             f"list {key.repo} {key.text}",
             lambda: not self._is_own(target) and self._rights.hold(caller, target.repo, Plane.API),
-            lambda enough: self._known(caller, target, body, enough),
+            lambda enough: (
+                self._known(caller, target, body, enough) or self._other_names.redirect(caller, target, enough)
+            ),
             lambda can_wait: self._ask(caller, target, body, can_wait=can_wait),
         )
         return await self._inquiries.answer(inquiry)
@@ -235,7 +239,10 @@ class Listings:
         asking = self._origin.call(method, paths.render(asked), caller, headers=headers, body=body, can_wait=can_wait)
         reply = await asking
         if reply.status in _REDIRECTS:
-            return self._redirect(reply)
+            answer = self._redirect(reply)
+            if (other := other_name(answer)) is not None:
+                await self._other_names.learn(asked.repo, other)
+            return answer
         if reply.status >= 400:
             refusal = refusal_of(reply.status, reply.headers, reply.body)
             if is_about_the_repo(refusal):

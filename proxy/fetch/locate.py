@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn, TypeVar
 
 from proxy.core.bounded import BoundedDict
@@ -32,6 +32,7 @@ from proxy.hub.names import FileTarget, RepoId, Revision
 
 from .coordinator import CacheOutcome, Elsewhere, Located
 from .inquiries import Enough, Inquiries, Inquiry
+from .othernames import OtherNames
 from .ports import Catalogue, Commons, FileTurn, Origin
 from .rights import Freshness, Rights, is_about_the_repo, plane_of
 from .together import refused_together, take_ref, tell_ref, tell_refusal
@@ -73,6 +74,7 @@ class Locator:
         freshness: Freshness,
         commons: Commons | None = None,
     ) -> None:
+        self._other_names = OtherNames(catalogue, rights, clock, freshness)
         self._origin = origin
         self._catalogue = catalogue
         self._rights = rights
@@ -89,7 +91,7 @@ class Locator:
             caller,
             f"head\t{target.repo}\t{target.revision}\t{target.path}",  # tabs: no name holds one, but it may hold blanks
             lambda: self._rights.hold(caller, target.repo, plane_of(target)),
-            lambda enough: self._known(caller, target, enough),
+            lambda enough: self._known(caller, target, enough) or self._moved(caller, target, enough),
             lambda can_wait: self._ask(caller, target, can_wait=can_wait),
             in_a_hurry=True,
         )
@@ -116,6 +118,10 @@ class Locator:
     def _is_doubted(self, target: FileTarget) -> bool:
         doubt = self._doubted.get(target)
         return doubt is not None and doubt.facts is not None
+
+    def _moved(self, caller: Caller, target: FileTarget, enough: Enough) -> Elsewhere | None:
+        other = self._other_names.known(caller, target.repo, plane_of(target), enough)
+        return None if other is None else Elsewhere(replace(target, repo=other))
 
     def _known(self, caller: Caller, target: FileTarget, enough: Enough) -> Located | None:
         """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
@@ -183,6 +189,7 @@ class Locator:
             await self._keep_refusal(caller, target, refusal, asked_at)
             raise
         if isinstance(answer, Moved):
+            await self._other_names.learn(target.repo, answer.target.repo)
             return Elsewhere(answer.target)
         located = await self._keep(target, answer, asked_at)
         await self._rights.learn(caller, target.repo, plane_of(target), closings)

@@ -22,6 +22,7 @@ from proxy.hub.targets import RepoInfo, Tree
 from .coordinator import CacheOutcome, Elsewhere, Granted, Located, Metadata
 from .listings import Listings
 from .locate import MOST_NAMES, Locator
+from .othernames import other_name
 from .ports import Catalogue
 from .rights import CARD
 
@@ -79,7 +80,7 @@ class XetFiles:
         """The commit that is meant, once all hashes there are known; or the repo's other name."""
         if not revision.is_commit:
             info = await self._listings.metadata(caller, RepoInfo(repo, revision, ()), None)
-            if (other := _other_name(info)) is not None:
+            if (other := other_name(info)) is not None:
                 return other
             commit = dialect.read_info(info.body).commit
             if commit is None:
@@ -92,22 +93,11 @@ class XetFiles:
                 if target is None:
                     break
                 page = await self._listings.metadata(caller, target, None)
-                if (other := _other_name(page)) is not None:
+                if (other := other_name(page)) is not None:
                     return other
                 target = _next(page)
             await self._catalogue.keep_listing(known, Listing(200, (), b"", self._clock.wall(), immutable=True))
         return revision.text
-
-
-def _other_name(answer: Metadata) -> RepoId | None:
-    """Where a redirect of the API leads to, if `answer` is one."""
-    if not 300 <= answer.status < 400:
-        return None
-    location = next((text for name, text in answer.headers if name == "location"), "/")
-    target = paths.parse(location, "GET")
-    if isinstance(target, RepoInfo | Tree):
-        return target.repo
-    raise OriginLied("the origin redirects a listing to something else")
 
 
 def _next(page: Metadata) -> Tree | None:

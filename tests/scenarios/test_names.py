@@ -45,6 +45,44 @@ async def test_a_renamed_repo_is_found_under_its_old_name(stage: Stage) -> None:
     stage.got_all(repo, all_of_it)
 
 
+async def test_an_old_name_costs_the_hub_no_more_than_the_new_one(stage: Stage) -> None:
+    """The oldest names are the most used (`gpt2`): what is warm under the new one is served under the old one too, and
+    goes on being served while the Hub is away."""
+    file = stage.blob("acme/old", LARGE, 2 * MIB)
+    repo = stage.world.rename("acme/old", "acme/new")
+    node = await stage.node(freshness__listing_ttl="60s", freshness__ref_ttl="60s", freshness__allow_ttl="60s")
+    calls = [{"op": "snapshot", "repo_id": "acme/old", "revision": revision} for revision in ("main", repo.head())]
+    for outcome in await stage.client(CURRENT, node, calls):
+        stage.got_all(repo, outcome)
+    asked = len(stage.hub.log)
+    for outcome in await stage.client(CURRENT, node, calls):
+        stage.got_all(repo, outcome)
+    assert len(stage.hub.log) == asked, "the Hub was asked again"
+    await stage.hub_off()
+    for outcome in await stage.client(CURRENT, node, calls):
+        stage.got_all(repo, outcome)
+    assert file.size
+
+
+async def test_an_old_name_tells_a_stranger_nothing_a_member_has_warmed(stage: Stage) -> None:
+    alice = stage.user("alice")
+    secret = stage.world.add_model("acme/old", private=True)
+    secret.put_text("config.json", "{}")
+    secret.commit("Upload")
+    secret.grant("alice")
+    stage.world.rename("acme/old", "acme/new")
+    node = await stage.node(freshness__listing_ttl="60s", freshness__allow_ttl="60s")
+    doors = ("/acme/old/resolve/main/config.json", "/api/models/acme/old", "/api/models/acme/old/tree/main")
+    for _ in range(2):
+        for door in doors:
+            answer = await stage.ask(node, door, token=alice)
+            assert (answer.status, "acme/new" in answer.headers["Location"]) == (307, True), answer.transcript
+            assert (await stage.ask(node, answer.headers["Location"], token=alice)).status in (200, 307)
+        for door in doors:
+            answer = await stage.ask(node, door)
+            assert (answer.status, answer.headers.get("Location")) == (401, None), answer.transcript
+
+
 async def test_a_deleted_branch_is_gone_and_stays_gone_while_the_hub_is_away(stage: Stage) -> None:
     file = stage.blob("acme/tiny", LARGE, 2 * MIB)
     repo = stage.repo("acme/tiny")
