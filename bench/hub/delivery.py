@@ -118,7 +118,11 @@ class Delivery:
                 for bucket in buckets:
                     await bucket.take(len(part))
                 self._counters.sent(record, len(part))
-                await response.write(part)
+                try:
+                    await response.write(part)
+                except ConnectionError:
+                    self._counters.sent(record, -len(part))  # nobody is there any more to send it to
+                    raise
                 await asyncio.sleep(0)  # a reader faster than we are would never let the others have a turn
                 sent += len(part)
         await _strike(marks, sent)

@@ -208,6 +208,15 @@ class SyntheticHub:
         except Hangup as hangup:
             hang_up(request, reset=hangup.reset)
             return web.StreamResponse()
+        try:
+            return await self._answered(plane, request, asked, acts, record)
+        except ConnectionError:
+            return web.StreamResponse()  # who asked is gone; aiohttp finds that out by itself
+
+    async def _answered(
+        self, plane: Plane, request: web.BaseRequest, asked: Asked, acts: distort.Acts, record: RequestRecord
+    ) -> web.StreamResponse:
+        kind = record.kind
         said, refusal = self.quota.spend(kind, asked) if self.quota and plane is Plane.HUB else ({}, None)
         answer = refusal or distort.instead(asked, acts)
         answer = answer or await self._answer(plane, distort.asked_as(asked, acts), acts)
