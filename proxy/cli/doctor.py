@@ -32,7 +32,9 @@ from .talk import fail, put, say
     """
 )
 @click.option("--endpoint", metavar="URL", required=True, help="The mirror, as clients write it into HF_ENDPOINT.")
-@click.option("--repo", metavar="ID", help="acme/tiny, datasets/acme/rows, … [default: the first model it lists]")
+@click.option(
+    "--repo", metavar="ID", help="acme/tiny, datasets/acme/rows, … [default: the first model it lists for everybody]"
+)
 @click.option(
     "--token-file",
     metavar="PATH",

@@ -117,11 +117,12 @@ class _Walk:
             yield cls(found, token, session)
 
     async def any_model(self) -> str:
-        listed = (await self._ask("list of models", "GET", "/api/models?limit=1")).json
-        name = listed[0].get("id") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
-        if not isinstance(name, str):
-            raise NothingThere("the mirror lists no model; name a repo with --repo")
-        return name
+        """The first model listed whose files are for everybody."""
+        listed = (await self._ask("list of models", "GET", "/api/models?limit=20&gated=false")).json
+        for model in listed if isinstance(listed, list) else ():
+            if isinstance(model, dict) and isinstance(model.get("id"), str) and not model.get("gated"):
+                return str(model["id"])
+        raise NothingThere("the mirror lists no model that is for everybody; name a repo with --repo")
 
     async def walk(self, repo: RepoId) -> None:
         """Every step; a step that fails ends none of the others that can do without it."""

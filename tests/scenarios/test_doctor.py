@@ -50,6 +50,20 @@ async def test_nothing_leaks_past_the_mirror_cold_or_warm(stage: Stage) -> None:
     assert (await node.metrics()).total("leaks_total") == 0
 
 
+async def test_without_a_repo_one_is_walked_whose_files_are_for_everybody(stage: Stage) -> None:
+    """The Hub lists first what is liked most, which often is gated."""
+    gated = stage.world.add_model("acme/a-gated-one", gated=True)
+    gated.put_text("config.json", "{}")
+    gated.commit("Upload")
+    repo = furnished(stage)
+    stage.allow_origin(None)
+    stage.others_ask()
+    node = await stage.node()
+    code, found = await examined("--endpoint", node.url)
+    assert (code, found["leaks"], found["troubles"]) == (0, [], [])
+    assert found["repo"] == str(repo.id)
+
+
 async def test_the_hub_itself_leads_away_and_the_doctor_says_where(stage: Stage) -> None:
     repo = furnished(stage)
     async with SyntheticHub.open(stage.world) as hub:
