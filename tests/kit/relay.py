@@ -32,6 +32,8 @@ class Relay:
         self.port = 0
         self.delay = 0.0
         """Seconds by which each piece of an answer is late."""
+        self.rate: float | None = None
+        """Bytes per second of answers, on each connection; as fast as they come if None."""
         self.accepted = 0
         self._weather = Weather.FAIR
         self._fair = asyncio.Event()
@@ -103,6 +105,8 @@ class Relay:
                     continue
                 if answers and self.delay:
                     await asyncio.sleep(self.delay)
+                if answers and self.rate:
+                    await asyncio.sleep(len(piece) / self.rate)
                 writer.write(piece)
                 await writer.drain()
 

@@ -16,6 +16,21 @@ async def test_a_cold_file_read_at_two_nodes_costs_the_origin_one_transfer(stage
     assert [str(reading) for reading in readings if not reading.complete] == []
 
 
+async def test_many_cold_clients_at_three_nodes_cost_one_download(stage: Stage) -> None:
+    """Two slices, with owners of their own; every client has its first byte before the origin has sent half of it."""
+    file = stage.blob("acme/tiny", "model.safetensors", 70 * MIB)
+    fleet = await Fleet.start(stage, 3)
+    stage.expect_origin_exact()
+    gate = stage.hub.hold("cdn", after=MIB)
+    readings = [stage.reading(node, file) for node in fleet.nodes for _ in range(8)]
+    for reading in readings:
+        await reading.until_received(1)
+    assert stage.hub.counters.total_bytes("cdn") < file.size / 2
+    gate.release()
+    await stage.ended(*readings)
+    assert [str(reading) for reading in readings if not reading.complete] == []
+
+
 async def test_small_files_of_a_fleet_are_fetched_once(stage: Stage) -> None:
     repo = stage.repo("acme/many")
     for number in range(24):

@@ -8,7 +8,7 @@ at the lost node a second time, and no more; and afterwards nobody holds anythin
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -193,3 +193,27 @@ async def test_a_node_drains_in_the_middle(stage: Stage, redis: RedisServer) -> 
     story.owner.signal(signal.SIGTERM)
     await story.ends_well()
     assert await story.owner.wait() == 0
+
+
+async def test_an_owner_that_is_slow_is_helped_out_within_the_budget(stage: Stage) -> None:
+    """What it has not given in time comes from the origin too, as long as that is 5 % of all bytes at most."""
+    stage.allow_origin(None)  # the sum is asserted below, by the nodes' own books
+    fleet = await Fleet.start(stage, 2, cluster__progress_timeout="1s", cluster__rate_floor="8MiB")
+    first = stage.blob("acme/tiny", "first.safetensors", 60 * MIB)
+    asking = fleet.ranked(first)[1]
+    assert (await stage.read(asking, first)).complete
+    slow = stage.blob("acme/tiny", "second.safetensors", 10 * MIB)
+    if fleet.owner(slow) is asking:  # which of the two nodes owns it is chance
+        slow = next(file for file in _others(stage) if fleet.owner(file) is not asking)
+    fleet.relay(fleet.owner(slow)).rate = 2 * MIB
+    reading = await stage.read(asking, slow)
+    assert reading.complete, reading
+    await stage.quiet(asking)
+    page = await asking.metrics()
+    hedged = page.total("fleet_origin_bytes_total", reason="hedge")
+    assert 0 < hedged <= 0.05 * (page.total("peer_bytes_total") + page.total("fleet_origin_bytes_total"))
+
+
+def _others(stage: Stage) -> Iterator[Expected]:
+    for number in range(20):
+        yield stage.blob("acme/tiny", f"another-{number}.safetensors", 10 * MIB + number)
