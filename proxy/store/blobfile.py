@@ -12,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from proxy.core.blob import BlobRecord, Extent
 from proxy.core.errors import StoreError
+from proxy.core.hashing import HashThreads
+from proxy.core.manifest import Found
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 
@@ -22,9 +24,10 @@ from .doubt import Doubt
 from .filling import Filling
 from .part import Part
 from .parts import Parts
+from .proof import Proof
 from .rack import Rack
 from .rangelock import held_by_another
-from .sealing import HashThreads, Sealing
+from .sealing import Sealing
 from .shelf import Shelf
 
 
@@ -39,6 +42,7 @@ class OpenBlob:
         self._filling = Filling(self.parts)
         self._doubt = Doubt(self.parts, self._filling)
         self._sealing = Sealing(self, rack, hashers)
+        self._proof = Proof(self.parts, self._doubt, self._sealing)
         self._verified: tuple[Part, ...] = ()
         self._dropping = False
         self._dropped = False
@@ -176,6 +180,34 @@ class OpenBlob:
         if self.sealed:
             return True
         return await self._sealing.run()
+
+    def is_proven(self, span: Span) -> bool:
+        """Whether the chunks of `span` were found right, as part of the whole or of their slices."""
+        return self.sealed or self._proof.holds(span.clip(whole(self.record.size)).units(CHUNK))
+
+    async def prove(self, span: Span, sha256: str) -> Found:
+        """Compare a whole slice with its digest: its chunks are verified from now on, or missing. With the last slice
+        the blob is sealed. Raises DiskFailed, NoDisk."""
+        found = await self._proof.find(span, sha256)
+        if found is Found.RIGHT and not self.sealed and self._proof.is_complete():
+            await self.seal_parts()
+        return found
+
+    async def manifest(self) -> bytes | None:
+        """What `keep_manifest` kept, if anything; whether it is what it should be, is for the caller to see."""
+        return await self._proof.manifest()
+
+    async def keep_manifest(self, content: bytes) -> None:
+        """Keep `content` (the stamped manifest) with the blob, for as long as that is here. Never fails."""
+        await self._proof.keep_manifest(content)
+
+    async def content(self, span: Span) -> bytes:
+        """The bytes of `span`, of complete chunks; also of a blob that was dropped. Raises DiskFailed, NoDisk."""
+        return await self._sealing.content(span)
+
+    async def digest(self, span: Span) -> str:
+        """The sha256 of the complete chunks of `span`, hexadecimal; raises as `content`."""
+        return await self._sealing.digest(span)
 
     async def seal_parts(self) -> None:
         """Every byte was found right: say so on every disk."""

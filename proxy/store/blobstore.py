@@ -15,6 +15,7 @@ from proxy.config.schema import StoreSection
 from proxy.core.blob import BlobKey, BlobRecord, Extent
 from proxy.core.clock import Clock
 from proxy.core.errors import StoreError
+from proxy.core.hashing import HashThreads
 from proxy.core.tasks import TaskSet
 
 from . import rangelock
@@ -26,7 +27,6 @@ from .observer import NoObserver, StoreObserver
 from .owned import Owns
 from .rack import DiskStatus, Rack, Tenant, read_boot_id
 from .recovery import DiskRefused
-from .sealing import HashThreads
 from .shelf import Shelf, proven_otherwise
 from .small import SmallBlobs
 from .syscalls import Syscalls

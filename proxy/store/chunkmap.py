@@ -241,9 +241,9 @@ class ChunkMap:
         """A 1 for every chunk of [first, stop) that is here whole, of doubtful past or not; else a 0."""
         return bytes(self._states[first:stop]).translate(_IS_COMPLETE)
 
-    def verified(self) -> bytes:
-        """A 1 for every chunk that was part of a whole whose digest was right."""
-        return bytes(self._states).translate(_IS_VERIFIED)
+    def verified(self, first: int = 0, stop: int | None = None) -> bytes:
+        """A 1 for every chunk of [first, stop) that was part of a whole, or of a slice, whose digest was right."""
+        return bytes(self._states[first:stop]).translate(_IS_VERIFIED)
 
     def doubtful(self, first: int, stop: int) -> list[int]:
         """The chunks of [first, stop) that were written in another boot and not compared with their CRC since."""

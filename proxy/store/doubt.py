@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from proxy.core.errors import StoreError
@@ -53,6 +53,14 @@ class Doubt:
         part = self._parts.on(disk)
         if part is not None:
             await self._lose(part, list(self._chunks(span)), lambda chunk: bool(part.map.complete(chunk, chunk + 1)[0]))
+
+    async def lose_as_seen(self, part: Part, crcs: Mapping[int, int]) -> bool:
+        """Make those chunks of `part` missing that still have these CRCs; whether there were any."""
+
+        def still(chunk: int) -> bool:
+            return bool(part.map.complete(chunk, chunk + 1)[0]) and part.map.crc(chunk) == crcs[chunk]
+
+        return await self._lose(part, sorted(crcs), still)
 
     async def _lose(self, part: Part, chunks: list[int], still: Callable[[int], bool]) -> bool:
         """Make those of `chunks` missing that `still` are as they were found; whether there were any.

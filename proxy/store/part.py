@@ -12,7 +12,7 @@ import mmap
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.blob import BlobRecord
@@ -145,6 +145,20 @@ class Part:
         self.disk.calls.fdatasync(self.map_fd)
         self.map.seal()
         self.disk.calls.fdatasync(self.map_fd)
+
+    def verify_those(self, crcs: Mapping[int, int]) -> bool:
+        """Mark chunks as verified that were found right when they had these CRCs; False when one is another now.
+
+        Bytes first, then states. Raises OSError."""
+        if self.writable:
+            self.make_durable(sorted(crcs))
+        with self.changing_states():
+            if not all(self.map.complete(chunk, chunk + 1)[0] and self.map.crc(chunk) == crcs[chunk] for chunk in crcs):
+                return False
+            self.map.raise_to(crcs, VERIFIED)
+        if self.writable:
+            self.disk.calls.fdatasync(self.map_fd)
+        return True
 
     def lose_those(self, chunks: list[int], still: Callable[[int], bool]) -> list[int]:
         """Lose those of `chunks` that `still` are as they were found, and that nobody fills; which they were."""

@@ -7,14 +7,13 @@ may be written again by another, whose bytes nobody hashed. One sealer per node,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+import hashlib
+from typing import TYPE_CHECKING, Final
 
-from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, PenstockError
+from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed, NoDisk, PenstockError
+from proxy.core.hashing import Hasher, HashThreads
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
-from proxy.core.threads import Threads
 
 from . import rangelock
 from .chunkmap import SEALER_BYTE
@@ -30,45 +29,8 @@ POLL: Final = 0.02
 """Seconds between looks at the map while another worker fills."""
 IDLE_POLLS: Final = 50
 """Polls without a claim or a new chunk until the sealer gives up: about a second."""
-HASH_THREADS: Final = 2
 _BREATH: Final = 1024
 """Chunks looked at before other tasks have their turn."""
-
-
-class Hasher(Protocol):
-    """What hashlib makes."""
-
-    def update(self, content: bytes, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
-
-
-class HashThreads:
-    """Where the store hashes."""
-
-    def __init__(self) -> None:
-        self._threads = Threads("hash", HASH_THREADS)
-
-    async def run(self, update: Callable[[bytes], None], content: bytes) -> None:
-        """Run `update(content)` in a thread."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def work() -> None:
-            update(content)
-            with suppress(RuntimeError):  # the loop has closed meanwhile
-                loop.call_soon_threadsafe(_resolve, done)
-
-        self._threads.submit(work)
-        await done
-
-    def close(self) -> None:
-        self._threads.close()
-
-
-def _resolve(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
 
 
 class Sealing:
@@ -88,6 +50,23 @@ class Sealing:
         if isinstance(outcome, PenstockError):
             raise outcome
         return outcome
+
+    async def content(self, span: Span) -> bytes:
+        """As `OpenBlob.content`."""
+        pieces = []
+        for chunk in span.split(CHUNK):
+            part = self._blob.holder_of(chunk.start // CHUNK)
+            if part is None:
+                raise NoDisk(f"no disk has {chunk} of {self._blob.record.key}")
+            pieces.append(await part.disk.run(part.read, chunk.start, len(chunk)))
+        return b"".join(pieces)
+
+    async def digest(self, span: Span) -> str:
+        """As `OpenBlob.digest`."""
+        hasher = hashlib.sha256()
+        for step in span.split(STEP * CHUNK):
+            await self._hashers.run(hasher.update, await self.content(step))
+        return hasher.hexdigest()
 
     async def _attempt(self) -> bool | PenstockError:
         """A refusal is an answer for all who wait, not the failure of a task."""

@@ -24,6 +24,7 @@ from typing import Final
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.clock import Clock
 from proxy.core.errors import SourceChanged
+from proxy.core.manifest import LARGEST
 
 from . import rangelock
 from .chunkmap import READERS_BYTE, MapDamaged
@@ -35,6 +36,9 @@ from .ledger import Evict, Full, Limits, Room, excess
 from .owned import Owns, holds_mostly_own
 from .part import Part, create, open_part
 from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
+
+MANIFEST: Final = "manifest"
+"""The file of that name beside a part: what its slices have to hash to."""
 
 _STRIPES: Final = 64
 _VICTIMS: Final = 64
@@ -175,6 +179,34 @@ class Shelf:
         with self.named_lock(entry):
             if part.is_at(self.calls, place):
                 self._unpublish(entry, place)
+
+    def keep_manifest(self, part: Part, content: bytes) -> None:
+        """Put `content` beside the part, to go when it goes. Raises OSError."""
+        entry = Entry(part.map.record.key, small=False)
+        place, temporary = self.layout.place(entry), self.layout.temporary(self.worker, secrets.token_hex(8))
+        try:
+            self._write_file(temporary, content)
+            with self.named_lock(entry):
+                if part.is_at(self.calls, place):
+                    self.calls.rename(temporary, f"{place}/{MANIFEST}")
+                    return
+        except BaseException:
+            with contextlib.suppress(OSError):
+                delete_tree(self.calls, temporary)
+            raise
+        delete_tree(self.calls, temporary)
+
+    def manifest_beside(self, part: Part) -> bytes | None:
+        """What `keep_manifest` put there. Raises OSError."""
+        place = self.layout.place(Entry(part.map.record.key, small=False))
+        try:
+            fd = self.calls.open(f"{place}/{MANIFEST}", os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            return read_all(self.calls, fd, min(LARGEST, self.calls.fstat(fd).st_size), 0)
+        finally:
+            os.close(fd)
 
     def recount(self, part: Part) -> None:
         """Book the part's bytes anew, after chunks were lost."""

@@ -1,0 +1,50 @@
+"""Hashing in threads, which keeps no loop waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol, Self
+
+from .threads import Threads
+
+HASH_THREADS: Final = 2
+
+
+class Hasher(Protocol):
+    """What hashlib makes."""
+
+    def update(self, content: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+    def copy(self) -> Self: ...
+
+
+class HashThreads:
+    """A few threads that hash. Close it at the end."""
+
+    def __init__(self, name: str = "hash", count: int = HASH_THREADS) -> None:
+        self._threads = Threads(name, count)
+
+    async def run(self, update: Callable[[bytes], None], content: bytes) -> None:
+        """Run `update(content)` in a thread."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def work() -> None:
+            update(content)
+            with suppress(RuntimeError):  # the loop has closed meanwhile
+                loop.call_soon_threadsafe(_resolve, done)
+
+        self._threads.submit(work)
+        await done
+
+    def close(self) -> None:
+        self._threads.close()
+
+
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
