@@ -9,11 +9,12 @@ from random import Random
 from typing import Final, Protocol, assert_never
 
 from proxy.config.cluster import ClusterSection
-from proxy.core.blob import BlobKey
+from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, PeerFailed, PeerLeaving, PeerSlow
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
+from proxy.core.manifest import Manifest
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion
 
@@ -42,6 +43,10 @@ LEASES_REMEMBERED: Final = 4096
 class ClusterObserver(PeerObserver, MembershipObserver, RedisObserver, LeaseObserver, CommonsObserver, Protocol):
     """Who counts what happens in this room. Called on the loop; returns at once."""
 
+    def peer_lied(self, peer: str) -> None:
+        """`peer`, a name, gave a slice that was wrong."""
+        ...
+
 
 class Cluster:
     """See the head of the file."""
@@ -57,7 +62,9 @@ class Cluster:
         lease_ttl: float,
         clock: Clock,
         chance: Random,
+        observer: ClusterObserver,
     ) -> None:
+        self._observer = observer
         self.membership = membership
         self.signer = signer
         self.shared = shared
@@ -90,7 +97,17 @@ class Cluster:
             Peers.open(signer, limits, observer) as peers,
         ):
             ttl = section.lease_ttl
-            yield cls(membership, leases, peers, signer, shared, lease_ttl=ttl, clock=clock, chance=Random())
+            yield cls(
+                membership,
+                leases,
+                peers,
+                signer,
+                shared,
+                lease_ttl=ttl,
+                clock=clock,
+                chance=Random(),
+                observer=observer,
+            )
 
     def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
         """The peers that rank before us for the slice, best first; before them one that relieves its owner, if it is
@@ -159,6 +176,39 @@ class Cluster:
             if isinstance(outcome, Mine):
                 self._mine.put((name, index), outcome)
             yield self._standing(outcome, self._likely(name, index))
+
+    def ranked(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        """See `fetch.ports.Fleet`."""
+        return tuple(member.name for member in self.membership.view.ranked(name, index))
+
+    @property
+    def us(self) -> str:
+        return self.membership.view.us
+
+    async def manifest(self, peer: str, question: PeerQuestion) -> Manifest:
+        """See `fetch.ports.Fleet`."""
+        try:
+            stamped = await self._peers.manifest(self._member(peer), question)
+            manifest = self.unstamped(stamped, question.record)
+            if manifest is None:
+                raise PeerFailed(f"{peer} gave a manifest of something else, or that no node of the fleet has made")
+        except PeerFailed:
+            self.membership.failed(peer)
+            raise
+        return manifest
+
+    def stamped(self, manifest: Manifest) -> bytes:
+        """See `fetch.ports.Fleet`."""
+        return self.signer.stamp(manifest)
+
+    def unstamped(self, stamped: bytes, record: BlobRecord) -> Manifest | None:
+        """See `fetch.ports.Fleet`."""
+        return self.signer.unstamp(stamped, record)
+
+    def lied(self, peer: str) -> None:
+        """See `fetch.ports.Fleet`."""
+        self.membership.lied(peer)
+        self._observer.peer_lied(peer)
 
     def completed(self, name: BlobKey, index: int) -> None:
         """All of the slice is here; if we had the lease, others are told so."""

@@ -15,6 +15,8 @@ from proxy.core.clock import Clock
 FIRST: Final = 3.0
 """Seconds of the first ejection; each further one is twice as long."""
 LONGEST: Final = 60.0
+LIED: Final = 600.0
+"""Seconds for which a peer that gave wrong bytes is out."""
 FORGIVEN: Final = 4.0
 """So many times the length of its last ejection a peer must go without a failure to be as good as new."""
 
@@ -42,6 +44,10 @@ class Ejections:
         times = 1 if fault is None or now >= fault.until + FORGIVEN * _length(fault.times) else fault.times + 1
         self._faults[peer] = _Fault(times, now + _length(times))
         return True
+
+    def lied(self, peer: str) -> None:
+        """It gave what was wrong: whatever it answers meanwhile, it is out for `LIED`."""
+        self._faults[peer] = _Fault(1, self._clock.monotonic() + LIED)
 
     def succeeded(self, peer: str) -> None:
         """Count an answer. One that comes while the peer is out was asked for before, and proves little."""

@@ -108,6 +108,12 @@ class Membership:
         if (url := self._url_of(name)) is not None and self._ejections.failed(url):
             self._renew()
 
+    def lied(self, name: str) -> None:
+        """The member called `name` gave what was wrong: it is not asked for a long while."""
+        if (url := self._url_of(name)) is not None:
+            self._ejections.lied(url)
+            self._renew()
+
     def succeeded(self, name: str) -> None:
         """The member called `name` did what it was asked."""
         if (url := self._url_of(name)) is not None:

@@ -24,6 +24,7 @@ from yarl import URL
 from proxy.core.blob import BlobKey
 from proxy.core.errors import (
     AskAnother,
+    FoundWrong,
     OriginBusy,
     OriginRefused,
     PeerFailed,
@@ -32,6 +33,7 @@ from proxy.core.errors import (
     PeerSlow,
     PenstockError,
 )
+from proxy.core.manifest import LARGEST
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span
 from proxy.core.turns import Turns
@@ -41,10 +43,15 @@ from .members import Member
 from .signing import Asker, Asking, Signer
 
 PATH: Final = "/-/peer/v1/blobs/"
+MANIFESTS: Final = "/-/peer/v1/manifests/"
 QUESTION: Final = "X-Penstock-Question"
 PROOF: Final = "X-Penstock-Proof"
 _FIELD_SIZE: Final = 16 * KIB
 _LONGEST_REFUSAL: Final = 16 * KIB
+MANIFEST_WITHIN: Final = 30.0
+"""Seconds for a manifest: the node that is asked may have to read the whole blob from its disk first."""
+_WRONG: Final = 409
+"""It has read the whole, and from the origin too: the bytes are not what the origin announces."""
 _AWAY: Final = frozenset({421, 502})
 """It has not got the bytes and will not fetch them; or cannot, because the origin is away from there."""
 _LEAVING: Final = 410
@@ -75,6 +82,11 @@ class PeerObserver(Protocol):
 def peer_path(key: BlobKey) -> str:
     """Where a node gives its peers the blob of that name."""
     return f"{PATH}{key}"
+
+
+def manifest_path(key: BlobKey) -> str:
+    """Where a node gives its peers the manifest of the blob of that name."""
+    return f"{MANIFESTS}{key}"
 
 
 def range_field(span: Span) -> str:
@@ -135,6 +147,24 @@ class Peers:
         finally:
             self._observer.peer_read(result)
 
+    async def manifest(self, member: Member, question: PeerQuestion) -> bytes:
+        """The stamped manifest of the blob in `question`, from `member`. Raises PeerFailed, AskAnother,
+        FoundWrong."""
+        try:
+            asking = Asking("GET", manifest_path(question.name), "", self._signer.seal(question))
+            async with contextlib.AsyncExitStack() as stack, asyncio.timeout(MANIFEST_WITHIN):
+                answer, asker = await self._send(stack, member, asking, 1, MANIFEST_WITHIN)
+                said = await _whole(answer, LARGEST)
+                if not self._signer.is_proof(answer.headers.get(PROOF, ""), asker, answer.status, said):
+                    raise PeerFailed("a manifest that no node has signed")
+                if answer.status != 200:
+                    raise _told(answer.status, said)
+                return said
+        except PeerRefused as refused:
+            raise AskAnother(str(refused)) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PeerFailed(f"{member.name} gave no manifest: {_in_short(error)}") from None
+
     async def _read(
         self, member: Member, question: PeerQuestion, span: Span, hops: int, patience: float | None
     ) -> AsyncGenerator[bytes, None]:
@@ -187,9 +217,17 @@ class Peers:
         hops: int,
         silence: float,
     ) -> tuple[aiohttp.ClientResponse, Asker]:
-        asking = Asking("GET", peer_path(question.name), range_field(span), self._signer.seal(question))
+        sealed = self._signer.seal(question)
+        asking = Asking("GET", peer_path(question.name), range_field(span), sealed)
+        return await self._send(stack, member, asking, hops, silence)
+
+    async def _send(
+        self, stack: contextlib.AsyncExitStack, member: Member, asking: Asking, hops: int, silence: float
+    ) -> tuple[aiohttp.ClientResponse, Asker]:
         field, asker = self._signer.sign(asking, hops=hops)
-        headers = {"Authorization": field, "Range": asking.range, QUESTION: asking.question}
+        headers = {"Authorization": field, QUESTION: asking.question}
+        if asking.range:
+            headers["Range"] = asking.range
         timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=self._limits.connect_timeout, sock_read=silence
         )
@@ -221,6 +259,8 @@ def _told(status: int, said: bytes) -> PenstockError:
         told: dict[str, Any] = orjson.loads(said)
         message = str(told["error"])
         headers = tuple((str(name), str(text)) for name, text in told.get("headers", ()))
+        if status == _WRONG and told.get("refused") is not True:
+            return FoundWrong(message)
         if status in _AWAY:
             return AskAnother(message)
         if status == _LEAVING and told.get("refused") is not True:
@@ -244,11 +284,11 @@ def _result_of(error: PenstockError) -> str:
             return "failed"
 
 
-async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+async def _whole(answer: aiohttp.ClientResponse, limit: int = _LONGEST_REFUSAL) -> bytes:
     taken = bytearray()
     async for piece in answer.content.iter_any():
         taken += piece
-        if len(taken) > _LONGEST_REFUSAL:
+        if len(taken) > limit:
             raise PeerFailed(f"an endless answer with status {answer.status}")
     return bytes(taken)
 

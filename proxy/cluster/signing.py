@@ -21,9 +21,11 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from proxy.core.blob import BlobRecord
 from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
 from proxy.core.errors import PeerRefused
+from proxy.core.manifest import Manifest, NoManifest
 from proxy.hub.peering import NoQuestion, PeerQuestion
 
 WINDOW: Final = 30.0
@@ -35,6 +37,8 @@ REMEMBERED: Final = 200_000
 SCHEME: Final = "Penstock-Peer"
 LONGEST_QUESTION: Final = 12 * 1024
 """Bytes of a sealed question: it must fit in a request's head."""
+
+_STAMP: Final = 32
 
 _FIELD: Final = re.compile(
     rf"{SCHEME} node=([A-Za-z0-9._:\[\]-]{{1,300}}) hops=([0-9]) time=([0-9]{{1,15}}) "
@@ -70,6 +74,7 @@ class Signer:
         assert len(secret) >= 32, "a cluster secret has at least 32 bytes"
         self._key = _derived(secret, "requests")
         self._answers = _derived(secret, "answers")
+        self._manifests = _derived(secret, "manifests")
         self._box = Fernet(base64.urlsafe_b64encode(_derived(secret, "questions")))
         self._node = node
         self._clock = clock
@@ -96,6 +101,24 @@ class Signer:
     def is_proof(self, proof: str, asker: Asker, status: int, said: bytes) -> bool:
         """Whether `proof` came with an answer `said` by a member of the fleet to this very request."""
         return hmac.compare_digest(proof.encode(), self.prove(asker, status, said).encode())
+
+    # --- what is kept -------------------------------------------------------------------------------------------
+
+    def stamp(self, manifest: Manifest) -> bytes:
+        """The manifest, and behind it what shows that a member of the fleet wrote it: it holds for good."""
+        content = manifest.encoded()
+        return content + bytes.fromhex(_mac(self._manifests, content))
+
+    def unstamp(self, stamped: bytes, record: BlobRecord) -> Manifest | None:
+        """The manifest of `record` that a member has stamped; None for anything else."""
+        content, stamp = stamped[:-_STAMP], stamped[-_STAMP:]
+        if not hmac.compare_digest(stamp.hex(), _mac(self._manifests, content)):
+            return None
+        try:
+            manifest = Manifest.decoded(content)
+        except NoManifest:  # a member of another version wrote it
+            return None
+        return manifest if (manifest.key, manifest.size) == (record.key, record.size) else None
 
     # --- who is asked -------------------------------------------------------------------------------------------
 

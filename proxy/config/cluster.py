@@ -90,6 +90,13 @@ class ClusterSection(Section):
         "A peer that gives less than this a second, over progress_timeout, is slow: what it has not given is fetched "
         "from the origin as well, as long as that is no more than 5 % of all that was fetched.",
     )
+    prove_after: Duration = knob(
+        "10s",
+        "So long after a slice was first read it is proven, if nobody has the whole file: one node reads all slices "
+        "once, from where they are, and the others compare theirs.",
+        gt=0,
+        le=3600,
+    )
     connections_per_peer: int = knob(64, "Reads under way from one peer (and worker).", ge=1)
 
     @property

@@ -28,6 +28,7 @@ PenstockError
 │   ├── PeerRefused             a request of the peer plane that no member of the fleet has signed
 │   ├── AskAnother              the bytes are not here, and this node is not the one to fetch them now
 │   │   └── PeerLeaving         … nor later: it hands its slices over
+│   ├── FoundWrong              the fleet has read the whole, from the origin too: not what the origin announces
 │   └── PeerFailed              a peer did not give what was asked of it; the next is asked
 │       └── PeerSlow            it was asked by the way, and did not answer at once
 ├── Stalled                     no progress within the progress timeout
@@ -182,6 +183,11 @@ class AskAnother(PeerError):
 
 class PeerLeaving(AskAnother):
     """The node has not got the bytes, and hands its slices over to the others: it is not to be asked for a while."""
+
+
+class FoundWrong(PeerError):
+    """The node that proves the blob for the fleet has read all of it, in the end from the origin, and the digest is
+    another than the origin announces: whatever anybody has of it is worth nothing."""
 
 
 class PeerFailed(PeerError):

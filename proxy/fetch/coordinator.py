@@ -174,6 +174,11 @@ class Coordinator(Protocol):
         `hops` is how many nodes the question has come through. Raises AskAnother too."""
         ...
 
+    async def manifest_for_peer(self, question: PeerQuestion) -> bytes:
+        """The stamped manifest of the blob in `question`, as far as this node knows or finds it out. Raises AskAnother
+        when it does not (yet), FoundWrong."""
+        ...
+
     async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
         """Prove the right of `caller` to the files of `repo`, and learn their Xet hashes. Raises OriginRefused, …"""
         ...

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, Protocol, assert_never
 
 from proxy.core.blob import BlobKey
+from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, PeerFailed, PeerLeaving
 from proxy.core.fleet import Ours, Theirs, Unsure
@@ -27,6 +28,7 @@ from proxy.core.spans import Span, whole
 from proxy.hub.peering import PeerQuestion
 
 from .crossings import Crossings, Place
+from .givers import ORIGIN, Givers, GiversObserver
 from .node import Filler
 from .pace import HedgeBudget, Pace
 from .ports import Blob, Fleet, Source
@@ -38,8 +40,11 @@ FOLLOWING: Final = 1
 HOLDERS_ASKED: Final = 3
 """Nodes that may have a slice are asked for it, so many at most."""
 
+QUESTIONS: Final = 4096
+"""Files of which is remembered how to ask for them."""
 
-class FleetObserver(Protocol):
+
+class FleetObserver(GiversObserver, Protocol):
     """Who counts. Called on the loop; returns at once."""
 
     def fetched(self, reason: str, count: int) -> None:
@@ -78,18 +83,32 @@ _Way = Callable[[Span], AsyncGenerator[bytes, None]]
 class OncePerFleet:
     """The ring; one for a process. It wraps the origin's sources."""
 
-    def __init__(self, fleet: Fleet, observer: FleetObserver, clock: Clock, *, floor: float, window: float) -> None:
-        """A peer that gives less than `floor` bytes per second over `window` seconds is slow."""
-        self._fleet = fleet
+    def __init__(
+        self,
+        fleet: Fleet,
+        observer: FleetObserver,
+        clock: Clock,
+        *,
+        floor: float,
+        window: float,
+        prove_after: float = 10.0,
+    ) -> None:
+        """A peer that gives less than `floor` bytes per second over `window` seconds is slow. `prove_after`: seconds
+        until bytes that were read unproven are proven, if nobody has the whole."""
+        self.prove_after = prove_after
+        self.fleet = fleet
         self._observer = observer
         self._clock = clock
         self._floor = floor
         self._window = window
         self._hedges = HedgeBudget()
+        self._questions: BoundedDict[BlobKey, PeerQuestion] = BoundedDict(entries=QUESTIONS)
+        self.givers = Givers(fleet, observer)
         self.crossings = Crossings()
 
     def source(self, origin: Source, question: PeerQuestion, *, hops: int) -> FleetSource:
         """The bytes of the file in `question`, from a peer if one has them or should, else from `origin`."""
+        self._questions.put(question.name, question.without_caller())
         return FleetSource(self, origin, question, hops)
 
     def check(self, question: PeerQuestion, index: int) -> None:
@@ -97,15 +116,23 @@ class OncePerFleet:
         asks is to be told to look elsewhere. See `crossings`."""
         if question.stored_only:
             raise AskAnother("the bytes are not here, nor on their way from the origin")
-        if not question.asker or not self._fleet.ranks_before_us(question.asker, question.name, index):
+        if not question.asker or not self.fleet.ranks_before_us(question.asker, question.name, index):
             return
-        if self._fleet.is_leaving:
+        if self.fleet.is_leaving:
             raise PeerLeaving("this node hands its slices over")
         raise AskAnother("as this node sees the fleet, who asks ranks before it")
 
+    def question(self, name: BlobKey) -> PeerQuestion | None:
+        """What to ask of peers about the blob, in nobody's name; None when nobody here has read it lately."""
+        return self._questions.get(name)
+
+    def fetched(self, reason: str, count: int) -> None:
+        """Bytes came from the origin."""
+        self._observer.fetched(reason, count)
+
     def completed(self, name: BlobKey, index: int) -> None:
         """All of the slice is here."""
-        self._fleet.completed(name, index)
+        self.fleet.completed(name, index)
 
     async def read(
         self,
@@ -152,13 +179,16 @@ class OncePerFleet:
     async def _ways(self, errand: _Errand, lease: AsyncExitStack) -> AsyncGenerator[_Way, None]:
         """The origin is the last, and raises its own errors. Once peers have been asked, `lease` holds the lease."""
         asked: set[str] = set()
-        for ask in self._fleet.route(*errand.place, errand.part) if errand.hops == 0 else ():
+        if self.givers.are_distrusted(errand.place):
+            yield lambda span: self._from_origin(errand, span, "distrust")
+            return
+        for ask in self.fleet.route(*errand.place, errand.part) if errand.hops == 0 else ():
             if self.crossings.is_serving(errand.place, errand.span):
                 break
             asked.add(ask.peer)
             yield partial(self._from_peer, errand, ask.peer, stored_only=ask.stored_only)
         reason = "peers_failed" if asked else "owner"
-        standing = await lease.enter_async_context(self._fleet.lease(*errand.place))
+        standing = await lease.enter_async_context(self.fleet.lease(*errand.place))
         match standing:
             case Ours(have) | Unsure(have):
                 if isinstance(standing, Unsure) and not asked:
@@ -179,7 +209,7 @@ class OncePerFleet:
         self, errand: _Errand, peer: str, span: Span, *, stored_only: bool = False, follow: bool = False
     ) -> AsyncGenerator[bytes, None]:
         question = errand.question.anew(stored_only=stored_only)
-        read = self._fleet.read(peer, question, span, hops=errand.hops + 1, follow=follow)
+        read = self.fleet.read(peer, question, span, hops=errand.hops + 1, follow=follow)
         pace = Pace(self._floor, self._window, self._clock.monotonic())
         left = len(span)
         with ExitStack() as crossing:
@@ -190,6 +220,7 @@ class OncePerFleet:
                     if left == len(span) and stored_only:
                         # An answer to an inquiry: from now on we depend on that peer.
                         crossing.enter_context(self.crossings.asking(errand.place, span))
+                    self.givers.note(errand.place, peer)
                     left -= len(piece)
                     yield piece
                     if left and pace.is_slow(len(piece), self._clock.monotonic()) and self._hedges.take(left):
@@ -203,6 +234,7 @@ class OncePerFleet:
         with self.crossings.fetching(errand.place, span):
             async with aclosing(read) as pieces:
                 async for piece in pieces:
+                    self.givers.note(errand.place, ORIGIN)
                     self._observer.fetched(reason, len(piece))
                     left -= len(piece)
                     yield piece

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -33,11 +33,12 @@ from proxy.core.errors import (
     Stalled,
     StoreError,
 )
-from proxy.core.spans import Span, subtract, total, whole
+from proxy.core.spans import Span, total, whole
 from proxy.core.tasks import TaskSet
 
 from .followers import Follower, Followers
 from .leisure import AtLeisure, Leisure
+from .mend import Mender
 from .mistrust import Mistrust
 from .node import Filler
 from .plan import Interest, next_spans
@@ -69,8 +70,16 @@ class Flight:
     """The downloads of one open blob in this process."""
 
     def __init__(
-        self, blob: Blob, filler: Filler, tasks: TaskSet, clock: Clock, limits: FlightLimits, mistrust: Mistrust
+        self,
+        blob: Blob,
+        filler: Filler,
+        tasks: TaskSet,
+        clock: Clock,
+        limits: FlightLimits,
+        mistrust: Mistrust,
+        mender: Mender | None = None,
     ) -> None:
+        self._mender = mender
         self.blob = blob
         self._filler = filler
         self._tasks = tasks
@@ -100,10 +109,6 @@ class Flight:
     def is_idle(self) -> bool:
         """Nobody aboard and nothing under way: the blob may be closed."""
         return not (self._followers or self._running or self._sealing or self._leisure.is_put_off)
-
-    def is_fetching(self, gaps: Iterable[Span]) -> bool:
-        """Whether downloads under way will bring all of `gaps`."""
-        return not any(subtract(gap, self._running) for gap in gaps)
 
     async def until_idle(self, is_boarding: Callable[[], bool]) -> None:
         """Return once the flight is idle and nobody is about to join; the caller ends it before anything else runs."""
@@ -285,12 +290,17 @@ class Flight:
                 if self.blob.missing(everything) and not any(f.needs_seal for f in self._followers):
                     return
                 await asyncio.sleep(_SEAL_RETRY)
+            if self._mender is not None and self.blob.sealed:
+                await self._mender.proven(self.blob)
         except PenstockError as error:
-            if isinstance(error, DigestMismatch):
-                self._mistrust.mismatched(self.blob.record.key)
             log.error("seal failed", extra={"blob": str(self.blob.record.key), "why": str(error)})
             for follower in self._followers:
                 follower.error = follower.error or error
+            self._wake()
+            if isinstance(error, DigestMismatch):
+                self._mistrust.mismatched(self.blob.record.key)
+                if self._mender is not None:
+                    await self._mender.mend(self.blob)
         finally:
             self._sealing = None
             self._wake()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from proxy.core.tasks import TaskSet
 
 from .flight import Flight, FlightLimits
 from .followers import Follower
+from .mend import Mender
 from .mistrust import Mistrust
 from .node import Filler
 from .ports import BlobStore, Source
@@ -29,7 +30,17 @@ class _Entry:
 class Flights:
     """Finds or begins the flight of a blob."""
 
-    def __init__(self, store: BlobStore, filler: Filler, tasks: TaskSet, clock: Clock, limits: FlightLimits) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        filler: Filler,
+        tasks: TaskSet,
+        clock: Clock,
+        limits: FlightLimits,
+        mender: Mender | None = None,
+    ) -> None:
+        """`mender` sees to blobs that are whole and wrong, in a fleet."""
+        self._mender = mender
         self._store = store
         self._filler = filler
         self._tasks = tasks
@@ -49,13 +60,6 @@ class Flights:
 
     def is_under_way(self, key: BlobKey) -> bool:
         return key in self._entries
-
-    def is_fetching(self, key: BlobKey, gaps: Iterable[Span]) -> bool:
-        """Whether all of `gaps` is on its way already, by this process."""
-        entry = self._entries.get(key)
-        if entry is None or _is_over(entry.ready) or not entry.ready.done():
-            return False
-        return entry.ready.result().is_fetching(gaps)
 
     @asynccontextmanager
     async def board(
@@ -93,7 +97,7 @@ class Flights:
         """The life of a flight, from opening its blob to the moment nobody needs it."""
         try:
             async with self._store.open_blob(record) as blob, TaskSet(f"flight {record.key}") as tasks:
-                flight = Flight(blob, self._filler, tasks, self._clock, self._limits, self.mistrust)
+                flight = Flight(blob, self._filler, tasks, self._clock, self._limits, self.mistrust, self._mender)
                 entry.ready.set_result(flight)
                 # Between the check for idleness and the removal nothing else runs: whoever boards later begins anew.
                 await flight.until_idle(lambda: entry.boarding > 0)

@@ -79,7 +79,7 @@ class BlobReading:
         self._absent = blob.missing(span)
         self._place: _Place | None = None
         self._stack = AsyncExitStack()
-        self.verified = blob.sealed
+        self.verified = blob.is_proven(span)
         self.position = span.start
         self.cache = CacheOutcome.MISS if self._absent else CacheOutcome.HIT
 

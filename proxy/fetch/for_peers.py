@@ -7,7 +7,7 @@ ahead for it, and nothing is relayed to it that no disk here takes (it can do th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from proxy.core.caller import Caller
@@ -15,7 +15,6 @@ from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, Stalled
 from proxy.core.sizes import CHUNK, SLICE
 from proxy.core.spans import Span
-from proxy.hub.names import FileTarget, ObjectTarget
 from proxy.hub.peering import PeerQuestion
 
 from .coordinator import Reading
@@ -25,7 +24,9 @@ from .flight import Flight, FlightLimits
 from .flights import Flights
 from .follow import follow
 from .followers import Follower
-from .ports import Blob, BlobStore, Origin, Source
+from .ports import Blob, BlobStore, Source
+from .prover import Prover
+from .sealer import Sealer
 from .small import SmallFiles
 
 
@@ -36,27 +37,31 @@ class PeerReadings:
         self,
         *,
         store: BlobStore,
-        origin: Origin,
+        from_origin: Callable[[PeerQuestion, Caller], Source],
         ring: OncePerFleet,
         flights: Flights,
         small: SmallFiles,
+        sealer: Sealer,
+        prover: Prover,
         clock: Clock,
         limits: FlightLimits,
     ) -> None:
         self._store = store
-        self._origin = origin
+        self._from_origin = from_origin
         self._ring = ring
         self._flights = flights
         self._small = small
         self._clock = clock
         self._limits = limits
+        self._sealer = sealer
+        self._prover = prover
 
     @asynccontextmanager
     async def read(self, caller: Caller, question: PeerQuestion, span: Span, hops: int) -> AsyncIterator[Reading]:
         """`span` (inside one slice) of the file in `question`. Entering waits for its first byte.
 
         Raises AskAnother, Stalled, StoreError, and what the origin says."""
-        source = self._ring.source(self._from_origin(caller, question), question, hops=hops)
+        source = self._ring.source(self._from_origin(question, caller), question, hops=hops)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._limits.first_byte):
@@ -67,13 +72,11 @@ class PeerReadings:
                 raise Stalled("the first byte of the file did not come in time") from None
             yield reading
 
-    def _from_origin(self, caller: Caller, question: PeerQuestion) -> Source:
-        lend = question.lend and caller.is_anonymous
-        match question.target:
-            case FileTarget() as target:
-                return self._origin.source(target, question.facts, caller, lend=lend)
-            case ObjectTarget() as target:
-                return self._origin.object_source(target, question.facts, caller, lend=lend)
+    async def manifest(self, question: PeerQuestion) -> bytes:
+        """The stamped manifest of the blob. Raises AskAnother when it is not known (yet), FoundWrong."""
+        if question.facts.is_small:
+            raise AskAnother("a small file is proven as it comes")
+        return await self._sealer.given(question)
 
     @asynccontextmanager
     async def _opened(
@@ -116,4 +119,6 @@ class PeerReadings:
         with self._ring.crossings.serving(place, span) if gaps else nullcontext():
             reading = follow(blob, span, board, self._store.disk_failed, self._clock, patience, may_prove=False)
             async with reading as opened:
+                if not opened.verified:
+                    self._prover.unproven(blob)
                 yield opened

@@ -15,7 +15,7 @@ from contextlib import (
 from typing import Final, assert_never
 
 from proxy.core.blob import BlobKey
-from proxy.core.caller import Caller
+from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import BlobDropped, NoDisk, OriginRefused, Stalled
 from proxy.core.sizes import CHUNK
@@ -49,6 +49,7 @@ from .followers import Follower
 from .for_peers import PeerReadings
 from .git import GitPassage
 from .inquiries import Inquiries
+from .integrity import Integrity
 from .listings import Listings
 from .locate import CONTRADICTIONS, Locator
 from .node import OncePerNode
@@ -58,6 +59,7 @@ from .readahead import ReadAhead
 from .registry import Manifests
 from .relay import RelayedEnd, relay
 from .rights import Freshness, Rights, is_about_the_repo, plane_of
+from .sealer import Sealer
 from .small import SmallFiles
 from .xet import XetFiles
 
@@ -101,19 +103,25 @@ class Mirror:
         self._git = GitPassage(origin, tasks, clock, freshness)
         self._objects = Objects(origin, catalogue, rights, inquiries)
         self._manifests = Manifests(origin, catalogue, rights, self._objects, inquiries, clock, freshness)
-        self._small = SmallFiles(store, catalogue, tasks, observer, completed=None if ring is None else ring.completed)
+        self._small = SmallFiles(store, catalogue, tasks, observer, ring=ring)
         self._ahead = ReadAhead(read_ahead)
         once_per_node = OncePerNode(observer)
         filler = once_per_node if ring is None else ToldToTheFleet(once_per_node, ring)
-        self.flights = Flights(store, filler, tasks, clock, limits)
+        integrity = None if ring is None else Integrity(store, ring, self._of_origin, tasks, clock)
+        mender = None if integrity is None else integrity.mender
+        self.flights = Flights(store, filler, tasks, clock, limits, mender)
+        self._prover = None if integrity is None else integrity.prover(self.flights)
         self._ring = ring
-        self._peers = None if ring is None else self._peer_readings(ring)
+        self._peers = None if ring is None or integrity is None else self._peer_readings(ring, integrity.sealer)
 
-    def _peer_readings(self, ring: OncePerFleet) -> PeerReadings:
+    def _peer_readings(self, ring: OncePerFleet, sealer: Sealer) -> PeerReadings:
+        assert self._prover is not None, "a node of a fleet proves slices"
         return PeerReadings(
             store=self._store,
-            origin=self._origin,
+            from_origin=self._of_origin,
             ring=ring,
+            sealer=sealer,
+            prover=self._prover,
             flights=self.flights,
             small=self._small,
             clock=self._clock,
@@ -221,6 +229,19 @@ class Mirror:
         assert self._peers is not None, "only a node of a fleet is asked by peers"
         return self._peers.read(caller, question, span, hops)
 
+    async def manifest_for_peer(self, question: PeerQuestion) -> bytes:
+        assert self._peers is not None, "only a node of a fleet is asked by peers"
+        return await self._peers.manifest(question)
+
+    def _of_origin(self, question: PeerQuestion, caller: Caller = ANONYMOUS) -> Source:
+        """For a peer, or (in nobody's name) for ourselves."""
+        lend = question.lend and caller.is_anonymous
+        match question.target:
+            case FileTarget() as target:
+                return self._origin.source(target, question.facts, caller, lend=lend)
+            case ObjectTarget() as target:
+                return self._origin.object_source(target, question.facts, caller, lend=lend)
+
     def _source(self, caller: Caller, located: Readable) -> Source:
         # Whatever bytes are asked for, of whatever counter: carried by the mirror's own token only for nobody in
         # particular, whom the origin itself has just let in.
@@ -285,6 +306,8 @@ class Mirror:
             if blob.missing(ahead):
                 async with self.flights.board(record, source, Span(0, 0), needs_seal=False) as (flight, _):
                     flight.read_ahead(ahead)
+            if self._prover is not None and not reading.verified:
+                self._prover.unproven(blob)
             yield RelayedEnd(reading, record, span, source)
 
     @contextmanager

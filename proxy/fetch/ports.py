@@ -15,6 +15,7 @@ from proxy.core.blob import BlobKey, BlobRecord, Extent
 from proxy.core.caller import Caller
 from proxy.core.errors import OriginRefused, SlowDown
 from proxy.core.fleet import Ask, Standing
+from proxy.core.manifest import Found, Manifest
 from proxy.core.rights import Denied, Plane
 from proxy.core.spans import Span
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
@@ -87,6 +88,31 @@ class Blob(Protocol):
         False when bytes are missing, or when another worker is at it (watch `sealed`). Called while a fill is under way
         it hashes what is there and follows, so that the end comes soon after the last byte.
         Raises DigestMismatch, after which the blob is dropped."""
+        ...
+
+    def is_proven(self, span: Span) -> bool:
+        """Whether the bytes of `span` were found right, as part of the whole or of their slices."""
+        ...
+
+    async def prove(self, span: Span, sha256: str) -> Found:
+        """Compare a whole slice with its digest: its chunks are verified from now on, or missing. With the last slice
+        the blob is sealed. Raises DiskFailed, NoDisk."""
+        ...
+
+    async def manifest(self) -> bytes | None:
+        """What `keep_manifest` kept, if anything; whether it is what it should be, is for the caller to see."""
+        ...
+
+    async def keep_manifest(self, content: bytes) -> None:
+        """Keep `content` with the blob, for as long as that is here. Never fails."""
+        ...
+
+    async def content(self, span: Span) -> bytes:
+        """The bytes of complete chunks, also after the blob was dropped. Raises DiskFailed, NoDisk."""
+        ...
+
+    async def digest(self, span: Span) -> str:
+        """The sha256 (hexadecimal) of complete chunks, also after the blob was dropped. Raises DiskFailed, NoDisk."""
         ...
 
     async def lose(self, span: Span, disk: str) -> None:
@@ -265,6 +291,33 @@ class Fleet(Protocol):
     @property
     def is_leaving(self) -> bool:
         """Whether this node hands its slices over to the others."""
+        ...
+
+    @property
+    def us(self) -> str:
+        """Our own name."""
+        ...
+
+    def ranked(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        """All nodes that may be asked, and us, in rank for the slice."""
+        ...
+
+    async def manifest(self, peer: str, question: PeerQuestion) -> Manifest:
+        """The manifest of the blob in `question`, as `peer` has it; `stored_only`: and reads nothing for it.
+
+        Raises AskAnother, PeerFailed, FoundWrong."""
+        ...
+
+    def stamped(self, manifest: Manifest) -> bytes:
+        """The manifest with the sign that a node of this fleet made it."""
+        ...
+
+    def unstamped(self, stamped: bytes, record: BlobRecord) -> Manifest | None:
+        """The manifest of `record` that a node of this fleet has stamped; None for anything else."""
+        ...
+
+    def lied(self, peer: str) -> None:
+        """The peer gave bytes that are not those of the file."""
         ...
 
     def completed(self, name: BlobKey, index: int) -> None:

@@ -16,6 +16,7 @@ from proxy.hub.facts import FileFacts
 from proxy.hub.names import FileTarget, ObjectTarget
 
 from .coordinator import CacheOutcome
+from .fleet import OncePerFleet
 from .node import counted
 from .ports import BlobStore, Catalogue, FillObserver, Source
 from .reading import ByteSource, FilePiece, MemoryPiece, Piece
@@ -69,10 +70,10 @@ class SmallFiles:
         tasks: TaskSet,
         observer: FillObserver,
         *,
-        completed: Callable[[BlobKey, int], None] | None = None,
+        ring: OncePerFleet | None = None,
     ) -> None:
-        """`completed` is told of each that was fetched and kept, by the name that all nodes of a fleet know it by."""
-        self._completed = completed
+        """`ring`, in a fleet, is told of what was fetched and kept, and of what was wrong."""
+        self._ring = ring
         self._store = store
         self._catalogue = catalogue
         self._observer = observer
@@ -147,14 +148,23 @@ class SmallFiles:
                 if await self._open(stack, self._key(target, facts)) is not None:
                     return None
             with counted(self._observer):
-                content = await self._received(facts, source)
+                content = await self._proven(target, facts, source)
             key = BlobKey.sha256(hashlib.sha256(content).hexdigest())
             if await self._store.put_small(key, content):
                 if isinstance(target, FileTarget):
                     await self._catalogue.keep_resolution(target, replace(facts, key=key))
-                if self._completed is not None:
-                    self._completed(facts.shared_name(target.repo), 0)
+                if self._ring is not None:
+                    self._ring.completed(facts.shared_name(target.repo), 0)
             return content
+
+    async def _proven(self, target: FileTarget | ObjectTarget, facts: FileFacts, source: Source) -> bytes:
+        """The bytes; from somebody else when a peer gave wrong ones."""
+        try:
+            return await self._received(facts, source)
+        except DigestMismatch:
+            if self._ring is None or not self._ring.givers.was_misled(facts.shared_name(target.repo)):
+                raise
+            return await self._received(facts, source)
 
     async def _received(self, facts: FileFacts, source: Source) -> bytes:
         content = bytearray()

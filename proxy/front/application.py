@@ -136,7 +136,7 @@ class Application:
         tickets = Tickets(signatures, clock, self._key)
         self._lfs = LfsRoutes(coordinator, tickets, gate.limits, external_url)
         self._oci = OciRoutes(coordinator, tickets)
-        self._peers = None if signer is None else PeerRoutes(signer, self._key)
+        self._peers = None if signer is None else PeerRoutes(coordinator, signer, self._key)
         self._sender = Sender(coordinator, gate, cold, LeakWatch(gate.observer, external_url, xet=xet.facade))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -186,7 +186,7 @@ class Application:
         if (refused := refusal(head)) is not None:
             raise refused
         if self._peers is not None and is_for_peers(head.raw_target):
-            return self._peers.answer(head.raw_target, visit)
+            return await self._peers.answer(head.raw_target, visit)
         if head.raw_target.startswith("/-/"):
             return answer_health(head.raw_target, head.method, self._ready)
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES

@@ -1,4 +1,4 @@
-"""`GET /-/peer/v1/blobs/{key}`: what the other nodes of the fleet ask for.
+"""`GET /-/peer/v1/blobs/{key}` and `/-/peer/v1/manifests/{key}`: what the other nodes of the fleet ask for.
 
 Whoever cannot sign as a member is told so, and nothing else: neither what is here nor what would have been wrong.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.cluster.peers import PATH, PROOF, QUESTION, head_said, peer_path, range_field
-from proxy.cluster.signing import Asking, Signer
+from proxy.cluster.peers import MANIFESTS, PATH, PROOF, QUESTION, head_said, manifest_path, peer_path, range_field
+from proxy.cluster.signing import Asker, Asking, Signer
 from proxy.core.byterange import Single, content_range, wanted
 from proxy.core.caller import ANONYMOUS, bearer
 from proxy.core.errors import PeerRefused
 from proxy.core.sizes import SLICE
+from proxy.fetch.coordinator import Coordinator
+from proxy.hub.peering import PeerQuestion
 
-from .answers import FilePart, PeerBody, Small
+from .answers import Answer, FilePart, PeerBody, Small
 from .problems import Side, body, problem
 from .visit import Visit
 
@@ -25,29 +27,43 @@ HOPS: Final = 2
 class PeerRoutes:
     """Answers members of the fleet. `key` makes callers of tokens, as the application's own does."""
 
-    def __init__(self, signer: Signer, key: bytes) -> None:
+    def __init__(self, coordinator: Coordinator, signer: Signer, key: bytes) -> None:
+        self._coordinator = coordinator
         self._signer = signer
         self._key = key
 
-    def answer(self, raw_target: str, visit: Visit) -> FilePart:
-        """The bytes a member asked for. Raises PeerRefused."""
-        field = visit.field(QUESTION) or ""
-        asking = Asking(visit.method, raw_target, visit.field("Range") or "", field)
-        visit.asker = self._signer.check(visit.field("Authorization"), asking)
+    async def answer(self, raw_target: str, visit: Visit) -> Answer:
+        """What a member asked for. Raises PeerRefused, AskAnother, StoreError."""
+        sealed = visit.field(QUESTION) or ""
+        asking = Asking(visit.method, raw_target, visit.field("Range") or "", sealed)
+        asker = visit.asker = self._signer.check(visit.field("Authorization"), asking)
         visit.route, visit.side = "peer", Side.PEER
-        question, hops = self._signer.open(field), visit.asker.hops
+        question = self._signer.open(sealed)
+        if not 1 <= asker.hops <= HOPS:
+            raise PeerRefused("this is no question for a peer")
+        visit.caller = ANONYMOUS if question.token is None else bearer(question.token, self._key)
+        if raw_target == manifest_path(question.name) and not asking.range:
+            visit.route = "manifest"
+            return await self._manifest(question, asker)
+        return self._bytes(question, asking, asker)
+
+    async def _manifest(self, question: PeerQuestion, asker: Asker) -> Small:
+        content = await self._coordinator.manifest_for_peer(question)
+        proof = self._signer.prove(asker, 200, content)
+        return Small(200, (("Content-Type", "application/octet-stream"), (PROOF, proof)), content)
+
+    def _bytes(self, question: PeerQuestion, asking: Asking, asker: Asker) -> FilePart:
         size = question.facts.size
         part = wanted(asking.range, size)
         if not isinstance(part, Single) or asking.range != range_field(part.span):
             raise PeerRefused("a peer asks for one range")
         span = part.span
-        if len(span.units(SLICE)) != 1 or raw_target != peer_path(question.name) or not 1 <= hops <= HOPS:
+        if len(span.units(SLICE)) != 1 or asking.path != peer_path(question.name):
             raise PeerRefused("this is no question for a peer")
-        visit.caller = ANONYMOUS if question.token is None else bearer(question.token, self._key)
         etag = f'"{question.facts.etag}"'
         said = head_said(content_range(span, size), etag, len(span))
-        headers = (("ETag", etag), (PROOF, self._signer.prove(visit.asker, 206, said)))
-        return FilePart(PeerBody(question, hops), size, headers, part)
+        headers = (("ETag", etag), (PROOF, self._signer.prove(asker, 206, said)))
+        return FilePart(PeerBody(question, asker.hops), size, headers, part)
 
     def refusal(self, error: Exception, visit: Visit) -> Small:
         """What goes wrong on a member's request, in words that it can repeat to its own client."""
@@ -61,4 +77,4 @@ class PeerRoutes:
 
 
 def is_for_peers(raw_target: str) -> bool:
-    return raw_target.startswith(PATH)
+    return raw_target.startswith((PATH, MANIFESTS))

@@ -214,6 +214,7 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.PeerRefused: _fixed(403, close=True),
     errors.AskAnother: _fixed(421),
     errors.PeerLeaving: _fixed(410),
+    errors.FoundWrong: _fixed(409),
     # a read ends at the origin, whose error is the answer; these rows are for what nobody thought of
     errors.PeerFailed: _retried(502, 1),
     errors.PeerSlow: _retried(502, 1),

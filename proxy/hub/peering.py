@@ -74,6 +74,11 @@ class PeerQuestion:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise NoQuestion("these bytes are no question") from None
 
+    def without_caller(self) -> PeerQuestion:
+        """About the same file, in nobody's name: to be kept, which a caller's token never is."""
+        lend = self.lend and self.token is None
+        return replace(self, token=None, lend=lend, stored_only=False, asker="")
+
     def anew(self, *, stored_only: bool) -> PeerQuestion:
         return replace(self, stored_only=stored_only)
 

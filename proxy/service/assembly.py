@@ -215,7 +215,14 @@ async def _fleet(config: Config, weight: int, observer: FleetObserver) -> AsyncI
 
 def _ring(config: Config, fleet: Cluster, observer: FleetObserver, clock: SystemClock) -> OncePerFleet:
     section = config.cluster
-    return OncePerFleet(fleet, observer, clock, floor=section.rate_floor, window=section.progress_timeout)
+    return OncePerFleet(
+        fleet,
+        observer,
+        clock,
+        floor=section.rate_floor,
+        window=section.progress_timeout,
+        prove_after=section.prove_after,
+    )
 
 
 def state_folder(config: Config) -> Path:

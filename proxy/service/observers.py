@@ -111,6 +111,15 @@ class FleetObserver:
     def peer_read(self, result: str) -> None:
         self._telemetry.peer_read(result)
 
+    def slice_wrong(self, source: str) -> None:
+        self._telemetry.slice_wrong(source)
+
+    def slices_proven(self, count: int) -> None:
+        self._telemetry.slices_proven(count)
+
+    def peer_lied(self, peer: str) -> None:
+        self._telemetry.peer_lied(peer)
+
     def peer_bytes(self, count: int) -> None:
         self._telemetry.peer_bytes(count)
 

@@ -26,7 +26,8 @@ from .metric import (
 )
 
 LABELS: Final = {
-    "route": "resolve, raw, api, git, lfs, oci, xet, peer (other nodes of the fleet), other (health checks, and what "
+    "route": "resolve, raw, api, git, lfs, oci, xet, peer (other nodes of the fleet), manifest (their questions about "
+    "digests), other (health checks, and what "
     "never reached a route)",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
@@ -37,9 +38,10 @@ LABELS: Final = {
     "host": "hub (the origin itself), cdn (where it sends us for bytes), xet (what hf_xet fetched: bytes only), all",
     "volume": "the disk's short name: disk0, disk1, … in the order of the configuration (folders: /-/status)",
     "reason": "see the metric",
+    "peer": "the name of a node of the fleet",
     "change": "see the metric",
     "outcome": "see the metric",
-    "found_by": "read (CRC of a chunk), seal (digest of a blob)",
+    "found_by": "read (CRC of a chunk), seal (digest of a blob), slice (digest of a slice)",
     "log": "access",
     "version": "of Penstock",
 }
@@ -114,6 +116,26 @@ WORKER_METRICS: Final = (
         ("result",),
     ),
     Metric(
+        "penstock_fleet_slices_proven_total",
+        C,
+        "Slices that were found right by the manifest of their blob, of which this node need not have the whole.",
+        (),
+    ),
+    Metric(
+        "penstock_fleet_slices_wrong_total",
+        C,
+        "Slices that were found wrong, dropped and fetched anew; `reason`: who had given it: peer (see "
+        "penstock_peer_lies_total), origin, several (it cannot be told which of them), unknown (before a restart).",
+        ("reason",),
+    ),
+    Metric(
+        "penstock_peer_lies_total",
+        C,
+        "Slices that turned out wrong and that one node alone had given: always 0. Look at its disks and its memory; "
+        "it is not asked for ten minutes.",
+        ("peer",),
+    ),
+    Metric(
         "penstock_peer_bytes_total",
         C,
         "Bytes received from other nodes; with those from the origin they add up to what was filled and relayed. What "
@@ -124,7 +146,9 @@ WORKER_METRICS: Final = (
         C,
         "File bytes a node of a fleet received from the origin; `reason`: owner (ours to fetch), peers_failed (those "
         "before us did not give them), lease_ignored (another is fetching them, and gave us none: a duplicate), unsure "
-        "(Redis did not say whether another is), hedge (a peer was slow: a duplicate, of 5 % of all bytes at most).",
+        "(Redis did not say whether another is), hedge (a peer was slow: a duplicate, of 5 % of all bytes at most), "
+        "distrust (peers had given what may have been wrong: a duplicate), proof (a whole was wrong, and the origin "
+        "had to say which slice was: read once more, at most once an hour for a blob, and not kept).",
         ("reason",),
     ),
     Metric(

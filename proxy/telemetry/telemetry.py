@@ -76,6 +76,9 @@ class Telemetry:
             )
         }
         self._peer_reads = _Children(metrics.counter("peer_reads_total"))
+        self._slices_wrong = _Children(metrics.counter("fleet_slices_wrong_total"))
+        self._slices_proven = metrics.counter("fleet_slices_proven_total")
+        self._peer_lies = _Children(metrics.counter("peer_lies_total"))
         self._peer_bytes = metrics.counter("peer_bytes_total")
         self._fleet_bytes = _Children(metrics.counter("fleet_origin_bytes_total"))
         self._redis_calls = _Children(metrics.counter("redis_calls_total"))
@@ -164,6 +167,18 @@ class Telemetry:
     def peer_read(self, result: str) -> None:
         """A read from a peer ended; `result`: ok, failed, elsewhere, refused, left."""
         self._peer_reads(result).inc()
+
+    def slice_wrong(self, source: str) -> None:
+        """A slice was wrong; `source`: peer, origin, several, unknown."""
+        self._slices_wrong(source).inc()
+
+    def slices_proven(self, count: int) -> None:
+        """So many slices were found right by their manifest."""
+        self._slices_proven.inc(count)
+
+    def peer_lied(self, peer: str) -> None:
+        """The node called `peer` gave a slice that was wrong."""
+        self._peer_lies(peer).inc()
 
     def peer_bytes(self, count: int) -> None:
         self._peer_bytes.inc(count)

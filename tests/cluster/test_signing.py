@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.cluster.signing import WINDOW, Asking, Signer
 from proxy.core.clock import ManualClock
 from proxy.core.errors import PeerRefused
+from proxy.core.manifest import Manifest
 
 from .asking import question, signer
 
@@ -116,3 +119,45 @@ def test_an_answer_is_proven_for_one_request_status_and_content() -> None:
 def test_a_secret_is_long() -> None:
     with pytest.raises(AssertionError):
         Signer(b"short", "n0", ManualClock())
+
+
+MANIFEST = Manifest(question().record.key, 3_000_000, ("cd" * 32,))
+
+
+def test_a_manifest_stamped_by_a_member_holds_for_good() -> None:
+    later = ManualClock()
+    later.advance(365 * 86400.0)
+    assert signer("n1", clock=later).unstamp(signer().stamp(MANIFEST), question().record) == MANIFEST
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_a_stamped_manifest_with_any_byte_turned_is_none(at: int, turned: int) -> None:
+    stamped = bytearray(signer().stamp(MANIFEST))
+    stamped[at % len(stamped)] ^= turned
+    assert signer().unstamp(bytes(stamped), question().record) is None
+
+
+@given(st.binary(max_size=200))
+def test_other_bytes_are_no_stamped_manifest(content: bytes) -> None:
+    assert signer().unstamp(content, question().record) is None
+
+
+def test_a_stranger_stamps_nothing() -> None:
+    stranger = Signer(b"another secret of thirty-two bytes or so", "n9", ManualClock())
+    assert signer().unstamp(stranger.stamp(MANIFEST), question().record) is None
+
+
+def test_a_manifest_is_good_for_one_blob_of_one_size() -> None:
+    stamped = signer().stamp(MANIFEST)
+    assert signer().unstamp(stamped, question(3_000_001).record) is None
+    assert signer().unstamp(stamped, question(sha256="ef" * 32).record) is None
+
+
+def test_a_manifest_of_another_format_is_none() -> None:
+    class Later:
+        """What a member of a later version writes."""
+
+        def encoded(self) -> bytes:
+            return b"PENSTKMF\x02" + MANIFEST.encoded()[9:]
+
+    assert signer().unstamp(signer().stamp(Later()), question().record) is None  # type: ignore[arg-type]

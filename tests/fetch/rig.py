@@ -24,6 +24,7 @@ from proxy.core.sizes import KIB, MIB
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
 from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.fetch.fleet import OncePerFleet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.mirror import Mirror
 from proxy.fetch.ports import Commons, Notices
@@ -199,6 +200,7 @@ class Rig:
         origin: SteeredOrigin | None = None,
         commons: Commons | None = None,
         notices: Notices | None = None,
+        ring: OncePerFleet | None = None,
     ) -> AsyncIterator[Self]:
         clock, origin, counts = ManualClock(), origin or SteeredOrigin(), Counts()
         section = FreshnessSection()
@@ -218,6 +220,7 @@ class Rig:
                 observer=counts,
                 commons=commons,
                 notices=notices,
+                ring=ring,
             )
             yield cls(origin, mirror, store, catalogue, clock, tasks, counts)
 

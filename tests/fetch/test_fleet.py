@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from proxy.core.blob import BlobKey
+from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.clock import Clock, ManualClock
 from proxy.core.errors import AskAnother, OriginRefused, OriginUnreachable, PeerFailed, PeerLeaving
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
+from proxy.core.manifest import Manifest
+from proxy.core.secret import Secret
 from proxy.core.sizes import KIB, MIB, SLICE
 from proxy.core.spans import Span, whole
 from proxy.fetch.fleet import FleetSource, OncePerFleet
+from proxy.fetch.givers import ORIGIN
 from proxy.hub.facts import FileFacts
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
 from proxy.hub.peering import PeerQuestion
@@ -69,6 +72,11 @@ class SteeredFleet:
     failed: int = 0
     """Leases that were let go of because of an error, or an end before the end."""
     told: list[tuple[BlobKey, int]] = field(default_factory=list)
+    us: str = "us"
+    rank: tuple[str, ...] = ("us", "a", "b")
+    manifests: dict[str, Manifest | Exception] = field(default_factory=dict)
+    asked_manifest: list[tuple[str, bool]] = field(default_factory=list)
+    liars: list[str] = field(default_factory=list)
     on_read: Callable[[], None] = lambda: None
     before_us: frozenset[str] = frozenset()
     is_leaving: bool = False
@@ -78,6 +86,28 @@ class SteeredFleet:
 
     def ranks_before_us(self, url: str, name: BlobKey, index: int) -> bool:
         return url in self.before_us
+
+    def ranked(self, name: BlobKey, index: int) -> tuple[str, ...]:
+        return self.rank
+
+    async def manifest(self, peer: str, question: PeerQuestion) -> Manifest:
+        self.asked_manifest.append((peer, question.stored_only))
+        said = self.manifests.get(peer, AskAnother("not proven here"))
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def stamped(self, manifest: Manifest) -> bytes:
+        return b"stamped " + manifest.encoded()
+
+    def unstamped(self, stamped: bytes, record: BlobRecord) -> Manifest | None:
+        if not stamped.startswith(b"stamped "):
+            return None
+        manifest = Manifest.decoded(stamped.removeprefix(b"stamped "))
+        return manifest if (manifest.key, manifest.size) == (record.key, record.size) else None
+
+    def lied(self, peer: str) -> None:
+        self.liars.append(peer)
 
     def completed(self, name: BlobKey, index: int) -> None:
         self.told.append((name, index))
@@ -106,6 +136,14 @@ class SteeredFleet:
 @dataclass
 class Heard:
     reasons: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    proven: int = 0
+
+    def slices_proven(self, count: int) -> None:
+        self.proven += count
+
+    def slice_wrong(self, reason: str) -> None:
+        self.wrong.append(reason)
 
     def fetched(self, reason: str, count: int) -> None:
         self.reasons[reason] = self.reasons.get(reason, 0) + count
@@ -356,3 +394,45 @@ def test_nobody_waits_for_a_node_that_may_be_waiting_for_it() -> None:
 def test_who_asks_a_node_that_leaves_is_told_so() -> None:
     assert check(QUESTION.asked_by("http://a"), is_leaving=True) is PeerLeaving
     assert check(QUESTION, is_leaving=True) is None, "what it holds the lease of, it still fetches"
+
+
+async def test_what_peers_may_have_given_wrong_comes_from_the_origin_until_it_is_right() -> None:
+    fleet, origin, heard = SteeredFleet(("a", "b"), {"a": Giver(), "b": Giver()}), Giver(), Heard()
+    once = ring(fleet, heard)
+
+    async def brought(span: Span) -> None:
+        async with aclosing(once.source(origin, QUESTION, hops=0).read(span)) as pieces:
+            assert b"".join([piece async for piece in pieces]) == pattern(span)
+
+    await brought(FIRST)
+    assert once.givers.distrust(PLACE) == {"a"}
+    await brought(FIRST)
+    assert (origin.asked, heard.reasons) == ([FIRST], {"distrust": MIB})
+    assert once.givers.of(PLACE) == {ORIGIN}
+    await brought(Span(SLICE, SLICE + MIB))
+    once.givers.trust(PLACE)
+    await brought(FIRST)
+    assert [call[0] for call in fleet.calls] == ["a", "a", "a"]
+
+
+async def test_what_the_origin_alone_gave_is_no_reason_to_distrust_peers() -> None:
+    once = ring(SteeredFleet())
+    once.givers.note(PLACE, ORIGIN)
+    assert once.givers.distrust(PLACE) == {ORIGIN}
+    assert not once.givers.are_distrusted(PLACE)
+
+
+@pytest.mark.parametrize(
+    ("givers", "liars", "reason"),
+    [({"a"}, ["a"], "peer"), ({"a", ORIGIN}, [], "several"), ({ORIGIN}, [], "origin"), (set(), [], "unknown")],
+)
+async def test_a_liar_is_named_when_nobody_else_can_be_it(givers: set[str], liars: list[str], reason: str) -> None:
+    fleet, heard = SteeredFleet(), Heard()
+    ring(fleet, heard).givers.blame(PLACE, frozenset(givers))
+    assert (fleet.liars, heard.wrong) == (liars, [reason])
+
+
+def test_what_is_kept_of_a_question_is_in_nobodys_name() -> None:
+    once, asked = ring(SteeredFleet()), replace(QUESTION, token=Secret("hf_alice"), stored_only=True, asker="http://a")
+    once.source(Giver(), asked, hops=0)
+    assert once.question(QUESTION.name) == QUESTION

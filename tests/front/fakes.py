@@ -122,6 +122,14 @@ class FakeCoordinator:
             os.close(fd)
             self.left.set()
 
+    manifest: bytes = b""
+
+    async def manifest_for_peer(self, question: PeerQuestion) -> bytes:
+        self.calls.append(("manifest", question))
+        if self.fail_entering is not None:
+            raise self.fail_entering
+        return self.manifest
+
     @contextlib.asynccontextmanager
     async def read_for_peer(
         self, caller: Caller, question: PeerQuestion, span: Span, hops: int

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from proxy.cluster.members import Member
-from proxy.cluster.peers import PROOF, QUESTION, PeerLimits, Peers, peer_path, range_field
+from proxy.cluster.peers import PROOF, QUESTION, PeerLimits, Peers, manifest_path, peer_path, range_field
 from proxy.cluster.signing import Asking, Signer
 from proxy.core.clock import SystemClock
 from proxy.core.errors import (
     AskAnother,
+    FoundWrong,
     NoDisk,
     OriginBusy,
     OriginRefused,
     OriginUnreachable,
+    PeerError,
     PeerFailed,
     PeerLeaving,
     PenstockError,
@@ -306,3 +308,45 @@ async def test_whoever_waits_for_a_read_of_its_own_to_end_does_not_blame_the_pee
 async def _read_all(peers: Peers, member: Member, asked: PeerQuestion) -> bytes:
     async with aclosing(peers.read(member, asked, whole(len(CONTENT)), hops=1)) as pieces:
         return b"".join([piece async for piece in pieces])
+
+
+async def test_a_manifest_is_given_to_members_alone(coordinator: FakeCoordinator) -> None:
+    coordinator.manifest = b"stamped"
+    async with owner(coordinator) as node:
+        member = Member("n0", "http://{}:{}".format(*node.address), 1)
+        async with Peers.open(signer(), PeerLimits(), Heard()) as peers:
+            assert await peers.manifest(member, question()) == b"stamped"
+            assert coordinator.calls == [("manifest", question())]
+        answer = await node.ask(manifest_path(question().name))
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize("error", [AskAnother("not proven yet"), FoundWrong("wrong at the origin")])
+async def test_why_there_is_no_manifest_arrives(coordinator: FakeCoordinator, error: PeerError) -> None:
+    coordinator.fail_entering = error
+    async with owner(coordinator) as node:
+        member = Member("n0", "http://{}:{}".format(*node.address), 1)
+        async with Peers.open(signer(), PeerLimits(), Heard()) as peers:
+            with pytest.raises(type(error), match=str(error)):
+                await peers.manifest(member, question())
+
+
+async def test_a_manifest_that_nobody_signed_is_none() -> None:
+    async with (
+        liar("HTTP/1.1 200 OK\nContent-Length: 14", b"stamped, or so") as member,
+        Peers.open(signer(), PeerLimits(), Heard()) as peers,
+    ):
+        with pytest.raises(PeerFailed):
+            await peers.manifest(member, question())
+
+
+async def test_what_was_signed_for_bytes_is_not_good_for_a_manifest(coordinator: FakeCoordinator) -> None:
+    """Overheard on the wire, and sent to the other address with the same fields."""
+    signing = signer()
+    asking = Asking("GET", peer_path(question().name), range_field(Span(0, 10)), signing.seal(question()))
+    field = signing.sign(asking, hops=1)[0]
+    async with owner(coordinator) as node:
+        answer = await node.ask(
+            manifest_path(question().name), f"Authorization: {field}", f"{QUESTION}: {asking.question}"
+        )
+    assert (answer.status, coordinator.calls) == (403, [])

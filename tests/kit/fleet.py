@@ -53,10 +53,12 @@ class Fleet:
         redis: RedisServer | None = None,
         redis_ways: bool = False,
         missing: int = 0,
+        sabotaged: str = "",
         **settings: Any,
     ) -> Fleet:
         """`count` running nodes that know one another, unless Redis is away. The last `missing` of them are known to
-        the others and not started yet. `redis_ways`: each goes to Redis by a relay of its own."""
+        the others and not started yet; the first has the bug `sabotaged` (see `sabotage`). `redis_ways`: each goes to
+        Redis by a relay of its own."""
         (stage.folder / "cluster.secret").write_text(token_hex(32))
         places = own_places(count)
         relays = [await stage.props.enter_async_context(Relay.open((place.host, place.port))) for place in places]
@@ -66,7 +68,9 @@ class Fleet:
         if redis is not None and redis_ways:
             ways = [Relay.open(("127.0.0.1", redis.port)) for _ in places]
             fleet.redis_ways = [await stage.props.enter_async_context(way) for way in ways]
-        fleet.nodes = list(await asyncio.gather(*(fleet._node(n, places[n]) for n in range(count - missing))))
+        bug = ("-m", "tests.kit.sabotage", sabotaged) if sabotaged else None
+        starting = (fleet._node(n, places[n], None if n else bug) for n in range(count - missing))
+        fleet.nodes = list(await asyncio.gather(*starting))
         fleet.places = places
         stage.last_looks.append(fleet.left_over)
         if redis is None or redis.is_running:
@@ -137,7 +141,15 @@ class Fleet:
 
         await until(lambda: not missing(), "all nodes know one another")
 
-    async def _node(self, number: int, place: Address) -> Node:
+    def file_of(self, owners: dict[int, Node], size: int) -> Expected:
+        """A new file of about `size` bytes whose slices (by index) are owned by these nodes."""
+        for extra in range(200):
+            file = self.stage.blob("acme/chosen", f"file-{size}-{extra}.safetensors", size + extra)
+            if all(self.owner(file, index) is node for index, node in owners.items()):
+                return file
+        raise AssertionError("no file is owned like that")
+
+    async def _node(self, number: int, place: Address, command: tuple[str, ...] | None = None) -> Node:
         others = [url for url in self.urls if url != self.urls[number]]
         known = {"cluster__peers": others}
         if self.redis is not None:
@@ -145,6 +157,7 @@ class Fleet:
             known = {"cluster__redis": f"redis://127.0.0.1:{port}"}
         return await self.stage.node(
             at=place,
+            command=command,
             cluster__node=f"n{number}",
             cluster__advertise=self.urls[number],
             cluster__secret_file=str(self.stage.folder / "cluster.secret"),

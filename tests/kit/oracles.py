@@ -108,8 +108,9 @@ def o8_counters_agree(evidence: Evidence) -> Iterator[str]:
     counted, logged = evidence.total("response_bytes_total"), sum(record["bytes"] for record in evidence.records())
     requests, lines = evidence.total("http_requests_total"), len(list(evidence.records()))
     received = sum(reading.body_bytes for reading in evidence.readings)
-    peer_requests = evidence.total("http_requests_total", route="peer")
-    to_clients = counted - evidence.total("response_bytes_total", route="peer")
+    between = ("peer", "manifest")
+    peer_requests = sum(evidence.total("http_requests_total", route=route) for route in between)
+    to_clients = counted - sum(evidence.total("response_bytes_total", route=route) for route in between)
     if not evidence.whole_account:
         return
     if requests != lines:
