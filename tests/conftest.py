@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from tests.kit.stage import Stage
 # How long an example takes, or to think of one, says what else the machine does, not what the code is like.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: half as many again as there are processors, for half of a whole-node test is waiting."""
+    processors = len(os.sched_getaffinity(0))
+    return processors + processors // 2
 
 
 @pytest.fixture
