@@ -100,7 +100,7 @@ def _of_errors(run: Run) -> Iterator[Finding]:
         yield Finding(Weight.GOOD, f"failed as the scenario expects: {', '.join(expected)}")
     if run.generator.returned:
         count = told(run.generator.returned, Unit.COUNT)
-        yield Finding(Weight.GOOD, f"{count} answers broke off; their clients came again for the rest")
+        yield Finding(Weight.GOOD, f"{count} times a client was cut off, or found nobody there, and came again")
 
 
 def _of_promises(run: Run) -> Iterator[Finding]:

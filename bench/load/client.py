@@ -198,13 +198,14 @@ class Client:
                 if rest is None:
                     raise self._counted(off.name, asked, off.why, off.exchange) from off
                 self._shop.tally.returns(off.exchange)
-                asked = rest
+                came_nothing, asked = rest is asked, rest
             else:
                 return
             self._entrances.turn()
             await asyncio.sleep(delay)
             delay = min(_LONGEST_DELAY, 2 * delay)
-            intended = self._shop.around.now()
+            if not came_nothing:  # else its first byte is still due since then
+                intended = self._shop.around.now()
 
     async def _try(self, asked: Asked, taker: BodyTaker | Collected, intended: float, pace: Pace | None) -> None:
         """Once. Raises BrokenOff, Failed."""

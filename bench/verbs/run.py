@@ -180,8 +180,8 @@ def _tell_max(found: Found, *, as_json: bool) -> None:
     rate = "none" if found.rate is None else f"{found.rate:.1f} sessions/s"
     click.echo(f"highest rate: {rate}, limited by: {found.limit}")
     if found.limit is Limit.GENERATOR:
-        whys = {probe.generator for probe in found.probes if probe.generator is not None}
-        click.echo(f"the mirror may hold more: {'; '.join(sorted(whys))}")
+        failed = min((probe for probe in found.probes if not probe.held), key=lambda probe: probe.rate)
+        click.echo(f"the mirror may hold more: at {failed.rate:.1f} sessions/s {failed.generator}")
 
 
 def _leave(found: Run, out: Path, *, as_json: bool) -> None:

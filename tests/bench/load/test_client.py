@@ -129,6 +129,12 @@ async def test_what_waits_before_its_turn_counts_in_the_first_byte_and_not_in_th
     assert service[0] < 5.0
 
 
+async def test_who_found_nobody_at_first_has_waited_since_then() -> None:
+    tally = await acted(Mirror(b"", whole()), returns=1)
+    first_byte, _, _ = tally.second.measures["whole"]
+    assert first_byte[0] >= 0.1, "the first delay before a client comes again"
+
+
 @pytest.mark.parametrize("status", [b"404 Not Found", b"503 Service Unavailable"])
 async def test_a_refusal_is_an_error_of_its_status(status: bytes) -> None:
     answer = b"HTTP/1.1 %s\r\nContent-Length: 5\r\n\r\nsorry" % status
