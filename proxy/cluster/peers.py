@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from proxy.core.blob import BlobKey
 from proxy.core.errors import (
     AskAnother,
-    FoundWrong,
     OriginBusy,
     OriginRefused,
     PeerFailed,
-    PeerLeaving,
     PeerRefused,
     PeerSlow,
     PenstockError,
@@ -41,6 +38,7 @@ from proxy.hub.peering import PeerQuestion
 
 from .members import Member
 from .signing import Asker, Asking, Signer
+from .told import result_of, told
 
 PATH: Final = "/-/peer/v1/blobs/"
 MANIFESTS: Final = "/-/peer/v1/manifests/"
@@ -50,12 +48,6 @@ _FIELD_SIZE: Final = 16 * KIB
 _LONGEST_REFUSAL: Final = 16 * KIB
 MANIFEST_WITHIN: Final = 30.0
 """Seconds for a manifest: the node that is asked may have to read the whole blob from its disk first."""
-_WRONG: Final = 409
-"""It has read the whole, and from the origin too: the bytes are not what the origin announces."""
-_AWAY: Final = frozenset({421, 502})
-"""It has not got the bytes and will not fetch them; or cannot, because the origin is away from there."""
-_LEAVING: Final = 410
-"""It has not got the bytes, and hands its slices over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +134,7 @@ class Peers:
                     yield piece
             result = "ok"
         except PenstockError as error:
-            result = _result_of(error)
+            result = result_of(error)
             raise
         finally:
             self._observer.peer_read(result)
@@ -150,17 +142,23 @@ class Peers:
     async def manifest(self, member: Member, question: PeerQuestion) -> bytes:
         """The stamped manifest of the blob in `question`, from `member`. Raises PeerFailed, AskAnother,
         FoundWrong."""
+        if self._turns.is_full(member.url):
+            raise AskAnother(f"too many reads from {member.name} are under way to ask it for a manifest")
         try:
             asking = Asking("GET", manifest_path(question.name), "", self._signer.seal(question))
-            async with contextlib.AsyncExitStack() as stack, asyncio.timeout(MANIFEST_WITHIN):
+            async with (
+                self._turns.turn(member.url),
+                contextlib.AsyncExitStack() as stack,
+                asyncio.timeout(MANIFEST_WITHIN),
+            ):
                 answer, asker = await self._send(stack, member, asking, 1, MANIFEST_WITHIN)
                 said = await _whole(answer, LARGEST)
                 if not self._signer.is_proof(answer.headers.get(PROOF, ""), asker, answer.status, said):
                     raise PeerFailed("a manifest that no node has signed")
                 if answer.status != 200:
-                    raise _told(answer.status, said)
+                    raise told(answer.status, said)
                 return said
-        except PeerRefused as refused:
+        except (PeerRefused, OriginBusy, OriginRefused) as refused:
             raise AskAnother(str(refused)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise PeerFailed(f"{member.name} gave no manifest: {_in_short(error)}") from None
@@ -244,44 +242,13 @@ class Peers:
             said = await _whole(answer)
             if not self._signer.is_proof(proof, asker, answer.status, said):
                 raise PeerFailed(f"an unsigned answer with status {answer.status}: another secret, clock, or node?")
-            raise _told(answer.status, said)
+            raise told(answer.status, said)
         content_range, etag, length = f"bytes {span.start}-{span.stop - 1}/{facts.size}", f'"{facts.etag}"', len(span)
         if not self._signer.is_proof(proof, asker, 206, head_said(content_range, etag, length)):
             raise PeerFailed("an answer that no node has signed, or that is not what was asked for")
         given = (headers.get("Content-Range"), headers.get("ETag"), answer.content_length)
         if given != (content_range, etag, length) or "Content-Encoding" in headers:
             raise PeerFailed(f"an answer that is not what was asked for: {given}")
-
-
-def _told(status: int, said: bytes) -> PenstockError:
-    """What a peer's signed answer without bytes means."""
-    try:
-        told: dict[str, Any] = orjson.loads(said)
-        message = str(told["error"])
-        headers = tuple((str(name), str(text)) for name, text in told.get("headers", ()))
-        if status == _WRONG and told.get("refused") is not True:
-            return FoundWrong(message)
-        if status in _AWAY:
-            return AskAnother(message)
-        if status == _LEAVING and told.get("refused") is not True:
-            return PeerLeaving(message)
-        if status == 429:
-            return OriginBusy(message, int(told["retry_after"]))
-        if told.get("refused") is True and 400 <= status < 500:
-            return OriginRefused(status, message, code=told.get("code"), commit=told.get("commit"), headers=headers)
-    except (ValueError, KeyError, TypeError):
-        return PeerFailed(f"an answer with status {status} that says nothing readable")
-    return PeerFailed(f"status {status}: {message}")
-
-
-def _result_of(error: PenstockError) -> str:
-    match error:
-        case AskAnother() | PeerSlow():
-            return "elsewhere"
-        case OriginRefused() | OriginBusy():
-            return "refused"
-        case _:
-            return "failed"
 
 
 async def _whole(answer: aiohttp.ClientResponse, limit: int = _LONGEST_REFUSAL) -> bytes:

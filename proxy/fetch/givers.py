@@ -59,10 +59,11 @@ class Givers:
         return self._distrusted.get(place) or False
 
     def distrust(self, place: Place) -> frozenset[str]:
-        """The slice may have been wrong, and is dropped; who had given it."""
+        """The slice may have been wrong, and is dropped; who had given it. What is not known not to have come from a
+        peer (another worker fetched it, or we in another life) is taken to have."""
         givers = self.of(place)
         self._by_place.discard(place)
-        if givers - {ORIGIN}:
+        if givers != {ORIGIN}:
             self._distrusted.put(place, True)
         return givers
 

@@ -15,7 +15,7 @@ from contextlib import (
 from typing import Final, assert_never
 
 from proxy.core.blob import BlobKey
-from proxy.core.caller import ANONYMOUS, Caller
+from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import BlobDropped, NoDisk, OriginRefused, Stalled
 from proxy.core.sizes import CHUNK
@@ -48,8 +48,8 @@ from .follow import follow
 from .followers import Follower
 from .for_peers import PeerReadings
 from .git import GitPassage
+from .in_fleet import InFleet
 from .inquiries import Inquiries
-from .integrity import Integrity
 from .listings import Listings
 from .locate import CONTRADICTIONS, Locator
 from .node import OncePerNode
@@ -59,7 +59,6 @@ from .readahead import ReadAhead
 from .registry import Manifests
 from .relay import RelayedEnd, relay
 from .rights import Freshness, Rights, is_about_the_repo, plane_of
-from .sealer import Sealer
 from .small import SmallFiles
 from .xet import XetFiles
 
@@ -107,32 +106,18 @@ class Mirror:
         self._ahead = ReadAhead(read_ahead)
         once_per_node = OncePerNode(observer)
         filler = once_per_node if ring is None else ToldToTheFleet(once_per_node, ring)
-        integrity = None if ring is None else Integrity(store, ring, self._of_origin, tasks, clock)
-        mender = None if integrity is None else integrity.mender
-        self.flights = Flights(store, filler, tasks, clock, limits, mender)
-        self._prover = None if integrity is None else integrity.prover(self.flights)
-        self._ring = ring
-        self._peers = None if ring is None or integrity is None else self._peer_readings(ring, integrity.sealer)
-
-    def _peer_readings(self, ring: OncePerFleet, sealer: Sealer) -> PeerReadings:
-        assert self._prover is not None, "a node of a fleet proves slices"
-        return PeerReadings(
-            store=self._store,
-            from_origin=self._of_origin,
-            ring=ring,
-            sealer=sealer,
-            prover=self._prover,
-            flights=self.flights,
-            small=self._small,
-            clock=self._clock,
-            limits=self._limits,
-        )
+        fleet = self._fleet = None if ring is None else InFleet(ring, store, origin, tasks, clock)
+        self.flights = Flights(store, filler, tasks, clock, limits, None if fleet is None else fleet.mender)
+        self._prover = None if fleet is None else fleet.prover(self.flights)
+        self._peers: PeerReadings | None = None
+        if fleet is not None and self._prover is not None:
+            self._peers = fleet.readings(self.flights, self._small, self._prover, limits)
 
     async def purge(self, key: BlobKey) -> None:
         """Drop the blob from the disks of this node, and of all others when they hear of it."""
+        await self._store.drop(key, "purged")
         if self._notices is not None:
             self._notices.tell(BlobPurged(key))
-        await self._store.drop(key, "purged")
 
     async def hear(self, notice: Notice) -> None:
         """Another node says that something is no longer as it was."""
@@ -233,15 +218,6 @@ class Mirror:
         assert self._peers is not None, "only a node of a fleet is asked by peers"
         return await self._peers.manifest(question)
 
-    def _of_origin(self, question: PeerQuestion, caller: Caller = ANONYMOUS) -> Source:
-        """For a peer, or (in nobody's name) for ourselves."""
-        lend = question.lend and caller.is_anonymous
-        match question.target:
-            case FileTarget() as target:
-                return self._origin.source(target, question.facts, caller, lend=lend)
-            case ObjectTarget() as target:
-                return self._origin.object_source(target, question.facts, caller, lend=lend)
-
     def _source(self, caller: Caller, located: Readable) -> Source:
         # Whatever bytes are asked for, of whatever counter: carried by the mirror's own token only for nobody in
         # particular, whom the origin itself has just let in.
@@ -253,9 +229,9 @@ class Mirror:
                 origin = self._origin.object_source(thing, facts, caller, lend=lend)
             case _:
                 assert_never(located)
-        if self._ring is None:
+        if self._fleet is None:
             return origin
-        return self._ring.source(origin, PeerQuestion(located.target, facts, caller.token, lend), hops=0)
+        return self._fleet.ring.source(origin, PeerQuestion(located.target, facts, caller.token, lend), hops=0)
 
     async def _begun(
         self, stack: AsyncExitStack, caller: Caller, located: Readable, span: Span, source: Source

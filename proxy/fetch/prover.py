@@ -23,6 +23,7 @@ from proxy.core.tasks import TaskSet
 
 from .fleet import OncePerFleet
 from .flights import Flights
+from .givers import ORIGIN
 from .manifests import KnownManifests, slice_span
 from .ports import Blob, BlobStore
 from .sealer import Sealer
@@ -35,7 +36,7 @@ TRIES: Final = 8
 LONGEST: Final = 60.0
 """Seconds between two tries, at most: each waits twice as long as the one before."""
 BELIEVED: Final = 2
-"""So often a slice may be found wrong, fetched from the origin in between, before the manifest is not believed."""
+"""So often a slice that came from the origin alone may be found wrong: then the manifest is not believed."""
 DISPUTES: Final = 1024
 """Slices of which is remembered how often they were wrong."""
 
@@ -121,15 +122,16 @@ class Prover:
                 return False
 
     def _found_wrong(self, key: BlobKey, index: int) -> None:
+        givers = self._ring.givers.distrust((key, index))
+        self._ring.givers.blame((key, index), givers)
+        if givers != {ORIGIN}:
+            return
         times = (self._disputes.get((key, index)) or 0) + 1
         self._disputes.put((key, index), times)
-        givers = self._ring.givers.distrust((key, index))
-        if times < BELIEVED:
-            self._ring.givers.blame((key, index), givers)
-            return
-        # The origin gives the same again, and the whole that the manifest was made of was right: one of them lies.
-        log.error("a manifest is not believed", extra={"blob": str(key), "slice": index})
-        self._manifests.forget(key)
+        if times == BELIEVED:
+            # The origin gives the same again, and the whole that the manifest was made of was right: one of them lies.
+            log.error("a manifest is not believed", extra={"blob": str(key), "slice": index})
+            self._manifests.forget(key)
 
 
 def _unproven(blob: Blob) -> list[int]:

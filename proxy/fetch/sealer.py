@@ -27,7 +27,7 @@ from typing import Final
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
-from proxy.core.errors import AskAnother, FoundWrong, PeerError, PenstockError, StoreError
+from proxy.core.errors import AskAnother, FoundWrong, OriginBusy, PeerError, PenstockError, StoreError
 from proxy.core.hashing import Hasher, HashThreads
 from proxy.core.manifest import Manifest, slice_count
 from proxy.core.sizes import CHUNK, MIB
@@ -211,6 +211,9 @@ class Sealer:
         try:
             for index in range(slice_count(record.size)):
                 await _hash(settled, self._counted(source, slice_span(record, index)), ORIGIN, threads)
+        except OriginBusy as busy:
+            self._settled.discard(name)
+            raise AskAnother(str(busy)) from None
         except PenstockError as failed:
             raise AskAnother(f"the origin does not say which slice is wrong: {failed}") from None
         if settled.whole.hexdigest() != record.digest.hex:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.cluster.health import FIRST, FORGIVEN, LONGEST, Ejections
+from proxy.cluster.health import FIRST, FORGIVEN, LIED, LONGEST, Ejections
 from proxy.core.clock import ManualClock
 
 
@@ -65,6 +65,17 @@ def test_an_old_failure_is_forgiven(ejections: Ejections, clock: ManualClock) ->
 def test_a_restarted_peer_is_another_one(ejections: Ejections) -> None:
     ejections.failed("b")
     ejections.forget("b")
+    assert ejections.out() == frozenset()
+
+
+def test_who_lied_is_out_for_long_whatever_it_answers(ejections: Ejections, clock: ManualClock) -> None:
+    ejections.failed("b")
+    ejections.lied("b")
+    clock.advance(LIED - 1)
+    ejections.succeeded("b")
+    assert not ejections.failed("b")
+    assert ejections.out() == {"b"}
+    clock.advance(1)
     assert ejections.out() == frozenset()
 
 

@@ -18,12 +18,12 @@ from proxy.fetch.fleet import OncePerFleet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.flights import Flights
 from proxy.fetch.givers import ORIGIN
-from proxy.fetch.integrity import Integrity
+from proxy.fetch.in_fleet import InFleet
 from proxy.fetch.node import OncePerNode
 from proxy.fetch.prover import BELIEVED, Prover
 from tests.store.stores import open_store, section, until
 
-from .rig import Counts
+from .rig import Counts, SteeredOrigin
 from .test_fleet import Giver
 from .test_sealer import ASKED, MANIFEST, SIZE, Scene, SteeredFleet
 
@@ -41,8 +41,7 @@ class Proving(Scene):
         self.flights = flights
         self.once = OncePerFleet(self.fleet, self.heard, self.clock, floor=0, window=1.0, prove_after=0.01)
         self.once.source(self.origin, ASKED, hops=0)
-        integrity = Integrity(self.store, self.once, lambda _: self.origin, self.tasks, self.clock)
-        self.prover: Prover = integrity.prover(flights)
+        self.prover: Prover = InFleet(self.once, self.store, SteeredOrigin(), self.tasks, self.clock).prover(flights)
 
     async def read_unproven(self) -> None:
         """Somebody was given bytes; return once they have been seen to."""
@@ -98,11 +97,26 @@ async def test_a_slice_that_is_wrong_goes_and_who_gave_it_is_named(
 async def test_a_manifest_that_says_wrong_of_what_is_right_is_not_believed_for_long(tmp_path: Path) -> None:
     lie = Manifest(MANIFEST.key, MANIFEST.size, (MANIFEST.slices[0], "ab" * 32))
     async with proving(tmp_path, lie) as node:
-        for _ in range(BELIEVED + 1):
+        for _ in range(BELIEVED):
             await node.holds(SECOND)
+            node.once.givers.note((ASKED.name, 1), ORIGIN)
             await node.read_unproven()
-        assert SECOND not in await node.missing(), "after it was fetched again it stays"
-        assert len(node.heard.wrong) < BELIEVED + 1
+            assert await node.missing() == (Span(0, SIZE),)
+        await node.holds(SECOND)
+        await node.read_unproven()
+        assert await node.missing() == (FIRST,), "what came from the origin again stays"
+        assert node.heard.wrong == ["origin"] * BELIEVED
+
+
+async def test_what_a_node_had_before_its_restart_may_have_come_from_a_liar(tmp_path: Path) -> None:
+    """Or another worker fetched it: the next try comes from the origin, and the manifest stays believed."""
+    async with proving(tmp_path) as node:
+        for _ in range(BELIEVED + 1):
+            await node.holds(SECOND, bytes(SIZE))
+            await node.read_unproven()
+            assert await node.missing() == (Span(0, SIZE),)
+            assert node.once.givers.are_distrusted((ASKED.name, 1))
+        assert node.heard.wrong == ["unknown"] * (BELIEVED + 1)
 
 
 async def test_a_blob_that_is_wrong_at_the_origin_is_dropped_and_rests(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from proxy.cluster.members import Member
-from proxy.cluster.peers import PROOF, QUESTION, PeerLimits, Peers, manifest_path, peer_path, range_field
-from proxy.cluster.signing import Asking, Signer
+from proxy.cluster.peers import PROOF, QUESTION, PeerLimits, Peers, head_said, manifest_path, peer_path, range_field
+from proxy.cluster.signing import Asker, Asking, Signer
 from proxy.core.clock import SystemClock
 from proxy.core.errors import (
     AskAnother,
+    DiskFailed,
     FoundWrong,
     NoDisk,
     OriginBusy,
@@ -256,6 +257,72 @@ async def test_nobody_speaks_for_a_member_without_the_secret(head: str) -> None:
             _ = [piece async for piece in peers.read(member, question(), Span(0, 10), hops=1)]
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a member that knows the secret, and has a bug, gives for the first ten bytes."""
+
+    start: int = 0
+    stop: int = 10
+    size: int = len(CONTENT)
+    etag: str = hashlib.sha256(CONTENT).hexdigest()
+    announced: int = 10
+    sent: int = 10
+    fields: str = ""
+
+
+@asynccontextmanager
+async def member_that_gives(given: Given) -> AsyncIterator[Member]:
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        once = asked.partition("once=")[2][:32]
+        content_range, etag = f"bytes {given.start}-{given.stop - 1}/{given.size}", f'"{given.etag}"'
+        proof = signer("n0").prove(Asker("n1", 1, once), 206, head_said(content_range, etag, given.announced))
+        head = (
+            f"HTTP/1.1 206 Partial Content\r\nContent-Range: {content_range}\r\nETag: {etag}\r\n"
+            f"Content-Length: {given.announced}\r\n{PROOF}: {proof}\r\n{given.fields}\r\n"
+        )
+        writer.write(head.encode() + CONTENT[: given.sent])
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answered, "127.0.0.1", 0)
+    async with server:
+        yield Member("n0", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1)
+
+
+async def given_by(given: Given) -> bytes:
+    async with (
+        member_that_gives(given) as member,
+        Peers.open(signer(), PeerLimits(progress_timeout=2.0), Heard()) as peers,
+        aclosing(peers.read(member, question(), Span(0, 10), hops=1)) as pieces,
+    ):
+        return b"".join([piece async for piece in pieces])
+
+
+async def test_a_member_that_gives_what_was_asked_for_is_believed() -> None:
+    assert await given_by(Given()) == CONTENT[:10]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Given(start=1, stop=11),
+        Given(stop=9, announced=9),
+        Given(stop=11, announced=11, sent=11),
+        Given(announced=11, sent=11),
+        Given(size=len(CONTENT) + 1),
+        Given(etag="another"),
+        Given(sent=9),
+        Given(fields="Content-Encoding: gzip\r\n"),
+    ],
+    ids=str,
+)
+async def test_a_member_that_gives_something_else_has_failed(given: Given) -> None:
+    """Another range, length, size or validator, more or less than announced: nothing of it counts as the span."""
+    with pytest.raises(PeerFailed):
+        await given_by(given)
+
+
 async def test_nobody_listening_is_a_failure_at_once() -> None:
     member = Member("n0", "http://127.0.0.1:1", 1)
     async with Peers.open(signer(), PeerLimits(), heard := Heard()) as peers:
@@ -321,13 +388,23 @@ async def test_a_manifest_is_given_to_members_alone(coordinator: FakeCoordinator
     assert answer.status == 403
 
 
-@pytest.mark.parametrize("error", [AskAnother("not proven yet"), FoundWrong("wrong at the origin")])
-async def test_why_there_is_no_manifest_arrives(coordinator: FakeCoordinator, error: PeerError) -> None:
+@pytest.mark.parametrize(
+    ("error", "heard"),
+    [
+        (AskAnother("not proven yet"), AskAnother),
+        (FoundWrong("wrong at the origin"), FoundWrong),
+        (OriginBusy("in a moment", 3), AskAnother),
+        (DiskFailed("the disk is gone"), PeerFailed),
+    ],
+)
+async def test_why_there_is_no_manifest_arrives(
+    coordinator: FakeCoordinator, error: PenstockError, heard: type[PeerError]
+) -> None:
     coordinator.fail_entering = error
     async with owner(coordinator) as node:
         member = Member("n0", "http://{}:{}".format(*node.address), 1)
         async with Peers.open(signer(), PeerLimits(), Heard()) as peers:
-            with pytest.raises(type(error), match=str(error)):
+            with pytest.raises(heard, match=str(error)):
                 await peers.manifest(member, question())
 
 
