@@ -33,7 +33,6 @@ from proxy.core.errors import (
     OriginAway,
     OriginBusy,
     OriginLied,
-    OriginRefused,
     OriginUnreachable,
     PlainRefused,
     RangeMangled,
@@ -44,6 +43,7 @@ from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
 
 from .answers import REDIRECTS, linked_facts_differ, refusal
+from .askers import Askers
 from .budget import UNSAID, retry_after
 from .credentials import abroad_fields
 from .exactness import Body, guard, judge_transfer
@@ -113,12 +113,11 @@ class HubSource:
     ) -> None:
         """`lent` asks in the place of `caller` as long as it is let in. `else_xet`: there is another way, so that a
         refusal is not waited out."""
-        self._lent = lent
         self._else_xet = else_xet
         self._ways = ways
         self._url = url
         self._facts = facts
-        self._caller = caller
+        self._askers = Askers(caller, lent)
         self._landing: Landing | None = None
         self._finding = asyncio.Lock()
         self._pins: dict[str, str] = {}
@@ -166,23 +165,13 @@ class HubSource:
         if self._landing is None:
             async with self._finding:
                 if self._landing is None:
-                    self._landing = await self._find(can_wait)
+                    self._landing = await self._askers.asked(lambda caller: self._find_as(caller, can_wait))
         return self._landing
 
     def _leave(self, landing: Landing) -> None:
         # Several reads may find the same landing expired; the second must not throw away what the first found anew.
         if self._landing is landing:
             self._landing = None
-
-    async def _find(self, can_wait: bool) -> Landing:
-        if self._lent is not None:
-            try:
-                return await self._find_as(self._lent, can_wait)
-            except (OriginRefused, OriginBusy) as error:
-                # It may read less than everybody, or its rate limit is used up: go on as the one who asks.
-                log.warning("the mirror's own token was turned away", extra={"error": type(error).__name__})
-                self._lent = None
-        return await self._find_as(self._caller, can_wait)
 
     async def _find_as(self, caller: Caller, can_wait: bool) -> Landing:
         one_byte = (("Range", "bytes=0-0"),)  # the Hub redirects anyway; a mirror in its place must not send 50 GB
@@ -221,7 +210,7 @@ class HubSource:
         match place:
             case Home(url):
                 line = self._ways.line
-                asker = self._lent or self._caller
+                asker = self._askers.present
                 ranged = tuple(fields)
                 return line.ask("GET", url, asker, Plane.FILES, ranged=ranged, lane=Lane.TRANSFER, can_wait=can_wait)
             case Abroad(url, vouched):

@@ -24,7 +24,7 @@ from yarl import URL
 from proxy.core.bounded import BoundedDict
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import OriginBusy, OriginLied, OriginRefused, OriginUnreachable, PenstockError, PlainRefused
+from proxy.core.errors import OriginBusy, OriginLied, OriginUnreachable, PenstockError, PlainRefused
 from proxy.core.rights import Plane
 from proxy.core.secret import Secret
 from proxy.core.sizes import KIB
@@ -32,6 +32,7 @@ from proxy.core.spans import Span
 from proxy.hub.facts import FileFacts
 
 from .answers import refusal
+from .askers import Askers
 from .handover import vet
 from .head import Head
 from .patience import Patience
@@ -115,8 +116,7 @@ class XetSource:
         self._resolver = xet.resolver
         self._url = url
         self._facts = facts
-        self._caller = caller
-        self._lent = lent
+        self._askers = Askers(caller, lent)
         self._access: XetAccess | None = None
         self._finding = asyncio.Lock()
 
@@ -152,21 +152,12 @@ class XetSource:
         """The access token, asked for by the first who needs it while the others wait."""
         async with self._finding:
             if self._access is None or self._access.until - _USED_UP < self._ways.wall():
-                self._access = await self._find(can_wait)
+                self._access = await self._askers.asked(lambda caller: self._find_as(caller, can_wait))
             return self._access
 
     def _leave(self, access: XetAccess | None) -> None:
         if self._access is access:
             self._access = None
-
-    async def _find(self, can_wait: bool) -> XetAccess:
-        if self._lent is not None:
-            try:
-                return await self._find_as(self._lent, can_wait)
-            except (OriginRefused, OriginBusy) as error:
-                log.warning("the mirror's own token was turned away", extra={"error": type(error).__name__})
-                self._lent = None
-        return await self._find_as(self._caller, can_wait)
 
     async def _find_as(self, caller: Caller, can_wait: bool) -> XetAccess:
         async with self._ways.line.ask("GET", self._url, caller, Plane.API, can_wait=can_wait) as answer:

@@ -151,25 +151,19 @@ class Index:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction. SQLite's own errors become OSErrors, which count against the disk."""
-        with self._lock:
-            db = self._db
-            if db is None:
-                raise OSError(errno.EIO, "the index is closed")
-            self._pulse()
+        """One write transaction."""
+        with self._reading() as db:
+            db.execute("BEGIN IMMEDIATE")
             try:
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                except BaseException:
-                    db.execute("ROLLBACK")
-                    raise
-                db.execute("COMMIT")
-            except sqlite3.DatabaseError as error:
-                raise self._translated(error) from error
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The index, to oneself. SQLite's own errors become OSErrors, which count against the disk."""
         with self._lock:
             db = self._db
             if db is None:
