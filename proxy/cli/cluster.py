@@ -51,7 +51,8 @@ def _json_flag(command: Any) -> Any:
       penstock cluster status
       penstock cluster status --admin 127.0.0.1:8081 --json | jq '.members[].name'
 
-    Exit codes: 0 all is well, 3 the node is in no cluster, 4 it does not answer, Redis is away, or a member is ejected.
+    Exit codes: 0 all is well, 3 the node is in no cluster, 4 it does not answer, Redis is away, a member is ejected,
+    or one fell silent in the last five minutes and is not back.
     """
 )
 @file_flag
@@ -135,12 +136,15 @@ def _tell(found: dict[str, Any]) -> None:
         table.add_row(
             Text(name), Text(state), f"{one['share']:.1%}", format_size(one["weight"]), Text(one["url"]), style=style
         )
+    for one in found.get("missed", []):
+        table.add_row(Text(one["name"]), Text("gone"), "", format_size(one["weight"]), Text(one["url"]), style="yellow")
     _print(table)
     say(f"view {found['view']}, Redis: {found['redis']}")
 
 
 def _troubles(found: dict[str, Any]) -> list[str]:
     troubles = [f"{one['name']} is ejected: it failed this node lately" for one in found["members"] if one["ejected"]]
+    troubles += [f"{one['name']} fell silent without a goodbye" for one in found.get("missed", [])]
     if found["redis"] == "away":
         troubles.append("Redis is away; the last view and the listed peers count")
     return troubles

@@ -97,6 +97,11 @@ class Membership:
         return self._view
 
     @property
+    def missed(self) -> tuple[Member, ...]:
+        """For reports: who fell silent lately and is not back."""
+        return self._roster.missed()
+
+    @property
     def redis(self) -> str:
         """For reports: `none` there is, `up`, or `away`, while the last view and the listed peers count."""
         if self._register is None:

@@ -98,6 +98,11 @@ class Roster:
         """The register did not answer."""
         self.hears = False
 
+    def missed(self) -> tuple[Member, ...]:
+        """Who fell silent without a goodbye, in the last `STEADY` seconds, and is not back; sorted by name."""
+        lost = (known.member for known in self._known.values() if known.lost)
+        return tuple(sorted(lost, key=lambda member: (member.name, member.url)))
+
     def members(self) -> tuple[Member, ...]:
         """Everybody who counts now, sorted by name, each name once."""
         now = self._clock.monotonic()

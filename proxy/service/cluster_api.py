@@ -63,6 +63,7 @@ def cluster_status(membership: Membership) -> dict[str, Any]:
             }
             for member in view.members
         ],
+        "missed": [{"name": member.name, "url": member.url, "weight": member.weight} for member in membership.missed],
     }
 
 

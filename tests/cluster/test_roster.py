@@ -62,6 +62,19 @@ def test_who_falls_silent_stays_for_a_while(roster: Roster, clock: ManualClock) 
     assert roster.members() == (A,)
 
 
+def test_who_fell_silent_is_missed_until_it_is_back_and_who_said_goodbye_is_not(
+    roster: Roster, clock: ManualClock
+) -> None:
+    roster.heard(said(A, B, C))
+    roster.heard(said(A, gone=(C,)))
+    assert roster.missed() == ()
+    clock.advance(SILENCE)
+    roster.heard(said(A))
+    assert roster.missed() == (B,)
+    roster.heard(said(A, B))
+    assert roster.missed() == ()
+
+
 def test_a_redis_that_lost_its_memory_or_whose_clock_jumped_moves_nobody(roster: Roster, clock: ManualClock) -> None:
     roster.heard(said(A, B, C))
     roster.heard(said(A))

@@ -97,6 +97,9 @@ async def test_a_node_that_is_killed_is_missed_and_one_that_comes_back_is_a_memb
     await sees(nodes[1], n0="up", n1="up")
     await stage.kill(nodes[0])
     await sees(nodes[1], n1="up")
+    code, told = await commanded(nodes[1], "status")
+    assert code == 4
+    assert [line.split()[:2] for line in told.splitlines()[1:]] == [["n1", "(this"], ["n0", "gone"]]
     await stage.start(nodes[0])
     await sees(nodes[1], n0="up", n1="up")
     code, told = await commanded(nodes[1], "status")
