@@ -113,6 +113,8 @@ def _announce(hub: SyntheticHub, world: World) -> None:
     print(
         f"synthetic Hub on {hub.url}, its CDN on {hub.cdn_url}\n\n  export HF_ENDPOINT={hub.url} HF_HUB_DISABLE_XET=1\n"
     )
+    elsewhere = " ".join(f"--origin-redirect-host {url.partition('//')[2]}" for url in (hub.cdn_url, hub.cas_url))
+    print(f"  penstock serve --origin {hub.url} {elsewhere}\n")
     for kind in RepoKind:
         for repo in world.repos(kind):
             marks = [mark for mark, on in (("private", repo.private), ("gated", repo.gated)) if on]

@@ -109,7 +109,7 @@ class Listener:
         try:
             async with asyncio.timeout(CONNECT_WITHIN):
                 await getattr(pubsub, verb)(channel)
-        except (RedisError, OSError, TimeoutError):
+        except (RedisError, OSError, TimeoutError, RuntimeError):
             if self._pubsub is pubsub:
                 await _closed(pubsub)
 
@@ -165,5 +165,5 @@ async def _closed(pubsub: Any) -> None:
     try:
         async with asyncio.timeout(CONNECT_WITHIN):
             await pubsub.aclose()
-    except (RedisError, OSError, TimeoutError):
+    except (RedisError, OSError, TimeoutError, RuntimeError):
         pass

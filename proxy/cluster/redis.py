@@ -92,7 +92,7 @@ class SharedRedis:
                 yield line
         finally:
             # Redis may hang: its connections are closed on our side, whatever it says.
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+            with contextlib.suppress(RedisError, OSError, TimeoutError, RuntimeError):
                 async with asyncio.timeout(WITHIN):
                     await client.aclose()
 
@@ -140,7 +140,8 @@ class SharedRedis:
             raise RedisAway("Redis is given a rest after failures", skipped=True)
         try:
             yield
-        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+        except (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError: uvloop's word for a connection that was reset before we wrote to it
             result = _result(error)
             if result is RedisResult.REFUSED:
                 log.warning("redis refused", extra={"answer": str(error)[:200]})

@@ -115,9 +115,9 @@ class Mirror:
 
     async def purge(self, key: BlobKey) -> None:
         """Drop the blob from the disks of this node, and of all others when they hear of it."""
-        await self._store.drop(key, "purged")
         if self._notices is not None:
             self._notices.tell(BlobPurged(key))
+        await self._store.drop(key, "purged")
 
     async def hear(self, notice: Notice) -> None:
         """Another node says that something is no longer as it was."""

@@ -51,7 +51,7 @@ from proxy.hub.targets import (
 from .answers import Answer, Small
 from .caller import caller_of
 from .cold import ColdReader
-from .gate import ClientGone, Gate
+from .gate import Gate
 from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
@@ -62,6 +62,7 @@ from .metadata_routes import MetadataRoutes
 from .observer import Observer
 from .oci_routes import OciRoutes
 from .peer_routes import PeerRoutes, is_for_peers
+from .presence import ClientGone
 from .problems import Side, body, problem
 from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from proxy.core.errors import RequestRefused
 
-from .gate import ClientGone
 from .limits import Limits
+from .presence import ClientGone
 from .strictness import BodyTooLong, BodyTooSlow
 from .visit import Visit
 

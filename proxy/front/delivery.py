@@ -30,7 +30,8 @@ from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 
 from . import tcp
 from .cold import ColdReader, read_now, resident
-from .gate import ClientGone, ClientStalled, Connection
+from .gate import Connection
+from .presence import ClientGone, ClientStalled
 
 STEP: Final = MIB
 """Most bytes handed to the kernel in one call: the longest the loop is held up for one client."""

@@ -25,9 +25,10 @@ from typing import Final, cast
 from aiohttp import web
 
 from . import tcp
-from .heads import HeadScanner
+from .heads import HeadScanner, farewell
 from .limits import Limits
 from .observer import Observer, SilentObserver
+from .presence import ClientGone, ClientStalled, Presence, WhileConnected
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +36,7 @@ _LINGER: Final = 1.0
 """Seconds a refused client has to read the refusal before the connection is cut: closing a socket with unread input
 resets it, and the refusal would be lost."""
 
-_FAREWELL: Final = (
-    "HTTP/1.1 {status:d} {status.phrase}\r\nServer: penstock\r\nX-Request-Id: {request_id}\r\n"
-    "Cache-Status: penstock\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-)
-"""What is said to a head that was never parsed."""
-
 Parser = Callable[[], web.RequestHandler]
-
-
-class ClientGone(ConnectionError):
-    """The client has left; there is nobody to answer."""
-
-
-class ClientStalled(ClientGone):
-    """The client took no byte for the send timeout and was let go."""
 
 
 class Gate:
@@ -141,7 +128,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._dismissed = False
         self._resumed: asyncio.Future[None] | None = None
-        self._on_lost: Callable[[], None] | None = None
+        self._presence = Presence()
         self.client = ""
         self.pending = 0
         """Heads that were complete and are not answered yet."""
@@ -154,7 +141,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert self._gate.parser is not None, "the gate was opened before it had a parser"
         self._transport = cast(asyncio.Transport, transport)
-        self.client = _address(transport.get_extra_info("peername"))
+        self._presence.arrived()
+        self.client = tcp.client_address(transport)
         if (reason := self._gate.refusal(self.client)) is not None:
             self._gate.observer.connection_refused(reason)
             self._transport.abort()
@@ -207,8 +195,7 @@ class Connection(asyncio.Protocol):
         if inner is not None:
             self._gate.left(inner, self)
             inner.connection_lost(exc)
-        if self._on_lost is not None:
-            self._on_lost()
+        self._presence.left()
 
     # --- for the application
 
@@ -240,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def while_connected(self) -> WhileConnected:
         """A block that is cancelled, and raises ClientGone, when the client leaves."""
-        return WhileConnected(self)
+        return WhileConnected(self._presence)
 
     async def flushed(self, patience: float) -> None:
         """Wait until the transport holds no byte that the kernel has not taken.
@@ -304,48 +291,9 @@ class Connection(asyncio.Protocol):
             # An earlier request is being answered: a word in between would land inside its body.
             self._transport.abort()
             return
-        self._transport.write(_FAREWELL.format(status=status, request_id=secrets.token_hex(16)).encode())
+        self._transport.write(farewell(status, request_id=secrets.token_hex(16)))
         if not self._transport.can_write_eof():
             self._transport.close()
             return
         self._transport.write_eof()
         self._timer = self._loop.call_later(_LINGER, self._transport.abort)
-
-
-class WhileConnected:
-    """Cancels the task inside it when the connection is lost, and turns that cancellation into ClientGone."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        self._fired = False
-
-    async def __aenter__(self) -> None:
-        if self._connection._transport is None:
-            raise ClientGone("the connection has ended")
-        assert self._connection._on_lost is None, "a connection answers one request at a time"
-        task = asyncio.current_task()
-        assert task is not None
-        self._task, self._cancelling = task, task.cancelling()
-        self._connection._on_lost = self._fire
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self._connection._on_lost = None
-        # As in asyncio.timeout: only our own cancellation is translated, one from outside goes on.
-        if not self._fired:
-            return
-        assert self._task is not None
-        ours = self._task.uncancel() <= self._cancelling
-        if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
-            raise ClientGone("the client left") from error
-
-    def _fire(self) -> None:
-        self._fired = True
-        assert self._task is not None
-        self._task.cancel()
-
-
-def _address(peername: object) -> str:
-    """The client's address without its port; "unix" where there is none."""
-    return str(peername[0]) if isinstance(peername, tuple) and peername else "unix"

@@ -15,8 +15,8 @@ from proxy.hub.targets import GitPack, GitRefs
 
 from .answers import PackRelay, Small
 from .bodies import read_body
-from .gate import ClientGone
 from .limits import Limits
+from .presence import ClientGone
 from .strictness import BodyTooLong, BodyTooSlow
 from .visit import Visit
 

@@ -5,6 +5,7 @@ Byte at a time equals all at once.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 _END: Final = b"\r\n\r\n"
@@ -82,3 +83,11 @@ def _skip_blank(arrived: bytes, position: int) -> int:
     while position < len(arrived) and arrived[position] in b"\r\n":
         position += 1
     return position
+
+
+def farewell(status: HTTPStatus, *, request_id: str) -> bytes:
+    """What is said to a head that was never parsed, before its connection is closed."""
+    return (
+        f"HTTP/1.1 {status:d} {status.phrase}\r\nServer: penstock\r\nX-Request-Id: {request_id}\r\n"
+        "Cache-Status: penstock\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    ).encode()

@@ -11,7 +11,7 @@ from typing import Final
 import xxhash
 
 from proxy.core.conditional import Conditions, NotModified, Validators, judge
-from proxy.core.errors import OriginAway
+from proxy.core.errors import RequestRefused
 from proxy.core.sizes import KIB
 from proxy.fetch.coordinator import Coordinator, Metadata
 from proxy.hub.links import Link, format_links, parse_links
@@ -112,7 +112,7 @@ def _passed_back(found: Metadata, base_url: str | None) -> Headers:
     links = [link for text in _values(found, "link") for link in parse_links(text) if "next" not in link.rels]
     if found.next_target is not None:
         if base_url is None:
-            raise OriginAway("the next page has no address: send a Host field, or set server.external_url")
+            raise RequestRefused("the next page has no address: send a Host field, or set server.external_url")
         links.append(Link(base_url + found.next_target, ("next",)))
     return (*kept, ("Link", format_links(tuple(links)))) if links else kept
 

@@ -44,3 +44,9 @@ def cork(transport: asyncio.BaseTransport, *, on: bool) -> None:
 def unacknowledged(fd: int) -> int:
     """Bytes in the kernel that the peer has not acknowledged yet (SIOCOUTQ, the number of TIOCOUTQ)."""
     return int(struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+
+
+def client_address(transport: asyncio.BaseTransport) -> str:
+    """Where its other end is, without the port; "unix" where there is none."""
+    peername = transport.get_extra_info("peername")
+    return str(peername[0]) if isinstance(peername, tuple) and peername else "unix"

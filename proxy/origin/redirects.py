@@ -75,7 +75,8 @@ class RedirectRules:
         if usual and (host == _place(self.origin)[0] or any(_names(name, host) for name, given in listed if not given)):
             return False
         raise OriginLied(
-            f"the origin redirects to {host}:{port}, which is not in redirect_hosts; add it there if it is right"
+            f"the origin redirects to {host}:{port}, which is not in origin.redirect_hosts; "
+            f"if it is right, add it there (--origin-redirect-host {host}:{port})"
         )
 
 

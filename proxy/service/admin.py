@@ -14,10 +14,11 @@ from aiohttp.typedefs import Handler, Middleware
 from proxy.telemetry.exposition import CONTENT_TYPE
 
 from .admission import Admission
+from .blob_api import BlobView, add_blob_routes
 from .cluster_api import ClusterView, add_cluster_routes
 
 
-class View(ClusterView, Protocol):
+class View(ClusterView, BlobView, Protocol):
     """What the admin pages show; one process or a supervisor with its workers."""
 
     async def reasons(self) -> list[str]:
@@ -62,6 +63,7 @@ def _application(view: View, admission: Admission) -> web.Application:
     application.router.add_get("/-/readyz", readyz)
     application.router.add_get("/-/status", status)
     add_cluster_routes(application, view)
+    add_blob_routes(application, view)
     return application
 
 

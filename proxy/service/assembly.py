@@ -16,6 +16,7 @@ from proxy.access.signatures import Signatures
 from proxy.catalogue.catalogue import Catalogue
 from proxy.cluster.cluster import Cluster
 from proxy.config.schema import Config
+from proxy.core.blob import BlobKey
 from proxy.core.clock import SystemClock
 from proxy.core.tasks import TaskSet
 from proxy.fetch.fleet import OncePerFleet
@@ -85,7 +86,7 @@ async def assemble(
             shared.notices.listen(mirror.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet)
+        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks)
         gate = make_data_server(
             mirror,
             limits,
@@ -122,6 +123,7 @@ class RunningNode:
         telemetry: Telemetry,
         disks: tuple[DiskStatus, ...],
         fleet: Cluster | None,
+        tasks: TaskSet,
     ) -> None:
         self._store = store
         self._mirror = mirror
@@ -129,6 +131,7 @@ class RunningNode:
         self._telemetry = telemetry
         self._disks = disks
         self._fleet = fleet
+        self._tasks = tasks
         self._retired = False
 
     def ready(self) -> list[str]:
@@ -145,6 +148,10 @@ class RunningNode:
     def hand_over(self) -> None:
         if self._fleet is not None:
             self._fleet.membership.drain()
+
+    def purge(self, key: BlobKey) -> None:
+        if not self._tasks.is_closing:
+            self._tasks.start(self._mirror.purge(key), "purge")
 
     async def drain(self) -> None:
         self.retire()

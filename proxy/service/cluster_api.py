@@ -21,7 +21,7 @@ from proxy.core.blob import BlobKey
 
 MOST_SLICES: Final = 10_000
 """Slices of one question about placement: 640 GB of one blob."""
-_STARTING: Final = "the node is starting"
+STARTING: Final = "the node is starting"
 
 
 class ClusterView(Protocol):
@@ -94,27 +94,27 @@ def add_cluster_routes(application: web.Application, view: ClusterView) -> None:
 
     async def known() -> dict[str, Any]:
         if not view.in_cluster:
-            raise _refusal(404, "this node is in no cluster")
+            raise refusal(404, "this node is in no cluster")
         status = await view.cluster()
         if status is None:
-            raise _refusal(503, _STARTING)
+            raise refusal(503, STARTING)
         return status
 
     async def show(request: web.Request) -> web.Response:
-        return _answer(await known())
+        return answer(await known())
 
     async def place(request: web.Request) -> web.Response:
-        key, slices = _key_of(request), _slices_of(request)
-        return _answer({"key": str(key), "slices": placement_of(await known(), key, slices)})
+        key, slices = key_of(request), _slices_of(request)
+        return answer({"key": str(key), "slices": placement_of(await known(), key, slices)})
 
     async def drain(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
-            raise _refusal(415, "say that it is JSON: Content-Type: application/json")
+            raise refusal(415, "say that it is JSON: Content-Type: application/json")
         status = await known()
         if status["state"] == MemberState.UP.value and not _heirs(status):
-            raise _refusal(409, "no other node is up: nobody could take the slices over")
+            raise refusal(409, "no other node is up: nobody could take the slices over")
         await view.hand_over()
-        return _answer({**status, "state": MemberState.DRAINING.value})
+        return answer({**status, "state": MemberState.DRAINING.value})
 
     application.router.add_get("/-/api/cluster", show)
     application.router.add_get("/-/api/cluster/placement", place)
@@ -126,25 +126,25 @@ def _heirs(status: dict[str, Any]) -> list[str]:
     return [one["name"] for one in up if one["name"] != status["node"]]
 
 
-def _key_of(request: web.Request) -> BlobKey:
+def key_of(request: web.Request) -> BlobKey:
     try:
         return BlobKey.parse(request.query.get("key", ""))
     except ValueError:
-        raise _refusal(400, "key is the key of a blob: sha256: and 64 hexadecimal digits") from None
+        raise refusal(400, "key is the key of a blob: sha256: and 64 hexadecimal digits") from None
 
 
 def _slices_of(request: web.Request) -> int:
     text = request.query.get("slices", "1")
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_SLICES):
-        raise _refusal(400, f"slices is a number from 1 to {MOST_SLICES}")
+        raise refusal(400, f"slices is a number from 1 to {MOST_SLICES}")
     return int(text)
 
 
-def _answer(value: Any) -> web.Response:
+def answer(value: Any) -> web.Response:
     return web.Response(body=orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE), content_type="application/json")
 
 
-def _refusal(status: int, why: str) -> web.HTTPException:
+def refusal(status: int, why: str) -> web.HTTPException:
     body = orjson.dumps({"error": why}, option=orjson.OPT_APPEND_NEWLINE)
     found: type[web.HTTPException] = {
         400: web.HTTPBadRequest,

@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 import orjson
 
 from proxy.config.schema import Address, Config
+from proxy.core.blob import BlobKey
 
 LINE_LIMIT: Final = 4 << 20
 """Longest message in bytes; a configuration of hundreds of disks is far below."""
@@ -51,13 +52,20 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Purge:
+    """Drop a blob from all disks of the node, and of its fleet. One worker is told."""
+
+    key: BlobKey
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Send an Answer with this number."""
 
     number: int
 
 
-Order = Start | Reload | Drain | Hurry | HandOver | Ask
+Order = Start | Reload | Drain | Hurry | HandOver | Purge | Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ def read_order(line: bytes) -> Order:
             return Hurry()
         case {"order": "hand over"}:
             return HandOver()
+        case {"order": "purge", "key": str(key)}:
+            return Purge(BlobKey.parse(key))
         case {"order": "ask", "number": int(number)}:
             return Ask(number)
     raise ValueError(f"not an order: {line[:100]!r}")
@@ -145,6 +155,8 @@ def _document(message: Order | Report) -> dict[str, Any]:
             return {"order": "hurry"}
         case HandOver():
             return {"order": "hand over"}
+        case Purge(key):
+            return {"order": "purge", "key": str(key)}
         case Ask(number):
             return {"order": "ask", "number": number}
         case Health(reasons):

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 from proxy.config.schema import Config
+from proxy.core.blob import BlobKey
 from proxy.telemetry.telemetry import Telemetry
 
 BACKLOG: Final = 4096
@@ -33,6 +34,11 @@ class Node(Protocol):
 
     def hand_over(self) -> None:
         """Own no slice of the fleet any more, and go on serving. Idempotent; nothing without a fleet."""
+        ...
+
+    def purge(self, key: BlobKey) -> None:
+        """Drop the blob from the disks of this node, and of all others of its fleet when they hear of it. Returns at
+        once."""
         ...
 
     def reload(self, config: Config) -> None:

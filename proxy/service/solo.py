@@ -11,6 +11,7 @@ import socket
 from typing import Any, Final
 
 import proxy
+from proxy.core.blob import BlobKey
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.events import set_level
 from proxy.telemetry.exposition import metrics_of_process, page_of
@@ -103,6 +104,12 @@ class _Solo:
     async def hand_over(self) -> None:
         if self._node is not None:
             self._node.hand_over()
+
+    async def purge(self, key: BlobKey) -> bool:
+        if self._node is None:
+            return False
+        self._node.purge(key)
+        return True
 
     async def metrics(self) -> bytes:
         return page_of(self._metrics)

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import proxy
 from proxy.config.schema import Address
+from proxy.core.blob import BlobKey
 from proxy.core.errors import PenstockError
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.events import set_level
@@ -34,7 +35,7 @@ from .admin import admin_listener
 from .admission import admission_of
 from .child import Worker, born
 from .cluster_api import of_all_workers
-from .control import Drain, HandOver, Hurry, Order, Reload, Start, lines, read_report
+from .control import Drain, HandOver, Hurry, Order, Purge, Reload, Start, lines, read_report
 from .drain import StopOrder
 from .folder import metrics_folder
 from .reach import warn_if_unreachable
@@ -137,6 +138,13 @@ class Supervisor:
     async def hand_over(self) -> None:
         self._handed_over = True
         self._tell_all(HandOver())
+
+    async def purge(self, key: BlobKey) -> bool:
+        worker = next((worker for worker in self._workers.values() if worker.ready), None)
+        if worker is None:
+            return False
+        worker.tell(Purge(key))
+        return True
 
     async def metrics(self) -> bytes:
         ready = sum(worker.ready for worker in self._workers.values())

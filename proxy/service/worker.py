@@ -33,6 +33,7 @@ from .control import (
     Health,
     Hurry,
     Order,
+    Purge,
     Reload,
     Report,
     Start,
@@ -103,6 +104,9 @@ class _Worker:
                 self._handed_over = True
                 if self._node is not None:
                     self._node.hand_over()
+            case Purge(key):
+                if self._node is not None:
+                    self._node.purge(key)
             case Ask(number):
                 self._report(Answer(number, {} if self._node is None else self._node.status()))
             case Start():

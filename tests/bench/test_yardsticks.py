@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from bench.record import ClientShare, Resources, Run
-from bench.yardsticks import YARDSTICKS, Unknown, fairness, named, value
+from bench.yardsticks import GROWTH_FROM, YARDSTICKS, Unknown, fairness, named, value
 from tests.kit.runs import sampled_run
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return sampled_run(seconds=8)
+    """Long enough that what grows can be told."""
+    return replace(sampled_run(seconds=8), seconds=2 * GROWTH_FROM)
 
 
 def test_every_yardstick_measures_a_full_run(run: Run) -> None:
@@ -51,6 +52,11 @@ def test_growth_is_the_last_third_against_the_one_before(
     expected = growth if growth is None else pytest.approx(growth)
     assert value(held(run, *resident), named("memory_growth")) == expected
     assert value(held(run, *resident), named("descriptor_growth")) == expected
+
+
+def test_a_short_run_does_not_tell_what_grows(run: Run) -> None:
+    short = replace(held(run, 1, 1, 1, 1, 9, 9), seconds=GROWTH_FROM - 1)
+    assert value(short, named("memory_growth")) is None
 
 
 def test_lag_grows_by_seconds(run: Run) -> None:

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 import trustme
+import uvloop
 
 from proxy.cluster.observer import RedisResult
 from proxy.cluster.redis import CALLS, REST, WITHIN, Script, SharedRedis
@@ -157,6 +158,28 @@ async def test_lost_replies_and_resets_are_bounded_too(server: RedisServer, weat
         assert redis.is_away
         relay.weather = Weather.FAIR
         await back(redis)
+
+
+def test_a_connection_that_is_reset_is_a_lost_answer_on_the_loop_of_production_too(tmp_path: Path) -> None:
+    """uvloop says RuntimeError when the reset was there before we write: nothing that asks Redis may die of it."""
+
+    async def story() -> None:
+        async with (
+            RedisServer.open(tmp_path / "redis") as server,
+            Relay.open(("127.0.0.1", server.port)) as relay,
+            line(OneServer(("127.0.0.1", relay.port), 0, Login()), within=5.0) as redis,
+        ):
+            for pause in range(12):
+                await back(redis)
+                relay.reset()
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+                with suppress(RedisAway):
+                    await redis.ask("PING")
+                assert await redis.ask("PING")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
 
 
 async def test_a_redis_that_was_killed_and_came_back_empty_is_used_again(server: RedisServer) -> None:

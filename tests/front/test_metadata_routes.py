@@ -54,6 +54,13 @@ async def test_next_page_is_at_our_absolute_address(coordinator: FakeCoordinator
     assert coordinator.calls[0][1] == Tree(REPO, coordinator.calls[0][1].revision, "", (("recursive", "true"),))  # type: ignore[attr-defined]
 
 
+async def test_who_names_no_host_is_told_what_the_next_page_lacks(coordinator: FakeCoordinator) -> None:
+    coordinator.listing = _metadata(b"[]", next_target="/api/models/acme/tiny/tree/main?cursor=x")
+    async with serving(coordinator) as node, node.client() as client:
+        await client.write(f"GET {TREE} HTTP/1.0\r\n\r\n".encode())
+        assert (await client.head()).status == 400, "the request's fault, not the origin's"
+
+
 async def test_configured_address_wins_over_host(coordinator: FakeCoordinator) -> None:
     coordinator.listing = _metadata(b"[]", next_target="/api/models/acme/tiny/tree/main?cursor=x")
     async with serving(coordinator, external_url="https://hub.example") as node:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from bench.hub.content import MIB
@@ -130,12 +131,26 @@ async def test_a_429_at_one_node_quiets_all(stage: Stage, redis: RedisServer) ->
     assert len(stage.hub.log) == before
 
 
-async def test_a_repo_that_one_node_finds_closed_is_closed_at_all_also_at_one_that_was_cut_off(
-    stage: Stage, redis: RedisServer
-) -> None:
+async def purge(node: Node, file: Expected) -> None:
+    asking = f"http://{node.admin}/-/api/purge?key=sha256:{file.sha256}"
+    async with aiohttp.ClientSession() as session, session.post(asking, json={}) as answer:
+        assert answer.status == 202
+
+
+def holds(node: Node, file: Expected) -> bool:
+    """Whether some of the file's bytes are on a disk of the node."""
+    return any(list(disk.glob(f"blobs/*/sha256-{file.sha256}")) for disk in node.plan.disk_folders)
+
+
+async def test_what_one_node_learns_reaches_all_also_one_that_was_cut_off(stage: Stage, redis: RedisServer) -> None:
+    """That a blob is to be dropped, and that a repo is not for everybody any more."""
     fleet = await Fleet.start(stage, 3, redis=redis, redis_ways=True, **LASTING)
     known = await a_known_public_repo(stage, fleet)
+    unwanted = stage.blob("acme/tiny", "unwanted.bin", 3 * MIB)
     first, second, cut_off = fleet.nodes
+    for node in fleet.nodes:
+        assert (await stage.read(node, unwanted)).complete
+        assert holds(node, unwanted)
 
     async def is_open(node: Node) -> bool:
         answer = await stage.ask(node, known.target("main"), method="HEAD")
@@ -145,6 +160,9 @@ async def test_a_repo_that_one_node_finds_closed_is_closed_at_all_also_at_one_th
         return not await is_open(node)
 
     fleet.redis_ways[2].weather = Weather.RESET
+    await purge(first, unwanted)
+    await until(lambda: not holds(first, unwanted) and not holds(second, unwanted), "two have dropped it", within=20.0)
+    assert holds(cut_off, unwanted)
     stage.world.repo("acme/tiny").private = True
     refusal = await stage.ask(first, "/acme/tiny/resolve/main/another.bin", method="HEAD")
     assert refusal.status in (401, 404), refusal.transcript
@@ -152,6 +170,7 @@ async def test_a_repo_that_one_node_finds_closed_is_closed_at_all_also_at_one_th
     assert await is_open(cut_off)  # it has heard nothing, and asks nobody about what it knows
     fleet.redis_ways[2].weather = Weather.FAIR
     await until(lambda: is_closed(cut_off), "who was cut off hears of it", within=20.0)
+    await until(lambda: not holds(cut_off, unwanted), "and drops the blob", within=20.0)
 
 
 async def test_what_nodes_leave_in_redis_is_on_the_page_and_bounded(stage: Stage, redis: RedisServer) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.config.load import load
 from proxy.config.schema import Address
+from proxy.core.blob import BlobKey
 from proxy.service.control import (
     Answer,
     Ask,
@@ -20,6 +21,7 @@ from proxy.service.control import (
     Health,
     Hurry,
     Order,
+    Purge,
     Reload,
     Report,
     Start,
@@ -42,6 +44,7 @@ NUMBERS = st.integers(0, 2**53)
         st.just(Drain()),
         st.just(Hurry()),
         st.just(HandOver()),
+        st.just(Purge(BlobKey.sha256("ab" * 32))),
         st.builds(Ask, NUMBERS),
     )
 )

@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.config.schema import Config
+from proxy.core.blob import BlobKey
 from proxy.core.errors import NoDisk
 from proxy.service.node import BACKLOG
 from proxy.telemetry.telemetry import Telemetry
@@ -29,6 +30,7 @@ class ToyNode:
         self._telemetry = telemetry
         self._retired = False
         self._handed_over = False
+        self._purged: list[str] = []
         self._under_way = 0
         self._none_left = asyncio.Event()
         self.site: web.SockSite | None = None
@@ -41,6 +43,9 @@ class ToyNode:
 
     def hand_over(self) -> None:
         self._handed_over = True
+
+    def purge(self, key: BlobKey) -> None:
+        self._purged.append(str(key))
 
     async def drain(self) -> None:
         assert self.site is not None
@@ -55,6 +60,7 @@ class ToyNode:
     def status(self) -> dict[str, Any]:
         return {
             "index": self._index,
+            "purged": self._purged,
             "pid": os.getpid(),
             "under_way": self._under_way,
             "cluster": self._part_in_a_fleet(),
