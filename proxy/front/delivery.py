@@ -89,10 +89,11 @@ class Delivery:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._uncork()
+        # First of all: as long as a duplicate is open, the client whose connection was closed does not hear of it.
         if self._duplicate is not None:
             os.close(self._duplicate)
             self._duplicate = None
+        self._uncork()
 
     async def send(self, pieces: AsyncIterator[Piece], response: web.StreamResponse) -> None:
         """Send all `pieces`. Raises whatever they raise, ClientGone, and Unreadable when a file cannot be read."""

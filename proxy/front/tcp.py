@@ -37,7 +37,7 @@ def cork(transport: asyncio.BaseTransport, *, on: bool) -> None:
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: uvloop's word for a transport that has closed meanwhile
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(on))
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import ssl
+import threading
 from hashlib import sha256
 from pathlib import Path
 
@@ -169,6 +170,31 @@ async def test_client_that_leaves_while_a_piece_is_awaited_closes_the_iterator(c
         account = await node.books.settled()
     assert (account.failure, account.aborted) == ("ClientGone", True)
     assert account.body_bytes == 2 * MIB
+
+
+async def test_client_that_leaves_while_a_disk_is_read_leaves_nothing_open(
+    coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch, twenty: bytes
+) -> None:
+    """What is left open of a connection leaves its client waiting, besides."""
+    coordinator.add("a.bin", twenty)
+    reading, disk_answers = threading.Event(), threading.Event()
+    monkeypatch.setattr(delivery, "resident", lambda *_: False)
+    monkeypatch.setattr(cold, "_fault_in", lambda *_: (reading.set(), disk_answers.wait(PATIENCE)))
+    async with serving(coordinator) as node:
+        await node.ask("/-/livez")
+        await until(lambda: not len(node.gate))
+        before = len(os.listdir("/proc/self/fd"))
+        async with node.client() as client:
+            await client.send(at_commit("a.bin"))
+            await until(reading.is_set)
+            client.writer.write_eof()
+            async with asyncio.timeout(PATIENCE):
+                assert len(await client.reader.read()) < MIB, "and then the end"
+        account = await node.books.settled()
+        disk_answers.set()
+        await until(lambda: not len(node.gate))
+        await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    assert (account.failure, account.aborted) == ("ClientGone", True)
 
 
 async def test_client_that_leaves_before_the_first_piece_ends_the_wait(coordinator: FakeCoordinator) -> None:
