@@ -125,7 +125,7 @@ class Peers:
         """The bytes of `span` (inside one slice) from `member`, exactly, in order, as they come there. Close it
         (`contextlib.aclosing`) when leaving early. `patience`: seconds of silence, the usual if None.
 
-        Raises PeerFailed, AskAnother, OriginRefused, OriginBusy; what came before that is right and in order."""
+        Raises PeerFailed, AskAnother, OriginRefused, OriginBusy, AddressRefused; what came before that is right."""
         result = "left"
         try:
             async with contextlib.aclosing(self._read(member, question, span, hops, patience)) as pieces:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.core.errors import (
+    AddressRefused,
     AskAnother,
     FoundWrong,
     OriginBusy,
@@ -16,6 +17,7 @@ from proxy.core.errors import (
     PeerSlow,
     PenstockError,
 )
+from proxy.hub.peering import ADDRESS_REFUSED
 
 _WRONG: Final = 409
 """It has read the whole, and from the origin too: the bytes are not what the origin announces."""
@@ -34,7 +36,7 @@ def told(status: int, said: bytes) -> PenstockError:
         if status == _WRONG and answer.get("refused") is not True:
             return FoundWrong(message)
         if status in _AWAY:
-            return AskAnother(message)
+            return AddressRefused(message) if answer.get("code") == ADDRESS_REFUSED else AskAnother(message)
         if status == _LEAVING and answer.get("refused") is not True:
             return PeerLeaving(message)
         if status == 429:
@@ -51,7 +53,7 @@ def result_of(error: PenstockError) -> str:
     match error:
         case AskAnother() | PeerSlow():
             return "elsewhere"
-        case OriginRefused() | OriginBusy():
+        case OriginRefused() | OriginBusy() | AddressRefused():
             return "refused"
         case _:
             return "failed"

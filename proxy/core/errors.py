@@ -11,7 +11,8 @@ PenstockError
 ├── OriginRefused               the origin said no, and its answer is the answer (401, 403, 404, 410, 416, 451)
 ├── OriginAway                  no answer to be had now; a stored one may serve
 │   ├── OriginUnreachable       connection, DNS, TLS, timeout, 5xx
-│   │   └── PlainRefused        the address it just gave out is refused: another way may be open
+│   │   └── AddressRefused      the address it just gave out is refused
+│   │       └── PlainRefused    in a manner that another way may be open
 │   └── OriginBusy              our own budget, or the breaker: wait `retry_after` seconds
 │       └── SlowDown            429, just now
 ├── XetNeeded                   the origin gives the file by Xet alone, and we have no hf_xet
@@ -106,7 +107,12 @@ class OriginUnreachable(OriginAway):
     """Connection, DNS or TLS failure, timeout, or a 5xx."""
 
 
-class PlainRefused(OriginUnreachable):
+class AddressRefused(OriginUnreachable):
+    """The origin's file store refuses the address that the origin has just given out, again and again. It would refuse
+    another node as well."""
+
+
+class PlainRefused(AddressRefused):
     """The file's address at the origin's store is refused as soon as it is given out: not to be had by plain HTTP."""
 
 

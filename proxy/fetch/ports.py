@@ -277,7 +277,7 @@ class Fleet(Protocol):
         """The bytes of `span` (inside one slice) from `peer`, exactly, in order; to be closed as a `Source` is.
 
         `hops` is how many nodes the question has come through when it gets there; `follow`: it holds the lease, and is
-        given more time. Raises PeerFailed, AskAnother, OriginRefused, OriginBusy."""
+        given more time. Raises PeerFailed, AskAnother; OriginRefused, OriginBusy, AddressRefused: what it was told."""
         ...
 
     def lease(self, name: BlobKey, index: int) -> AbstractAsyncContextManager[Standing]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
@@ -19,6 +19,7 @@ import orjson
 
 from proxy.core import errors
 from proxy.hub.paths import NotMirrored, UnknownTarget
+from proxy.hub.peering import ADDRESS_REFUSED
 from proxy.hub.problems import INVALID_CREDENTIALS, Code
 
 from . import strictness
@@ -144,6 +145,12 @@ def _retried(api: int, seconds: int = _AGAIN) -> Row:
     return row
 
 
+def _refused_address(error: errors.PenstockError, side: Side) -> Problem:
+    """As any origin that is away; but another node of the fleet is told that it need not try."""
+    found = _retried(502)(error, side)
+    return replace(found, code=ADDRESS_REFUSED) if side is Side.PEER else found
+
+
 def _waiting(error: errors.PenstockError, side: Side) -> Problem:
     """The origin's (or our own) request to wait: the client may know better how long it can."""
     assert isinstance(error, errors.OriginBusy | errors.Overloaded)
@@ -195,7 +202,8 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.OriginBusy: _waiting,
     errors.SlowDown: _waiting,
     errors.OriginUnreachable: _retried(502),
-    errors.PlainRefused: _retried(502),
+    errors.AddressRefused: _refused_address,
+    errors.PlainRefused: _refused_address,
     errors.OriginAway: _retried(502),
     # for the operator to mend; a client that tries again gets the same
     errors.XetNeeded: _fixed(502),

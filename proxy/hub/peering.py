@@ -8,7 +8,7 @@ sealed: see `cluster.signing`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import orjson
 
@@ -17,6 +17,9 @@ from proxy.core.secret import Secret
 
 from .facts import FileFacts, facts_fields, facts_of
 from .names import Counter, FileTarget, ObjectTarget, RepoId, RepoKind, Revision
+
+ADDRESS_REFUSED: Final = "AddressRefused"
+"""How a peer is told that the origin's file store refuses what the origin gives out: it need not ask either."""
 
 
 class NoQuestion(ValueError):

@@ -30,6 +30,7 @@ from yarl import URL
 
 from proxy.core.caller import Caller
 from proxy.core.errors import (
+    AddressRefused,
     OriginAway,
     OriginBusy,
     OriginLied,
@@ -269,4 +270,4 @@ def _refused_twice(landing: Landing, expired: _Expired) -> Exception:
     if isinstance(landing, Home):
         return refusal(expired.head, expired.body)
     told = f"the origin's file store refuses the address it was just given ({expired.head.status})"
-    return PlainRefused(told) if expired.head.status in _NOT_THIS_WAY else OriginUnreachable(told)
+    return PlainRefused(told) if expired.head.status in _NOT_THIS_WAY else AddressRefused(told)

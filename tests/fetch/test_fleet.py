@@ -10,7 +10,15 @@ import pytest
 
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.clock import Clock, ManualClock
-from proxy.core.errors import AskAnother, OriginRefused, OriginUnreachable, PeerFailed, PeerLeaving
+from proxy.core.errors import (
+    AddressRefused,
+    AskAnother,
+    OriginBusy,
+    OriginRefused,
+    OriginUnreachable,
+    PeerFailed,
+    PeerLeaving,
+)
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.manifest import Manifest
 from proxy.core.secret import Secret
@@ -177,6 +185,15 @@ async def test_where_one_stops_the_next_goes_on_at_that_byte() -> None:
     assert second.asked == [Span(100_000, MIB)]
     assert origin.asked == [Span(150_000, MIB)]
     assert heard.reasons == {"peers_failed": MIB - 150_000}
+
+
+async def test_what_the_origin_told_the_owner_is_not_asked_for_again() -> None:
+    """Each follower would ask, one after another."""
+    for told in (OriginRefused(404, "gone"), OriginBusy("slowly", 17), AddressRefused("the store says 404")):
+        fleet, origin = SteeredFleet(("a", "b"), {"a": Giver(1000, told), "b": Giver()}), Giver()
+        with pytest.raises(type(told)):
+            await read(fleet, origin)
+        assert (fleet.calls, origin.asked) == ([("a", 1, False, False)], [])
 
 
 async def test_the_owner_itself_fetches_under_its_lease() -> None:

@@ -15,6 +15,7 @@ from proxy.cluster.peers import PROOF, QUESTION, PeerLimits, Peers, head_said, m
 from proxy.cluster.signing import Asker, Asking, Signer
 from proxy.core.clock import SystemClock
 from proxy.core.errors import (
+    AddressRefused,
     AskAnother,
     DiskFailed,
     FoundWrong,
@@ -26,6 +27,7 @@ from proxy.core.errors import (
     PeerFailed,
     PeerLeaving,
     PenstockError,
+    PlainRefused,
 )
 from proxy.core.secret import Secret
 from proxy.core.sizes import MIB, SLICE
@@ -152,6 +154,8 @@ async def test_a_request_that_was_overheard_cannot_be_repeated(coordinator: Fake
         (AskAnother("elsewhere"), AskAnother),
         (PeerLeaving("leaving"), PeerLeaving),
         (OriginUnreachable("away"), AskAnother),
+        (AddressRefused("404"), AddressRefused),
+        (PlainRefused("403"), AddressRefused),
         (NoDisk("full"), PeerFailed),
         (OriginBusy("slowly", 17), OriginBusy),
         (ZeroDivisionError(), PeerFailed),

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bench.hub.content import MIB
-from bench.hub.faults import RateLimited
+from bench.hub.faults import Fail, RateLimited
 from proxy.cluster.keys import TABLE
 from tests.kit.asking import Answer
 from tests.kit.files import Expected
@@ -89,6 +89,20 @@ async def test_three_nodes_ask_once_what_everybody_may_know(stage: Stage, redis:
     async with once(stage, fleet, "/resolve/gone/known.bin"):
         gone = await at_each(stage, fleet, "/acme/tiny/resolve/gone/known.bin", method="HEAD")
     assert {(answer.status, answer.headers["X-Error-Code"]) for answer in gone} == {(404, "RevisionNotFound")}
+
+
+async def test_what_the_origins_store_refuses_is_asked_for_by_the_owner_alone(stage: Stage, redis: RedisServer) -> None:
+    file = stage.blob("acme/tiny", "lost.safetensors", 3 * MIB)
+    fleet = await Fleet.start(stage, 3, redis=redis, **LASTING)
+    stage.faults.add(Fail(status=404), kinds=("cdn",))
+    answers = await at_each(stage, fleet, file.target())
+    assert {answer.status for answer in answers} == {429}
+    for node in fleet.nodes:
+        page = await node.metrics()
+        if node is fleet.owner(file):
+            assert page.total("upstream_requests_total", host="cdn")
+        elif not page.total("peer_reads_total", result="failed"):  # on a loaded machine a peer may be given up
+            assert not page.total("upstream_requests_total", host="cdn")
 
 
 async def test_what_one_may_read_each_node_asks_with_his_own_token(stage: Stage, redis: RedisServer) -> None:
