@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from proxy.cluster.commons import ASKING, PATIENCE, Commons
-from proxy.cluster.observer import QuestionOutcome
+from proxy.cluster.observer import QuestionOutcome, Unobserved
 from proxy.cluster.redis import WITHIN, SharedRedis
 from proxy.cluster.seal import Seal
+from proxy.cluster.shared import Shared
 from proxy.cluster.turns import FACTS_TTL, LARGEST
 from proxy.config.redis_address import OneServer
 from proxy.core.blob import BlobKey
 from proxy.core.clock import SystemClock
+from proxy.core.errors import SlowDown
 from proxy.hub.facts import Absent, FileFacts, RefEntry
 from proxy.hub.names import FileTarget, RepoId, RepoKind, Revision
-from tests.kit.redis import RedisServer
+from proxy.hub.notices import BlobPurged, Notice
+from tests.kit.redis import RedisServer, cluster
 from tests.kit.relay import Relay
 from tests.kit.waiting import until
 
@@ -204,6 +208,35 @@ async def test_a_turn_whose_answer_was_lost_is_given_back(server: RedisServer) -
         assert await asking == (None, None)
         relay.delay = 0.0
         await until(lambda: is_free(server), "and given back", within=ASKING - 1)
+
+
+async def test_in_a_redis_cluster_all_keys_of_a_script_are_in_one_slot(tmp_path: Path) -> None:
+    async with cluster(tmp_path / "cluster") as (address, _), AsyncExitStack() as stack:
+        clock = SystemClock()
+        lines = [SharedRedis.open(address, clock=clock, observer=Unobserved(), within=PATIENT) for _ in range(2)]
+        redis = [await stack.enter_async_context(line) for line in lines]
+        shared = [Shared.open(one, b"s" * 32, clock=clock, observer=Unobserved()) for one in redis]
+        one, two = [await stack.enter_async_context(opened) for opened in shared]
+        await finds(one.commons)
+        gone = FileTarget(REPO, Revision("gone"), "a.bin")
+        async with one.commons.file(gone) as turn:
+            turn.tell_refusal(SlowDown("slow down", 30))
+        heard: list[Notice] = []
+
+        async def hear(notice: Notice) -> None:
+            heard.append(notice)
+
+        two.notices.listen(hear)
+        one.notices.listen(hear)
+        one.notices.tell(BlobPurged(BlobKey.sha256("ab" * 32)))
+
+        async def told() -> bool:
+            ref, facts = await looks(two.commons)
+            async with two.commons.file(gone) as turn:
+                refusal = turn.refusal
+            return ref is not None and facts == FACTS and isinstance(refusal, SlowDown) and len(heard) == 1
+
+        await until(told, "the other node knows all", within=20.0)
 
 
 async def test_who_leaves_while_waiting_leaves_nothing_behind(server: RedisServer) -> None:
