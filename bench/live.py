@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -16,14 +16,19 @@ from rich.text import Text
 from .load.tally import Failures, Second
 from .meter import Reading
 from .record import Mark, Source
+from .recording import BUSY
 from .standing import Watcher
 from .words import Unit, told
 
 _WINDOW: Final = 5
 """Seconds over which percentiles are taken."""
 _HISTORY: Final = 60
+_BAR: Final = 30
+"""Characters of the bar of hits."""
 _BARS: Final = " ▁▂▃▄▅▆▇█"
-_LINE_EVERY: Final = 1.0
+_LINE_EVERY: Final = 0.9
+"""Seconds between two lines of a log, at least; a little less than what comes once a second."""
+_MOST_LINES: Final = 600
 _MOST_ERRORS: Final = 4
 _COLOURS: Final = {
     Source.DISK: "green",
@@ -35,7 +40,7 @@ _COLOURS: Final = {
 
 
 class View:
-    """The state of a run as it is shown. `text` draws it; as a `Watcher` it hears what happens."""
+    """The state of a run as it is shown. `picture` draws it; as a `Watcher` it hears what happens."""
 
     def __init__(self, name: str, duration: float) -> None:
         self._name = name
@@ -45,9 +50,10 @@ class View:
         self._recent: deque[Second] = deque(maxlen=_WINDOW * 64)
         self._readings: deque[Reading] = deque(maxlen=_HISTORY)
         self._throughput: deque[float] = deque(maxlen=_HISTORY)
+        self._waits: deque[float] = deque(maxlen=_HISTORY)
+        """The p99 of each second, over the window before it."""
         self._failures: dict[str, Failures] = {}
         self._marks: deque[Mark] = deque(maxlen=4)
-        self._received: dict[int, int] = {}
 
     # -- as a Watcher -----------------------------------------------------------------------------------------------
 
@@ -56,7 +62,9 @@ class View:
 
     def generated(self, second: Second) -> None:
         self._recent.append(second)
-        self._second = max(self._second, second.number)
+        if second.number > self._second:
+            self._second = second.number
+            self._waits.append(self._percentile(99) or 0.0)
         for name, failures in second.failures.items():
             self._failures.setdefault(name, Failures(0, failures.example)).count += failures.count
 
@@ -77,7 +85,8 @@ class View:
         table.add_column(overflow="fold")
         head = f"{self._name}  {self._phase}  {min(self._second, self._duration):.0f} of {self._duration:.0f} s"
         table.add_row("throughput", self._throughput_text())
-        table.add_row("first byte", Text(self._percentiles()))
+        table.add_row("first byte", Text(f"{self._percentiles()}  ").append(_bars(self._waits), "cyan"))
+        table.add_row("hits", self._hits())
         table.add_row("answered", Text(self._answers()))
         for mark in self._marks:
             table.add_row("fault", Text(f"{mark.second:5.1f} s  {mark.name}", style="yellow"))
@@ -94,8 +103,7 @@ class View:
 
     def _throughput_text(self) -> Text:
         text = Text(f"{_rate(self._throughput[-1] if self._throughput else 0)}  ")
-        top = max([*self._throughput, 1.0])
-        text.append("".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in self._throughput), "green")
+        text.append(_bars(self._throughput), "green")
         if len(self._readings) >= 2:
             before, now = self._readings[-2].mirror.delivered, self._readings[-1].mirror.delivered
             for source in Source:
@@ -104,23 +112,42 @@ class View:
         return text
 
     def _percentiles(self) -> str:
-        since = self._second - _WINDOW
-        seconds = [one for one in self._recent if one.number >= since]
-        waits = sorted(wait for one in seconds for three in one.measures.values() for wait in three[0])
-        if not waits:
-            return "p50 - p99 -"
-        found = [(percent, waits[min(len(waits) - 1, int(len(waits) * percent / 100))]) for percent in (50, 90, 99)]
+        found = [(percent, self._percentile(percent)) for percent in (50, 90, 99)]
         return "  ".join(f"p{percent} {told(wait, Unit.SECONDS)}" for percent, wait in found)
 
+    def _percentile(self, percent: int) -> float | None:
+        """Of the waits in the window; None if nobody has waited."""
+        seconds = [one for one in self._recent if one.number >= self._second - _WINDOW]
+        waits = sorted(wait for one in seconds for three in one.measures.values() for wait in three[0])
+        return waits[min(len(waits) - 1, int(len(waits) * percent / 100))] if waits else None
+
+    def _hits(self) -> Text:
+        """Of the window, as a bar."""
+        seconds = [one for one in self._recent if one.number >= self._second - _WINDOW]
+        requests, hits = sum(one.requests for one in seconds), sum(one.hits for one in seconds)
+        share = hits / requests if requests else 0.0
+        full = round(share * _BAR)
+        return (
+            Text("█" * full, "green").append("░" * (_BAR - full), "dim").append(f"  {_share(hits, requests)}", "none")
+        )
+
     def _answers(self) -> str:
-        last = [one for one in self._recent if one.number == self._second]
+        last = self._last_whole()
         requests = sum(one.requests for one in last)
-        hits = sum(one.hits for one in last)
         in_flight = sum(one.in_flight for one in last)
         cpu = max((one.cpu_share for one in last), default=0.0)
-        ratio = f"{hits / requests * 100:.0f} % hits" if requests else "- hits"
-        busy = " (the generator is the bottleneck)" if cpu > 0.9 else ""
-        return f"{requests} requests/s  {ratio}  {in_flight} in flight  generator {cpu * 100:.0f} %{busy}"
+        filling = self._readings[-1].mirror.filling if self._readings else 0
+        hits = _share(sum(one.hits for one in last), requests)
+        busy = " (the generator is the bottleneck)" if cpu > BUSY else ""
+        parts = [f"{requests} requests/s", f"{hits} hits", f"{in_flight} in flight", f"{filling} fills"]
+        return "  ".join([*parts, f"generator {cpu * 100:.0f} %{busy}"])
+
+    def _last_whole(self) -> list[Second]:
+        """The newest second that all processes have told of."""
+        told_of = Counter(one.number for one in self._recent)
+        all_of_them = max(told_of.values(), default=0)
+        newest = max((number for number, count in told_of.items() if count == all_of_them), default=0)
+        return [one for one in self._recent if one.number == newest]
 
 
 class _Lines(View):
@@ -129,6 +156,7 @@ class _Lines(View):
     def __init__(self, name: str, duration: float, console: Console) -> None:
         super().__init__(name, duration)
         self._console = console
+        self._every = max(_LINE_EVERY, duration / _MOST_LINES)
         self._last = 0.0
 
     def phase(self, name: str) -> None:
@@ -137,7 +165,7 @@ class _Lines(View):
 
     def generated(self, second: Second) -> None:
         super().generated(second)
-        if time.monotonic() - self._last >= _LINE_EVERY:
+        if time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
             self._say(self.line())
 
@@ -170,6 +198,16 @@ def watching(name: str, duration: float, console: Console) -> Iterator[Watcher]:
     view = View(name, duration)
     with Live(console=console, get_renderable=view.picture, refresh_per_second=4, transient=True):
         yield view
+
+
+def _bars(values: Collection[float]) -> str:
+    """A curve, one character a value, the greatest of them to the top."""
+    top = max(values, default=0.0) or 1.0
+    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in values)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole * 100:.0f} %" if whole else "-"
 
 
 def _rate(count: float) -> str:

@@ -34,4 +34,4 @@ async def _run(*command: str) -> None:
         raise CannotMount(f"{command[0]}: {error.strerror}") from error
     _, said = await process.communicate()
     if process.returncode:
-        raise CannotMount(f"{' '.join(command)}: {said.decode().strip()} (a volume of its own needs root)")
+        raise CannotMount(f"{' '.join(command)}: {said.decode().strip()} (it needs root; else: --without disk-full)")

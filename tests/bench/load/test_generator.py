@@ -17,7 +17,8 @@ Planned = list[tuple[float, Session]]
 
 
 async def planned(folder: Path, part: int = 0, parts: int = 1, **changes: Any) -> Planned:
-    wanted = scenario.read(scenario.find("steady"), {"duration": 20, "load.rate": 5, **changes})
+    few = {"catalogue.popular": 5, "catalogue.releases": 2, "catalogue.once": 5}
+    wanted = scenario.read(scenario.find("steady"), {"duration": 20, "load.rate": 5, **few, **changes})
     file = folder / "catalogue.json"
     catalogues.write(catalogues.drawn(wanted.catalogue.extent(), wanted.seed), file)
     order = Order(Task.LOAD, wanted, file, (("127.0.0.1", 1),), part, parts)
