@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from aiohttp import web
@@ -14,16 +13,17 @@ from proxy.core.byterange import Ignored, Multi, Single, content_range, multipar
 from proxy.core.errors import DiskFailed
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
-from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located, Readable, Reading
+from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub import xet
 
 from .answers import Answer, Body, FileBody, FilePart, Headers, PackRelay, PeerBody, PointerText, Small, XorbBody
-from .cache_status import cache_status, combined
+from .cache_status import cache_status
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
 from .gate import Gate
 from .leak_watch import LeakWatch
+from .opened import Opened, ShortBody, close, opened
 from .visit import Visit
 from .xorbs import XorbReading
 
@@ -32,22 +32,6 @@ AT_ONCE: Final = 32 * KIB
 
 RECOVERIES: Final = 16
 """Disk errors that one body survives; each costs a chunk fetched anew."""
-
-
-class ShortBody(Exception):
-    """A reading ended before, or ran past, the length that was promised: a broken promise of the rooms below."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A span ready to be sent: `first` can be had at once, `pieces` are all of them, `first` included."""
-
-    first: Piece
-    pieces: AsyncIterator[Piece]
-    cache: CacheOutcome
-    verified: bool
-    reading: Reading | None
-    """What can go on when a disk fails; None for what is in memory."""
 
 
 class Sender:
@@ -114,15 +98,15 @@ class Sender:
     ) -> web.StreamResponse:
         if not span or not visit.wants_body:
             return await self._send_head(status, body, len(span), headers, visit)
-        async with self._open(body, span, visit) as opened:
-            visit.cache = opened.cache
-            unverified = status == 206 and not opened.verified
-            if (content := _at_hand(opened.first, len(span))) is not None:
-                return await self._send_at_once(status, content, opened.first.source, headers, visit, unverified)
+        async with self._open(body, span, visit) as ready:
+            visit.cache = ready.cache
+            unverified = status == 206 and not ready.verified
+            if (content := _at_hand(ready.first, len(span))) is not None:
+                return await self._send_at_once(status, content, ready.first.source, headers, visit, unverified)
             response = self._head(status, len(span), headers, visit, unverified=unverified)
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, len(span))
-                await _deliver(delivery, opened, response)
+                await _deliver(delivery, ready, response)
                 _check(delivery, len(span))
         await response.write_eof()
         return response
@@ -174,19 +158,18 @@ class Sender:
     async def _open(self, body: Body, span: Span, visit: Visit) -> AsyncIterator[Opened]:
         match body:
             case PointerText(content):
-                piece = MemoryPiece(content[span.start : span.stop], ByteSource.MEMORY)
-                yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True, reading=None)
+                yield Opened.in_memory(content[span.start : span.stop])
             case FileBody(located):
                 read = self._coordinator.read(visit.caller, located, span)
-                async with read as reading, _opened(located, reading) as opened:
-                    yield opened
+                async with read as reading, opened(located, reading) as ready:
+                    yield ready
             case PeerBody(question, hops):
                 asked = self._coordinator.read_for_peer(visit.caller, question, span, hops)
-                async with asked as reading, _opened(body.located, reading) as opened:
-                    yield opened
+                async with asked as reading, opened(body.located, reading) as ready:
+                    yield ready
             case XorbBody(located, index):
-                async with self._open_xorb(located, index, span, visit) as opened:
-                    yield opened
+                async with self._open_xorb(located, index, span, visit) as ready:
+                    yield ready
             case _:
                 assert_never(body)
 
@@ -196,12 +179,11 @@ class Sender:
         layout = tuple(xet.layout(size, index, wire))
         held = xet.file_span(size, index, wire)
         if not held:
-            piece = MemoryPiece(b"".join(part for part in layout if isinstance(part, bytes)), ByteSource.MEMORY)
-            yield Opened(piece, _behind(piece, _none()), CacheOutcome.HIT, verified=True, reading=None)
+            yield Opened.in_memory(b"".join(part for part in layout if isinstance(part, bytes)))
             return
         read = self._coordinator.read(visit.caller, located, held)
-        async with read as reading, _opened(located, XorbReading(reading, layout)) as opened:
-            yield opened
+        async with read as reading, opened(located, XorbReading(reading, layout)) as ready:
+            yield ready
 
     def _head(
         self, status: int, length: int | None, headers: Headers, visit: Visit, *, unverified: bool
@@ -237,29 +219,17 @@ class Sender:
         return book
 
 
-@contextlib.asynccontextmanager
-async def _opened(located: Readable, reading: Reading) -> AsyncIterator[Opened]:
-    pieces = reading.pieces()
-    try:
-        first = await anext(pieces, None)  # what goes wrong up to here is still an answer
-        if first is None:
-            raise ShortBody("there is no piece of it")
-        yield Opened(first, _behind(first, pieces), combined(located.cache, reading.cache), reading.verified, reading)
-    finally:
-        await _close(pieces)
-
-
-async def _deliver(delivery: Delivery, opened: Opened, response: web.StreamResponse) -> None:
+async def _deliver(delivery: Delivery, ready: Opened, response: web.StreamResponse) -> None:
     """Send all pieces. When a disk cannot give what it has, the reading forgets it, fetches it anew, and goes on."""
-    pieces = opened.pieces
+    pieces = ready.pieces
     for _ in range(RECOVERIES):
         try:
             await delivery.send(pieces, response)
         except Unreadable as failed:
-            assert opened.reading is not None, "what is in memory is on no disk"
-            await _close(pieces)
-            await opened.reading.recover(failed.piece, failed.sent, failed.error)
-            pieces = opened.reading.pieces()
+            assert ready.reading is not None, "what is in memory is on no disk"
+            await close(pieces)
+            await ready.reading.recover(failed.piece, failed.sent, failed.error)
+            pieces = ready.reading.pieces()
         else:
             return
     raise DiskFailed(f"the disks failed {RECOVERIES} times under one body")
@@ -274,25 +244,6 @@ def _at_hand(piece: Piece, length: int) -> bytes | None:
             return content
         case _:
             return None
-
-
-async def _none() -> AsyncIterator[Piece]:
-    return
-    yield  # makes it a generator
-
-
-async def _behind(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-    """`first` and then `rest`. The piece before is given up only when the next is asked for."""
-    yield first
-    async for piece in rest:
-        yield piece
-
-
-async def _close(pieces: AsyncIterator[Piece]) -> None:
-    """End an iteration now; generators only have something to end."""
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        await close()
 
 
 def _type_of(headers: Headers) -> str:
