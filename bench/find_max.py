@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 from . import verdict
 from .conditions import Condition
 from .conduct import drive
+from .folder import folder_of_a_run
 from .live import Silent
 from .record import Loop, Run
 from .recording import recorded
@@ -97,8 +96,8 @@ async def search(wanted: Wanted, conditions: list[Condition], tell: Callable[[Pr
     if wanted.scenario.load.shape == "herd" or wanted.trace is not None:
         raise ScenarioError("a herd, or a replay, has no rate to be searched")
     watcher = Silent()
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        async with standing(plan_of(wanted, Path(name)), watcher) as stand:
+    with folder_of_a_run() as folder:
+        async with standing(plan_of(wanted, folder), watcher) as stand:
             return await searched(stand, wanted, conditions, tell, watcher)
 
 

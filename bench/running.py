@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ipaddress
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from . import record, scenario
 from .conditions import Condition
 from .conduct import drive
 from .find_max import Found, Probe, search
+from .folder import folder_of_a_run
 from .live import watching
 from .load.crew import CrewFailed
 from .node import NotStarted
@@ -80,8 +80,8 @@ def found_max(wanted: Wanted, conditions: list[Condition], out: Path, tell: Call
 
 async def conducted(wanted: Wanted, watcher: Watcher) -> Run:
     """The run and its record. Raises one of BROKEN."""
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        async with standing(plan_of(wanted, Path(name)), watcher) as stand:
+    with folder_of_a_run() as folder:
+        async with standing(plan_of(wanted, folder), watcher) as stand:
             outcome = await drive(stand, wanted.scenario, watcher)
     return recorded(wanted.name, wanted.scenario, outcome, wanted.target.url if wanted.target else None)
 
