@@ -7,62 +7,21 @@ everything is counted anew from the files.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.blob import BlobKey
 
 from .eviction import FREQUENCY_LIMIT, Queue, Row, Sweep
+from .index_file import IndexFile
 from .layout import TAGS, Entry
 from .ledger import Books, Evict, Full, Granted, Limits, Room, decide
 
-SCHEMA_VERSION: Final = 2
-BUSY_TIMEOUT: Final = 5.0
-"""Seconds to wait for another worker's transaction; each takes well under a millisecond."""
 GHOSTS: Final = 100_000
 """Most evicted blobs remembered per disk."""
 _BATCH: Final = 512
-
-_SCHEMA: Final = """
-CREATE TABLE blobs(name BLOB PRIMARY KEY, generation INTEGER NOT NULL, bytes INTEGER NOT NULL,
-                   queue INTEGER NOT NULL, seq INTEGER NOT NULL, freq INTEGER NOT NULL,
-                   entered REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX blobs_in_order ON blobs(queue, seq);
-CREATE TABLE reservations(id INTEGER PRIMARY KEY, worker INTEGER NOT NULL, name BLOB NOT NULL,
-                          generation INTEGER NOT NULL, first INTEGER NOT NULL, mask INTEGER NOT NULL,
-                          bytes INTEGER NOT NULL);
-CREATE TABLE ghosts(name BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX ghosts_in_order ON ghosts(seq);
-CREATE TABLE pins(name BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE totals(stored INTEGER NOT NULL, reserved INTEGER NOT NULL, small INTEGER NOT NULL,
-                    objects INTEGER NOT NULL, seq INTEGER NOT NULL, rebuilt INTEGER NOT NULL,
-                    boot BLOB NOT NULL);
-INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0, x'');
-CREATE TRIGGER blob_in AFTER INSERT ON blobs BEGIN
-  UPDATE totals SET stored = stored + new.bytes, objects = objects + 1, seq = seq + 1,
-                    small = small + CASE new.queue WHEN 0 THEN new.bytes ELSE 0 END; END;
-CREATE TRIGGER blob_out AFTER DELETE ON blobs BEGIN
-  UPDATE totals SET stored = stored - old.bytes, objects = objects - 1,
-                    small = small - CASE old.queue WHEN 0 THEN old.bytes ELSE 0 END; END;
-CREATE TRIGGER blob_grows AFTER UPDATE OF bytes, queue ON blobs BEGIN
-  UPDATE totals SET stored = stored + new.bytes - old.bytes,
-                    small = small + CASE new.queue WHEN 0 THEN new.bytes ELSE 0 END
-                                  - CASE old.queue WHEN 0 THEN old.bytes ELSE 0 END; END;
-CREATE TRIGGER promise_in AFTER INSERT ON reservations BEGIN UPDATE totals SET reserved = reserved + new.bytes; END;
-CREATE TRIGGER promise_out AFTER DELETE ON reservations BEGIN UPDATE totals SET reserved = reserved - old.bytes; END;
-"""
-
-
-class IndexDamaged(OSError):
-    """The file is no index of ours, or is corrupt; the next start rebuilds it from the disk. Counts as an I/O error."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(errno.EIO, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,95 +61,17 @@ def _unsigned(number: int) -> int:
 
 
 class Index:
-    """One connection, used by one thread at a time.
-
-    `pulse` writes a byte to the disk and raises OSError when it takes none. It is felt before every transaction: SQLite
-    stores into a mapped file (`-shm`), and on a disk that has died such a store is no error but a SIGBUS."""
+    """One connection, used by one thread at a time; see `IndexFile`."""
 
     def __init__(self, path: str, pulse: Callable[[], None] = lambda: None) -> None:
-        self._path = path
-        self._pulse = pulse
-        self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
-
-    def open(self) -> None:
-        """Open the file, or make it. Raises IndexDamaged, OSError."""
-        try:
-            db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute("PRAGMA wal_autocheckpoint=2000")
-            self._db = db
-            self._ensure_schema(db)
-        except sqlite3.DatabaseError as error:
-            raise self._translated(error) from error
-
-    def check(self) -> None:
-        """Look through all pages (about half a second for a million blobs). Raises IndexDamaged, OSError."""
-        with self._reading() as db:
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
-
-    def _ensure_schema(self, db: sqlite3.Connection) -> None:
-        with self._transaction() as inside:
-            version = inside.execute("PRAGMA user_version").fetchone()[0]
-            if version == SCHEMA_VERSION:
-                return
-            if version != 0:
-                raise sqlite3.DatabaseError(f"index of version {version}, this program knows {SCHEMA_VERSION}")
-            for statement in _statements(_SCHEMA):
-                inside.execute(statement)
-            inside.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction."""
-        with self._reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The index, to oneself. SQLite's own errors become OSErrors, which count against the disk."""
-        with self._lock:
-            db = self._db
-            if db is None:
-                raise OSError(errno.EIO, "the index is closed")
-            self._pulse()
-            try:
-                yield db
-            except sqlite3.DatabaseError as error:
-                raise self._translated(error) from error
-
-    def _translated(self, error: sqlite3.DatabaseError) -> Exception:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return OSError(errno.ENOSPC, f"index {self._path}: {error}")
-        if code == sqlite3.SQLITE_READONLY:
-            return OSError(errno.EROFS, f"index {self._path}: {error}")
-        if code == sqlite3.SQLITE_BUSY:
-            return OSError(errno.EAGAIN, f"index {self._path}: {error}")
-        if code == sqlite3.SQLITE_IOERR:
-            return OSError(errno.EIO, f"index {self._path}: {error}")
-        return IndexDamaged(f"index {self._path}: {error}")
+        self._file = IndexFile(path, pulse)
+        self.open, self.check, self.close = self._file.open, self._file.check, self._file.close
 
     # --- blobs --------------------------------------------------------------------------------------------------
 
     def add(self, entry: Entry, generation: int, *, size: int = 0, now: float = 0.0) -> None:
         """Enter a blob at the tail of its queue, unless that generation is there already."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             self._add(db, entry, generation, size, now)
 
     def _add(self, db: sqlite3.Connection, entry: Entry, generation: int, size: int, now: float) -> None:
@@ -208,7 +89,7 @@ class Index:
 
     def remove(self, entry: Entry, *, ghost: bool = False) -> int:
         """Strike a blob out; the bytes it was booked with. `ghost`: remember that it was here."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             row = db.execute("DELETE FROM blobs WHERE name=? RETURNING bytes, seq", (entry.pack(),)).fetchone()
             if row is None:
                 return 0
@@ -219,20 +100,20 @@ class Index:
 
     def booked(self, entry: Entry) -> int | None:
         """The bytes a blob is booked with; None when it is not in the index."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT bytes FROM blobs WHERE name=?", (entry.pack(),)).fetchone()
             return None if row is None else int(row[0])
 
     def entered(self, entry: Entry) -> float | None:
         """When (wall clock) a blob was entered."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute("SELECT entered FROM blobs WHERE name=?", (entry.pack(),)).fetchone()
             return None if row is None else float(row[0])
 
     def recount(self, entry: Entry, generation: int, count: Callable[[list[int]], int], now: float = 0.0) -> None:
         """Book what is really there: `count(without)` gives the bytes of the blob's complete chunks without those
         that are still booked as promises. Its file exists; a blob that is not in the index is entered."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             self._add(db, entry, generation, 0, now)
             promised = [
                 chunk
@@ -243,7 +124,7 @@ class Index:
 
     def entries(self, after: Entry | None = None, limit: int = 1000) -> list[tuple[Entry, int]]:
         """Blobs and their booked bytes in the order of their names, from after `after` on."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             start = b"" if after is None else after.pack()
             rows = db.execute("SELECT name, bytes FROM blobs WHERE name > ? ORDER BY name LIMIT ?", (start, limit))
             return [(Entry.unpack(name), size) for name, size in rows]
@@ -252,7 +133,7 @@ class Index:
 
     def reserve(self, wanted: Promise, limits: Limits, room: Room) -> int | Evict | Full:
         """Book the promise (its `id` is ignored) and return its id, or say what is in the way."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             decision = decide(self._totals(db).books, limits, room, wanted.size)
             if not isinstance(decision, Granted):
                 return decision
@@ -268,7 +149,7 @@ class Index:
         """End a promise; the `count()` bytes of it that were written count as stored from now on.
 
         Counted inside the transaction: a chunk that is lost before is not counted, one lost after is recounted."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             row = db.execute("DELETE FROM reservations WHERE id=? RETURNING name, generation", (promise,)).fetchone()
             gained = count() if row is not None else 0
             if gained:
@@ -276,12 +157,12 @@ class Index:
 
     def publish(self, promise: int, entry: Entry, size: int, now: float) -> None:
         """End a promise for a small blob that is published now."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM reservations WHERE id=?", (promise,))
             self._add(db, entry, 0, size, now)
 
     def promises(self) -> list[Promise]:
-        with self._reading() as db:
+        with self._file.reading() as db:
             return self._promises(db, "", ())
 
     def _promises(self, db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Promise]:
@@ -294,7 +175,7 @@ class Index:
     # --- totals -------------------------------------------------------------------------------------------------
 
     def totals(self) -> Totals:
-        with self._reading() as db:
+        with self._file.reading() as db:
             return self._totals(db)
 
     def _totals(self, db: sqlite3.Connection) -> Totals:
@@ -305,19 +186,19 @@ class Index:
 
     def enter_boot(self, boot: bytes) -> None:
         """In another boot the books are in doubt: a power cut takes the last transactions, and what was not durable."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("UPDATE totals SET rebuilt = 0, boot = ? WHERE boot <> ?", (boot, boot))
 
     def mark_rebuilt(self) -> None:
         """The books say what is on the disk, for this boot."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("UPDATE totals SET rebuilt = 1")
 
     # --- eviction -----------------------------------------------------------------------------------------------
 
     def heads(self) -> tuple[list[Row], list[Row]]:
         """The heads of both queues, pinned blobs left out."""
-        with self._reading() as db:
+        with self._file.reading() as db:
             return self._head(db, Queue.SMALL), self._head(db, Queue.MAIN)
 
     def _head(self, db: sqlite3.Connection, queue: Queue) -> list[Row]:
@@ -330,13 +211,13 @@ class Index:
 
     def move(self, plan: Sweep) -> None:
         """Carry out the moves of a sweep (the victims are the disk's own business)."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for row in plan.to_main:
                 self._requeue(db, row.entry, row.frequency)
 
     def send_back(self, entries: Iterable[Entry]) -> None:
         """Victims that were being read: to the tail of MAIN."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for entry in entries:
                 self._requeue(db, entry, 0)
 
@@ -349,7 +230,7 @@ class Index:
 
     def touch(self, entries: Iterable[Entry]) -> None:
         """Count one reading of each."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.executemany(
                 "UPDATE blobs SET freq = min(freq + 1, ?) WHERE name=?",
                 [(FREQUENCY_LIMIT, entry.pack()) for entry in entries],
@@ -360,20 +241,10 @@ class Index:
     def pin(self, key: BlobKey, *, pinned: bool) -> None:
         """Keep whatever is under `key` from eviction, or no longer."""
         statement = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE name=?"
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute(statement, (bytes.fromhex(key.hex),))
 
     def pinned_bytes(self) -> int:
-        with self._reading() as db:
+        with self._file.reading() as db:
             names = " UNION ALL ".join(f"SELECT CAST('{tag}' || name AS BLOB) FROM pins" for tag in TAGS)
             return int(db.execute(f"SELECT total(bytes) FROM blobs WHERE name IN ({names})").fetchone()[0])
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of `script` (executescript would end our transaction)."""
-    statement = ""
-    for line in script.splitlines():
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

@@ -20,7 +20,8 @@ from proxy.core.errors import StoreError
 
 from . import rangelock
 from .disk import Disk
-from .index import Index, IndexDamaged, Promise
+from .index import Index, Promise
+from .index_file import IndexDamaged
 from .layout import FORMAT, Entry, Layout, entry_of_place, entry_of_trash, worker_of
 from .ledger import Limits
 from .shelf import Shelf

@@ -283,7 +283,7 @@ async def test_one_large_blob_takes_the_place_of_very_many_small_ones(
     async with open_store(section(tmp_path, size=8 * MIB)) as store:
         await until(lambda: store.rack.accounts()[0].index.totals().rebuilt)
         index = store.rack.accounts()[0].index
-        with index._transaction() as db:
+        with index._file.transaction() as db:
             for number in range(1000):
                 index._add(db, Entry(BlobKey.sha256(f"{number:064x}"), small=True), 0, 8000, 0.0)
         await keep(store, 2, 7 * MIB)
