@@ -8,7 +8,8 @@ who read it gets a clean end (see `flight`). Then:
     3. slices that are right are copied out of what was dropped
     4. once the blob is proven, the slices that differ name those that gave them
 
-Nobody is accused before 4: what a peer tells in 2 may be wrong too, and is checked like everything else.
+A whole that came from the origin alone, and is wrong, the sealer hears of when it asks. Nobody is accused before 4:
+what a peer tells in 2 may be wrong too, and is checked like everything else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
 
 from .fleet import OncePerFleet
+from .givers import ORIGIN
 from .manifests import slice_digests, slice_span
 from .ports import Blob, BlobStore
 from .sealer import Sealer
@@ -56,6 +58,8 @@ class Mender:
         """`blob` was whole and wrong, and is dropped; it is still open. Keeps of it what is right."""
         key = blob.record.key
         givers = tuple(self._ring.givers.distrust((key, index)) for index in range(slice_count(blob.record.size)))
+        if all(one == {ORIGIN} for one in givers):
+            self._sealer.doubt(key)
         try:
             digests = await slice_digests(blob)
             self._suspects.put(key, _Suspect(digests, givers))

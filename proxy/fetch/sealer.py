@@ -8,6 +8,9 @@ nothing but digests, and compares the whole with what the origin announces:
              from there, once: if that is right, it is the manifest, and tells who gave what was wrong;
              if not, the blob is wrong for everybody, and whoever asks is told to drop it
 
+The same is done when a node has had a wrong whole from the origin alone (it says so when it is asked): it may be wrong
+itself, so nobody drops anything at its word.
+
 A slice that nobody has ends the attempt, and the next goes on there: nothing is fetched that no client asked for.
 Whoever has the blob whole and proven is asked first: then there is nothing to read.
 
@@ -88,6 +91,11 @@ class Sealer:
         self._attempts: BoundedDict[BlobKey, _Attempt] = BoundedDict(entries=ATTEMPTS)
         self._settled: BoundedDict[BlobKey, float] = BoundedDict(entries=ATTEMPTS)
         self._wrong: BoundedDict[BlobKey, float] = BoundedDict(entries=ATTEMPTS)
+        self._doubted: BoundedDict[BlobKey, float] = BoundedDict(entries=ATTEMPTS)
+
+    def doubt(self, key: BlobKey) -> None:
+        """The whole was wrong here, as the origin alone had given it."""
+        self._doubted.put(key, self._clock.monotonic())
 
     async def given(self, question: PeerQuestion) -> bytes:
         """For a peer: the stamped manifest. Raises AskAnother, FoundWrong."""
@@ -118,13 +126,18 @@ class Sealer:
         raise AskAnother("nobody is left to prove the blob")
 
     async def of_peers(self, question: PeerQuestion) -> Manifest | None:
-        """The manifest, if one of the first in rank knows it."""
+        """The manifest, if one of the first in rank knows it. Raises FoundWrong when none does, and one has had a whole
+        that was wrong."""
+        doubt: FoundWrong | None = None
         others = [peer for peer in self._fleet.ranked(question.name, 0) if peer != self._fleet.us]
         for peer in others[:ASKED]:
             try:
                 return await self._kept(question, await self._fleet.manifest(peer, question.anew(stored_only=True)))
             except PeerError as failed:
+                doubt = failed if isinstance(failed, FoundWrong) else doubt
                 log.debug("no manifest", extra={"blob": str(question.name), "why": str(failed)})
+        if doubt is not None:
+            raise doubt
         return None
 
     async def _kept(self, question: PeerQuestion, manifest: Manifest) -> Manifest:
@@ -134,17 +147,29 @@ class Sealer:
     async def _known(self, question: PeerQuestion) -> Manifest:
         manifest = await self._manifests.here(question.record)
         if manifest is None:
+            if self._lately(self._doubted, question.name) or self._lately(self._wrong, question.name):
+                raise FoundWrong("the whole was wrong here, as the origin had given it")
             raise AskAnother("the blob is not proven here")
         return manifest
 
+    def _lately(self, moments: BoundedDict[BlobKey, float], key: BlobKey) -> bool:
+        at = moments.get(key)
+        return at is not None and self._clock.monotonic() - at < SETTLED_FOR
+
     async def _found(self, question: PeerQuestion) -> Manifest:
         """As the sealer."""
-        wrong = self._wrong.get(question.name)
-        if wrong is not None and self._clock.monotonic() - wrong < SETTLED_FOR:
+        if self._lately(self._wrong, question.name):
             raise FoundWrong("the bytes that the origin sends are not those it announces")
         async with self._store.once(f"manifest:{question.name}"):
             # Look again now that we are inside: another worker of ours may have found it while we waited for the lock.
-            manifest = await self._manifests.here(question.record) or await self.of_peers(question)
+            if (here := await self._manifests.here(question.record)) is not None:
+                return here
+            try:
+                manifest = await self.of_peers(question)
+            except FoundWrong:
+                return await self._settle(question)
+            if manifest is None and self._lately(self._doubted, question.name):
+                return await self._settle(question)
             return manifest or await self._read_through(question)
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -160,10 +185,11 @@ class Sealer:
             for index in range(len(attempt.digests), slice_count(record.size)):
                 await self._read_slice(attempt, question, index, threads)
             self._attempts.discard(name)
-            if attempt.whole.hexdigest() != record.digest.hex:
-                return await self._settle(question, attempt, threads)
+            wrong = attempt.whole.hexdigest() != record.digest.hex
         finally:
             threads.close()
+        if wrong:
+            return await self._settle(question, attempt)
         return await self._kept(question, Manifest(record.key, record.size, tuple(attempt.digests)))
 
     async def _read_slice(self, attempt: _Attempt, question: PeerQuestion, index: int, threads: HashThreads) -> None:
@@ -197,34 +223,48 @@ class Sealer:
 
     # --- when the whole is wrong ------------------------------------------------------------------------------------
 
-    async def _settle(self, question: PeerQuestion, wrong: _Attempt, threads: HashThreads) -> Manifest:
-        """What the origin says. Raises AskAnother when it does not, FoundWrong."""
-        name, record, now = question.name, question.record, self._clock.monotonic()
-        log.error("a whole was wrong", extra={"blob": str(name), "from": " ".join(wrong.givers)})
-        last = self._settled.get(name)
-        if last is not None and now - last < SETTLED_FOR:
+    async def _settle(self, question: PeerQuestion, wrong: _Attempt | None = None) -> Manifest:
+        """What the origin says; `wrong` is what others gave. Raises AskAnother when it does not, FoundWrong."""
+        name, record = question.name, question.record
+        log.error("a whole was wrong", extra={"blob": str(name), "from": " ".join(wrong.givers) if wrong else "origin"})
+        if self._lately(self._settled, name):
             raise AskAnother("what is right was settled a while ago; it is not read again so soon")
-        self._settled.put(name, now)
+        self._settled.put(name, self._clock.monotonic())
+        settled = await self._read_from_origin(question)
         assert record.digest is not None, "what was wrong had a digest"
-        settled = _Attempt(record.digest.hasher(record.size))
-        source = self._from_origin(question.without_caller())
+        if settled.whole.hexdigest() != record.digest.hex:
+            self._wrong.put(name, self._clock.monotonic())
+            await self._store.drop(record.key, "digest")
+            raise FoundWrong("the bytes that the origin sends are not those it announces")
+        manifest = Manifest(record.key, record.size, tuple(settled.digests))
+        if wrong is not None:
+            self._name_those(name, wrong, manifest)
+        return await self._kept(question, manifest)
+
+    def _name_those(self, name: BlobKey, wrong: _Attempt, manifest: Manifest) -> None:
+        """Who gave slices that are wrong; our own are proven like everybody's."""
+        for index in sorted(manifest.wrong_in(wrong.digests)):
+            if wrong.givers[index] != self._fleet.us:
+                self._ring.givers.blame((name, index), frozenset((wrong.givers[index],)))
+
+    async def _read_from_origin(self, question: PeerQuestion) -> _Attempt:
+        """Raises AskAnother."""
+        record = question.record
+        if record.digest is None:
+            raise AskAnother("nobody can prove the blob")
+        settled, source = _Attempt(record.digest.hasher(record.size)), self._from_origin(question.without_caller())
+        threads = HashThreads("prove", 1)
         try:
             for index in range(slice_count(record.size)):
                 await _hash(settled, self._counted(source, slice_span(record, index)), ORIGIN, threads)
         except OriginBusy as busy:
-            self._settled.discard(name)
+            self._settled.discard(question.name)
             raise AskAnother(str(busy)) from None
         except PenstockError as failed:
             raise AskAnother(f"the origin does not say which slice is wrong: {failed}") from None
-        if settled.whole.hexdigest() != record.digest.hex:
-            self._wrong.put(name, now)
-            await self._store.drop(record.key, "digest")
-            raise FoundWrong("the bytes that the origin sends are not those it announces")
-        manifest = Manifest(record.key, record.size, tuple(settled.digests))
-        for index in sorted(manifest.wrong_in(wrong.digests)):
-            if wrong.givers[index] != self._fleet.us:  # what we have ourselves is proven like everybody's
-                self._ring.givers.blame((name, index), frozenset((wrong.givers[index],)))
-        return await self._kept(question, manifest)
+        finally:
+            threads.close()
+        return settled
 
     async def _counted(self, source: Source, span: Span) -> AsyncGenerator[bytes, None]:
         async with aclosing(source.read(span, can_wait=True)) as pieces:

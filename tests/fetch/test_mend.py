@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.errors import BlobDropped, DigestMismatch
+from proxy.core.errors import BlobDropped, DigestMismatch, FoundWrong
 from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span, whole
+from proxy.hub.peering import PeerQuestion
 from tests.store.stores import open_store, section, until
 
 from .rig import Rig
@@ -70,6 +71,10 @@ async def test_for_what_the_origin_sent_wrong_no_peer_is_blamed(tmp_path: Path) 
     async with reading_from(tmp_path) as node:
         node.rig.origin.spoil_at = 2 * MIB
         await node.is_lied_to(LARGE)
+        located = node.rig.located(LARGE)
+        asked = PeerQuestion(located.target, located.facts, None, stored_only=True)
+        with pytest.raises(FoundWrong):  # what a sealer hears that asks us by the way
+            await node.rig.mirror.manifest_for_peer(asked)
         node.rig.origin.spoil_at = None
         assert await node.read(LARGE) == node.rig.origin.files[LARGE]
         await until(lambda: bool(node.heard.wrong))

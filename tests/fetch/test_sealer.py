@@ -195,3 +195,29 @@ async def test_the_origin_settles_a_blob_once_in_a_while(tmp_path: Path) -> None
         node.origin = Giver()
         node.clock.advance(SETTLED_FOR + 1)
         assert await node.sealer.wanted(ASKED) == MANIFEST
+
+
+@pytest.mark.parametrize("who", ["a peer", "we ourselves"])
+async def test_who_had_a_wrong_whole_from_the_origin_is_not_believed_without_asking_it(
+    tmp_path: Path, who: str
+) -> None:
+    announced = asked_for("ab" * 32)
+    async with scene(tmp_path, a=Giver()) as node:
+        for asked in (ASKED, announced):
+            if who == "a peer":
+                node.fleet.manifests["a"] = FoundWrong("the whole was wrong here")
+            else:
+                node.sealer.doubt(asked.name)
+        assert await node.sealer.wanted(ASKED) == MANIFEST, "it was that node that was wrong"
+        assert node.fleet.calls == [], "from peers nothing is read"
+        await node.holds(Span(0, SLICE), asked=announced)
+        with pytest.raises(FoundWrong):
+            await node.sealer.wanted(announced)
+        assert not await node.store.holds(announced.name)
+
+
+async def test_who_has_the_whole_proven_is_believed_before_one_that_had_it_wrong(tmp_path: Path) -> None:
+    async with scene(tmp_path, a=Giver(), b=Giver()) as node:
+        node.fleet.manifests = {"a": FoundWrong("the whole was wrong here"), "b": MANIFEST}
+        assert await node.sealer.wanted(ASKED) == MANIFEST
+        assert node.origin.asked == []
