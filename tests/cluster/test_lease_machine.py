@@ -179,8 +179,9 @@ class LeaseMachine(RuleBasedStateMachine):
         """By whoever ever had it: one that was paused does not know better."""
         writer = self.picked(pick)
         sent = self.clock.monotonic()
-        if not self.stage.run(self.books[writer.worker].renew(writer.name, writer.owner, writer.mine.epoch)):
-            writer.mine.taken()
+        book, epoch = self.books[writer.worker], writer.mine.epoch
+        if not self.stage.run(book.renew(writer.name, writer.owner, epoch)):
+            writer.mine.taken(passed_on=self.stage.run(book.is_passed_on(writer.name, epoch)))
         elif not writer.ended:
             writer.mine.renewed(deadline(sent, TTL))
 
