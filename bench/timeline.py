@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -39,6 +40,8 @@ from .node import Node, NotStarted, Process
 from .record import Mark
 
 _BALLAST = "ballast"
+_LEAST_STEP = 4096
+"""Bytes that it is not worth to fight for."""
 _OfProcesses = NodeKill | NodeRestart | NodePause | RedisKill | RedisPause
 
 
@@ -173,12 +176,9 @@ class Timeline:
 
     async def _fill(self, volume: Path, fault: DiskFull) -> None:
         ballast = volume / _BALLAST
-        state = os.statvfs(volume)
-        size = max(0, state.f_bavail * state.f_frsize - fault.free)
         try:
             with ballast.open("wb") as file:
-                if size:
-                    os.posix_fallocate(file.fileno(), 0, size)
+                fill(file.fileno(), fault.free)
             await self._rest(fault.seconds)
         finally:
             ballast.unlink(missing_ok=True)
@@ -187,3 +187,21 @@ class Timeline:
         mark = Mark(max(0.0, time.monotonic() - self._begin), name)
         self.marks.append(mark)
         self._on_mark(mark)
+
+
+def fill(file: int, free: int) -> None:
+    """Make an empty file as long as its file system has room, but for `free` bytes. Others may write meanwhile: whoever
+    comes first has the room. Raises OSError for any error but that of a full disk."""
+    length, step = 0, 1 << 62
+    while step >= _LEAST_STEP:
+        state = os.fstatvfs(file)
+        step = min(step, state.f_bavail * state.f_frsize - free)
+        if step <= 0:
+            return
+        try:
+            os.posix_fallocate(file, length, step)
+            length += step
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            step //= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,9 @@ from bench.faults import Dials, NodeKill, NodePause
 from bench.meter import Meter
 from bench.node import Node, Process, all_running
 from bench.record import Mark
-from bench.timeline import Timeline, Victims
+from bench.timeline import Timeline, Victims, fill
+from bench.volume import mounted
+from proxy.core.sizes import KIB, MIB
 
 READY = "echo {} > %s; exec sleep 60"
 NOBODY = "http://127.0.0.1:1"
@@ -84,3 +87,15 @@ async def test_when_the_load_is_over_nothing_begins_and_what_is_under_way_ends(t
         asyncio.get_running_loop().call_later(0.05, found.end)
         await found.run(time.monotonic())
     assert names(found.marks) == ["node-pause", "node-pause over"]
+
+
+async def test_a_full_disk_is_full_but_for_what_shall_be_free(tmp_path: Path) -> None:
+    async with mounted(tmp_path, 8 * MIB) as volume:
+        assert volume is not None
+        (volume / "others").write_bytes(bytes(MIB))
+        for free in (MIB, 0):
+            with (volume / f"ballast-{free}").open("wb") as ballast:
+                fill(ballast.fileno(), free)
+            state = os.statvfs(volume)
+            assert free <= state.f_bavail * state.f_frsize < free + 64 * KIB
+    assert not (volume / "others").exists()
