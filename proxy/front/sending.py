@@ -201,7 +201,8 @@ class Sender:
         response.headers["Server"] = "penstock"
         response.headers["X-Request-Id"] = visit.request_id
         response.headers["Cache-Status"] = cache_status(visit.cache, unverified=unverified)
-        if self._gate.draining:
+        # what stood behind an offer of another protocol in the same packet, the parser has thrown away
+        if self._gate.draining or "Upgrade" in visit.fields:
             response.force_close()
 
     async def _hand_over(self, response: web.StreamResponse, visit: Visit, length: int) -> None:

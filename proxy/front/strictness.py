@@ -21,6 +21,10 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"})
 
 MOST_TARGET: Final = 16 * 1024
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_OFFERED: Final = "h2c"
+"""The one Upgrade that is not refused but ignored (RFC 9110 §7.8): Java's HttpClient, and curl --http2, offer it in
+every first request. Nothing of it is passed on, and no connection of ours ever changes its protocol: one
+on which it was offered ends with the answer."""
 _SINGLE: Final = ("Host", "Range", "If-Range", "Authorization", "Content-Length", "Content-Type", "Transfer-Encoding")
 
 
@@ -110,7 +114,7 @@ def _host(head: Head) -> str | None:
 def _framing(head: Head) -> str | None:
     if head.version not in ((1, 0), (1, 1)):
         return "HTTP/1.1 is spoken here"
-    if "Upgrade" in head.fields:
+    if head.fields.get("Upgrade", _OFFERED).strip().lower() != _OFFERED:
         return "no other protocol is spoken here: leave Upgrade away"
     coding = head.fields.get("Transfer-Encoding")
     chunked = coding is not None

@@ -29,7 +29,8 @@ BAD = {
     "connect": "CONNECT evil:443 HTTP/1.1\r\n" + H + "\r\n",
     "asterisk": "GET * HTTP/1.1\r\n" + H + "\r\n",
     "fragment": "GET /-/livez#a HTTP/1.1\r\n" + H + "\r\n",
-    "upgrade": LINE + H + "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "upgrade": LINE + H + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "upgrade to one of several": LINE + H + "Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n",
     "two ranges": LINE + H + "Range: bytes=0-1\r\nRange: bytes=0-2\r\n\r\n",
     "two if-ranges": LINE + H + 'If-Range: "a"\r\nIf-Range: "b"\r\n\r\n',
     "two authorizations": LINE + H + "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
@@ -90,6 +91,27 @@ async def test_writing_to_a_file_is_not_allowed(coordinator: FakeCoordinator, me
     async with serving(coordinator) as node:
         answer = await node.ask(at_commit("a.bin"), method=method, body=b"x")
     assert (answer.status, answer.headers["connection"]) == (405, "close")
+
+
+OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+
+
+async def test_an_offer_of_http_2_is_answered_in_http_1_and_ends_the_connection(coordinator: FakeCoordinator) -> None:
+    """As Java's HttpClient and `curl --http2` make it. What comes before the answer goes unheard."""
+    request = f"{LINE}{H}{OFFER}\r\n".encode()
+    async with serving(coordinator) as node, node.client() as client:
+        await client.write(request + request)
+        answer = await client.ended()
+    assert re.findall(rb"HTTP/[0-9.]+ [0-9]{3}", answer) == [b"HTTP/1.1 200"]
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+async def test_an_offer_of_http_2_with_a_body_is_ignored_too(coordinator: FakeCoordinator) -> None:
+    body = b'{"paths":["a"]}'
+    head = f"{PAGES}{OFFER}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with serving(coordinator) as node, node.client() as client:
+        await client.write(head.encode() + body)
+        assert (await client.answer()).status == 200
 
 
 async def test_unmet_expectation_is_417(coordinator: FakeCoordinator) -> None:
