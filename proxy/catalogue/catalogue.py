@@ -3,20 +3,15 @@
 Look-ups are synchronous: SQLite on the loop thread (a few microseconds from the page cache), behind memory for what can
 never change. Writes go to one thread and return when other workers of the node can see them.
 
-When the state disk fails, requests go on: what was to be written is kept in memory, one event is logged, every lost
-batch is counted, and writing is tried again with the next change.
+When the state disk fails, requests go on; see `state_disk`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
-import logging
-import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 from proxy.core.clock import Clock
 from proxy.core.rights import Plane
@@ -24,19 +19,15 @@ from proxy.hub.facts import Absent, FileFacts, Listing, ListingKey, RefEntry
 from proxy.hub.names import FileTarget, RepoId, Revision
 
 from . import changes, schema
-from .database import Change, mark_damaged, open_database, open_reader
 from .limits import Limits
 from .memory import Recent
-from .writer import Writer
+from .state_disk import NOTHING, StateDisk
 
 HOUR: Final = 3600
 MANY: Final = 1000
 """Resolutions written in one go, so that a listing of 100,000 files holds up nobody else's write."""
 MOST_HASHES: Final = 1_000_000
 """Xet hashes given at once."""
-_NOTHING: Final = False
-"""Stands, while the disk fails, for a row that was dropped."""
-log = logging.getLogger(__name__)
 
 
 class CatalogueObserver(Protocol):
@@ -58,22 +49,13 @@ class Catalogue:
     """The catalogue of one worker, over the file that all workers of the node share."""
 
     def __init__(self, folder: Path, clock: Clock, limits: Limits, observer: CatalogueObserver) -> None:
-        self._folder = folder
         self._clock = clock
-        self._observer = observer
-        self._reader: sqlite3.Connection | None = None
-        self._writer: Writer | None = None
-        self._failing = False
+        self._disk = StateDisk(folder, limits, observer.state_disk_failed)
         self._forgets = 0
         self._resolutions: Recent[FileTarget, tuple[FileFacts | Absent, int]] = Recent(limits.resolutions_in_memory)
         self._listings: Recent[ListingKey, tuple[Listing, int]] = Recent(
             limits.listings_in_memory, limits.listing_bytes_in_memory, lambda kept: len(kept[0].body) + 512
         )
-        self._limits = limits
-        # Repos to forget whose rows are still on disk. As many as an operator names while the disk fails.
-        self._unforgotten: set[RepoId] = set()
-        # What could not be written; looked at only while the disk fails.
-        self._unwritten: Recent[tuple[Any, ...], Any] = Recent(10_000, 64 * 1024 * 1024, _weight)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -82,34 +64,28 @@ class Catalogue:
     ) -> AsyncIterator[Self]:
         """The catalogue in `folder`, made when it is not there. Never fails: without a disk it is memory only."""
         made = cls(folder, clock, limits or Limits(), observer or Unobserved())
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                connection = open_database(folder, clock)
-                made._reader = stack.enter_context(contextlib.closing(open_reader(folder)))
-            except (sqlite3.Error, OSError) as error:
-                made._fail(error)
-            else:
-                made._writer = Writer(connection, made._limits, failed=made._fail, ok=made._recover)
-                await stack.enter_async_context(made._writer.running())
+        async with made._disk.open(clock):
             yield made
 
     # --- refs -----------------------------------------------------------------------------------------------------
 
     def ref(self, repo: RepoId, revision: Revision) -> RefEntry | None:
         """Where a mutable revision pointed when it was last asked for, by any worker."""
-        if (kept := self._unwritten_value("ref", repo, revision)) is not None:
+        if (kept := self._disk.unwritten("ref", repo, revision)) is not None:
             return kept if isinstance(kept, RefEntry) else None
-        row = self._row_of(repo, schema.SELECT_REF, revision.text)
+        row = self._disk.row_of(repo, schema.SELECT_REF, revision.text)
         return None if row is None else RefEntry(row[0], row[1])
 
     async def keep_ref(self, repo: RepoId, revision: Revision, commit: str, asked_at: float | None = None) -> None:
         """`revision` was at `commit` when the origin was asked (wall clock, seconds): now, if not given."""
         entry = RefEntry(commit, self._clock.wall() if asked_at is None else asked_at)
-        await self._write(changes.put_ref(repo, revision, commit, entry.checked_at), ("ref", repo, revision), entry)
+        await self._disk.write(
+            changes.put_ref(repo, revision, commit, entry.checked_at), ("ref", repo, revision), entry
+        )
 
     async def drop_ref(self, repo: RepoId, revision: Revision) -> None:
         """`revision` is no more."""
-        await self._write(changes.drop_ref(repo, revision), ("ref", repo, revision), _NOTHING)
+        await self._disk.write(changes.drop_ref(repo, revision), ("ref", repo, revision), NOTHING)
 
     # --- resolutions ----------------------------------------------------------------------------------------------
 
@@ -118,16 +94,16 @@ class Catalogue:
         if (kept := self._resolutions.get(target)) is not None:
             self._use_resolution(target, *kept)
             return kept[0]
-        if (unwritten := self._unwritten_value("resolution", target)) is not None:
+        if (unwritten := self._disk.unwritten("resolution", target)) is not None:
             return unwritten if isinstance(unwritten, FileFacts | Absent) else None
         commit = target.revision.text
-        row = self._row(schema.SELECT_RESOLUTION, (schema.repo_text(target.repo), commit, target.path))
+        row = self._disk.row(schema.SELECT_RESOLUTION, (schema.repo_text(target.repo), commit, target.path))
         if row is None:
             return None
         try:
             facts = schema.resolution(row[:4], commit)
         except ValueError as error:
-            self._fail(error)
+            self._disk.fail(error)
             return None
         self._remember_resolution(target, facts, row[4])
         self._use_resolution(target, facts, row[4])
@@ -135,25 +111,25 @@ class Catalogue:
 
     def path_of_xet(self, repo: RepoId, commit: str, xet: str) -> str | None:
         """Where in the repo at the commit a file of that Xet hash is (in one of several places); None when unknown."""
-        row = self._row(schema.SELECT_BY_XET, (schema.repo_text(repo), commit, bytes.fromhex(xet)))
+        row = self._disk.row(schema.SELECT_BY_XET, (schema.repo_text(repo), commit, bytes.fromhex(xet)))
         return None if row is None else str(row[0])
 
     def xet_above(self, repo: RepoId, commit: str, size: int, *, most: int = MOST_HASHES) -> dict[str, str]:
         """Xet hash by path of the files of more than `size` bytes that are known to have one, at most `most`."""
-        rows = self._rows(schema.SELECT_XET_ABOVE, (schema.repo_text(repo), commit, size, most))
+        rows = self._disk.rows(schema.SELECT_XET_ABOVE, (schema.repo_text(repo), commit, size, most))
         return {str(path): xet.hex() for path, xet in rows}
 
     async def keep_resolution(self, target: FileTarget, facts: FileFacts | Absent) -> None:
         """The file at the commit is `facts`. A key learnt later is kept by keeping the facts again."""
         assert target.revision.is_commit, "only what is at a commit never changes"
         change = changes.put_resolution(target, facts, self._hour())
-        await self._write(change, ("resolution", target), facts)
+        await self._disk.write(change, ("resolution", target), facts)
         self._remember_resolution(target, facts, self._hour())
 
     async def drop_resolution(self, target: FileTarget) -> None:
         """What was kept of the file at the commit was found wrong. Other workers find that for themselves."""
         self._resolutions.drop(target)
-        await self._write(changes.drop_resolution(target), ("resolution", target), _NOTHING)
+        await self._disk.write(changes.drop_resolution(target), ("resolution", target), NOTHING)
         self._resolutions.drop(target)
 
     async def keep_resolutions(self, repo: RepoId, commit: str, files: Iterable[tuple[str, FileFacts]]) -> None:
@@ -163,10 +139,10 @@ class Catalogue:
         named = [(FileTarget(repo, at, path), facts) for path, facts in files]
         for start in range(0, len(named), MANY):
             some, hour = named[start : start + MANY], self._hour()
-            written = await self._written(changes.put_resolutions(some, hour))
+            written = await self._disk.written(changes.put_resolutions(some, hour))
             for target, facts in some:
                 if not written:
-                    self._unwritten.put(("resolution", target), facts)
+                    self._disk.keep_unwritten(("resolution", target), facts)
                 self._remember_resolution(target, facts, hour)
 
     def _remember_resolution(self, target: FileTarget, facts: FileFacts | Absent, hour: int) -> None:
@@ -176,9 +152,9 @@ class Catalogue:
 
     def _use_resolution(self, target: FileTarget, facts: FileFacts | Absent, hour: int) -> None:
         now = self._hour()
-        if hour < now and self._writer is not None:
+        if hour < now:
             self._remember_resolution(target, facts, now)
-            self._writer.submit(changes.touch_commit(target, now))
+            self._disk.submit(changes.touch_commit(target, now))
 
     # --- listings -------------------------------------------------------------------------------------------------
 
@@ -188,15 +164,15 @@ class Catalogue:
         if (kept := self._listings.get(key)) is not None:
             self._use_listing(key, *kept)
             return kept[0]
-        if (unwritten := self._unwritten_value("listing", key)) is not None:
+        if (unwritten := self._disk.unwritten("listing", key)) is not None:
             return unwritten if isinstance(unwritten, Listing) else None
-        row = self._row_of(key.repo, schema.SELECT_LISTING, key.text)
+        row = self._disk.row_of(key.repo, schema.SELECT_LISTING, key.text)
         if row is None:
             return None
         try:
             listing = schema.listing(row[:6])
         except ValueError as error:
-            self._fail(error)
+            self._disk.fail(error)
             return None
         if listing.immutable:
             self._listings.put(key, (listing, row[6]))
@@ -206,7 +182,7 @@ class Catalogue:
     async def keep_listing(self, key: ListingKey, listing: Listing) -> None:
         """Keep an answer of the origin; of two the one with the later `stored_at` stands."""
         hour = self._hour()
-        await self._write(changes.put_listing(key, listing, hour), ("listing", key), listing)
+        await self._disk.write(changes.put_listing(key, listing, hour), ("listing", key), listing)
         self._listings.drop(key)
         if listing.immutable:
             self._listings.put(key, (listing, hour))
@@ -218,20 +194,20 @@ class Catalogue:
             return key.repo == repo and commit in key.text
 
         self._listings.drop_where(is_at_commit)
-        self._unwritten.drop_where(lambda name: name[0] == "listing" and is_at_commit(name[1]))
-        await self._written(changes.drop_listings(repo, commit))
+        self._disk.drop_unwritten(lambda name: name[0] == "listing" and is_at_commit(name[1]))
+        await self._disk.written(changes.drop_listings(repo, commit))
         self._listings.drop_where(is_at_commit)
 
     def _use_listing(self, key: ListingKey, listing: Listing, hour: int) -> None:
         now = self._hour()
-        if hour < now and self._writer is not None:
+        if hour < now:
             if listing.immutable:
                 self._listings.put(key, (listing, now))
-            self._writer.submit(changes.touch_listing(key, now))
+            self._disk.submit(changes.touch_listing(key, now))
 
     def _see_forgets(self) -> None:
         """Drop remembered listings when any worker was told to forget a repo since we last looked."""
-        row = self._row(schema.SELECT_TOTAL, ("forgets",))
+        row = self._disk.row(schema.SELECT_TOTAL, ("forgets",))
         if row is not None and row[0] != self._forgets:
             self._forgets = row[0]
             self._listings.clear()
@@ -240,111 +216,27 @@ class Catalogue:
 
     def public_since(self, repo: RepoId, plane: Plane) -> float | None:
         """When (wall clock) an anonymous caller was last seen to be allowed; None when not known to be public."""
-        if (kept := self._unwritten_value("public", repo, plane)) is not None:
+        if (kept := self._disk.unwritten("public", repo, plane)) is not None:
             return kept if isinstance(kept, float) else None
-        row = self._row_of(repo, schema.SELECT_PUBLICITY, plane.value)
+        row = self._disk.row_of(repo, schema.SELECT_PUBLICITY, plane.value)
         return None if row is None else float(row[0])
 
     async def keep_public(self, repo: RepoId, plane: Plane) -> None:
         """An anonymous caller was allowed now."""
         now = self._clock.wall()
-        await self._write(changes.put_publicity(repo, plane, now), ("public", repo, plane), now)
+        await self._disk.write(changes.put_publicity(repo, plane, now), ("public", repo, plane), now)
 
     async def drop_public(self, repo: RepoId, plane: Plane) -> None:
         """An anonymous caller would be allowed no more."""
-        if not await self._written(changes.drop_publicity(repo, plane)):
+        if not await self._disk.written(changes.drop_publicity(repo, plane)):
             await self.forget(repo)  # what stays on a failing disk must not open the repo again when it recovers
 
     async def forget(self, repo: RepoId) -> None:
         """Drop refs, listings and publicity of `repo` (resolutions at commits stay: they cannot change)."""
         self._listings.drop_where(lambda key: key.repo == repo)
-        self._unwritten.drop_where(lambda key: repo in key or getattr(key[1], "repo", None) == repo)
-        self._unforgotten.add(repo)
-        if await self._written(changes.forget(repo)):
-            self._unforgotten.discard(repo)
+        self._disk.drop_unwritten(lambda key: repo in key or getattr(key[1], "repo", None) == repo)
+        await self._disk.forget(repo)
         self._listings.drop_where(lambda key: key.repo == repo)
-
-    # --- the disk -------------------------------------------------------------------------------------------------
 
     def _hour(self) -> int:
         return int(self._clock.wall()) // HOUR
-
-    def _row(self, statement: str, values: tuple[Any, ...]) -> Any:
-        if self._reader is None:
-            return None
-        try:
-            return self._reader.execute(statement, values).fetchone()
-        except (sqlite3.Error, ValueError) as error:
-            self._fail(error)
-            return None
-
-    def _rows(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
-        if self._reader is None:
-            return []
-        try:
-            return self._reader.execute(statement, values).fetchall()
-        except (sqlite3.Error, ValueError) as error:
-            self._fail(error)
-            return []
-
-    def _row_of(self, repo: RepoId, statement: str, name: str) -> Any:
-        """A row of what `forget` drops; none while a repo is forgotten here and not yet on disk."""
-        return None if repo in self._unforgotten else self._row(statement, (schema.repo_text(repo), name))
-
-    async def _write(self, change: Change, name: tuple[Any, ...], value: Any) -> None:
-        if not await self._written(change):
-            self._unwritten.put(name, value)
-
-    async def _written(self, change: Change) -> bool:
-        if self._writer is not None and await self._writer.written(change):
-            return True
-        if not self._failing:
-            self._fail(TimeoutError("the state disk takes longer than a request can wait"))
-        return False
-
-    def _unwritten_value(self, *name: Any) -> Any:
-        return self._unwritten.get(name) if self._failing else None
-
-    def _fail(self, error: Exception) -> None:
-        self._observer.state_disk_failed()
-        if _is_damage(error):
-            mark_damaged(self._folder)
-        if not self._failing:
-            self._failing = True
-            log.error(
-                "catalogue in memory only",
-                extra={
-                    "folder": str(self._folder),
-                    "why": str(error),
-                    "effect": "a restart will forget what is learnt",
-                },
-            )
-
-    def _recover(self) -> None:
-        if self._failing:
-            self._failing = False
-            self._unwritten.clear()
-            self._forget_now()
-            log.warning("catalogue on disk again", extra={"folder": str(self._folder)})
-
-    def _forget_now(self) -> None:
-        """Catch up on what was to be forgotten while the disk failed; hidden until that is written."""
-        for repo in self._unforgotten:
-            if self._writer is not None:
-                written = self._writer.submit(changes.forget(repo))
-                written.add_done_callback(functools.partial(self._has_forgotten, repo))
-
-    def _has_forgotten(self, repo: RepoId, written: asyncio.Future[bool]) -> None:
-        if not written.cancelled() and written.result():
-            self._unforgotten.discard(repo)
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the file itself is broken (malformed, not a database), rather than the disk under it."""
-    if isinstance(error, ValueError):
-        return not isinstance(error, UnicodeError)
-    return type(error) is sqlite3.DatabaseError
-
-
-def _weight(value: Any) -> int:
-    return 512 + (len(value.body) if isinstance(value, Listing) else 0)
