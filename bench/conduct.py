@@ -98,7 +98,7 @@ async def drive(stand: Stand, scenario: Scenario, watcher: Watcher) -> Outcome:
         marks=timeline.marks,
         is_mirror_known=stand.meter.is_mirror_known,
         cpu_seconds=spent if stand.nodes else None,
-        resident_bytes=sum(node.peak_resident_bytes() for node in stand.nodes) if stand.nodes else None,
+        resident_bytes=_peak(stand.nodes, held) if stand.nodes else None,
         pinning=str(stand.cores),
     )
 
@@ -106,6 +106,12 @@ async def drive(stand: Stand, scenario: Scenario, watcher: Watcher) -> Outcome:
 def _victims(stand: Stand, scenario: Scenario) -> Victims:
     dials = Dials(scenario.origin.bandwidth, scenario.origin.connection_bandwidth, scenario.origin.latency)
     return Victims(stand.meter, stand.nodes, stand.redis, stand.volumes, dials)
+
+
+def _peak(nodes: tuple[Node, ...], held: list[Held]) -> int:
+    """The most that the nodes have held: as their processes know it, or, of one that was killed, as it was seen."""
+    known = sum(node.peak_resident_bytes() for node in nodes)
+    return max([known, *(one.resident_bytes for one in held)])
 
 
 def _cpu_seconds(nodes: tuple[Node, ...]) -> float:

@@ -91,16 +91,19 @@ def _of_accounts(run: Run) -> Iterator[Finding]:
 def _of_errors(run: Run) -> Iterator[Finding]:
     unexpected = [one for one in run.errors if not one.expected]
     for one in unexpected:
-        times = "once" if one.count == 1 else f"{told(one.count, Unit.COUNT)} times"
-        yield Finding(Weight.FAULT, f"{one.name}, {times}; for example: {one.example}")
+        yield Finding(Weight.FAULT, f"{one.name}, {_times(one.count)}; for example: {one.example}")
     if not unexpected:
         yield Finding(Weight.GOOD, "no request failed that should not")
-    expected = [f"{one.name} ({told(one.count, Unit.COUNT)} times)" for one in run.errors if one.expected]
+    expected = [f"{one.name} ({_times(one.count)})" for one in run.errors if one.expected]
     if expected:
         yield Finding(Weight.GOOD, f"failed as the scenario expects: {', '.join(expected)}")
     if run.generator.returned:
-        count = told(run.generator.returned, Unit.COUNT)
-        yield Finding(Weight.GOOD, f"{count} times a client was cut off, or found nobody there, and came again")
+        times = _times(run.generator.returned)
+        yield Finding(Weight.GOOD, f"{times} a client was cut off, or found nobody there, and came again")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{told(count, Unit.COUNT)} times"
 
 
 def _of_promises(run: Run) -> Iterator[Finding]:
