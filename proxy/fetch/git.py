@@ -113,6 +113,8 @@ class GitPassage:
         reply = await self._origin.call("GET", paths.render(target), caller, headers=fields)
         if reply.status >= 400:
             raise refusal_of(reply.status, reply.headers, reply.body)
+        if reply.status >= 300 and here(reply.header("location") or "") is None:
+            raise OriginLied("the origin redirects git to a place that is none of the Hub's, and it is not led there")
         answer = Metadata(reply.status, passed_back(reply.headers), reply.body, None, CacheOutcome.MISS, 0)
         if caller.is_anonymous and reply.status == 200 and len(reply.body) <= LARGEST_KEPT:
             self._kept.put((target.repo, protocol), (answer, self._clock.monotonic()))

@@ -6,6 +6,7 @@ from typing import Final
 
 from proxy.core.byterange import Ignored, Unsatisfiable, unsatisfied_range, wanted
 from proxy.core.conditional import Conditions, NotModified, PreconditionFailed, Validators, judge
+from proxy.core.errors import OriginLied
 from proxy.fetch.coordinator import LocatedObject, MovedTo
 
 from .answers import Answer, FileBody, FilePart, Headers, Small
@@ -40,6 +41,11 @@ def answer_object(
 
 
 def moved_to(moved: MovedTo) -> Small:
-    """The repo goes by another name: the same question there, relative, so that clients stay with us."""
-    where = () if moved.raw_target is None else (("Location", moved.raw_target),)
-    return Small(307 if where else 502, (*where, NOT_KEPT))
+    """The repo goes by another name: the same question there, relative, so that clients stay with us.
+
+    Raises OriginLied when it leads to no place of the Hub's."""
+    if moved.raw_target is None:
+        raise OriginLied(
+            "the origin redirects this to a place that is none of the Hub's, and clients are not led there"
+        )
+    return Small(307, (("Location", moved.raw_target), NOT_KEPT))

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from proxy.core.caller import ANONYMOUS, bearer
-from proxy.core.errors import OriginRefused, OriginUnreachable
+from proxy.core.errors import OriginLied, OriginRefused, OriginUnreachable
 from proxy.core.secret import Secret
 from proxy.fetch.coordinator import CacheOutcome, LfsAnswer, LocatedObject, Metadata, MovedTo
 from proxy.hub.facts import OriginReply
@@ -200,6 +200,13 @@ async def test_an_address_is_good_under_the_repo_s_new_name(rig: Rig, counter: C
     rig.origin.replies[render(old[counter])] = OriginReply(307, (("location", render(there[counter])),), b"")
     found = await rig.mirror.vouch_for_object(MEMBER, ObjectTarget(REPO, HEX, counter), 7)
     assert found.target == ObjectTarget(new, HEX, counter)
+
+
+@pytest.mark.parametrize("location", ["https://evil.example/acme/tiny.git/info/refs", "/login", ""])
+async def test_git_is_not_redirected_to_nowhere(rig: Rig, location: str) -> None:
+    rig.origin.replies[render(REFS)] = OriginReply(302, (("location", location),), b"")
+    with pytest.raises(OriginLied):
+        await rig.mirror.git_refs(ANONYMOUS, REFS, "version=2")
 
 
 async def test_a_redirect_to_another_name_proves_no_right(rig: Rig) -> None:
