@@ -88,7 +88,6 @@ class Flight:
         self._mistrust = mistrust
         self._followers = Followers(blob, tasks)
         self._running: dict[Span, asyncio.Task[None]] = {}
-        self._resting: dict[Span, OriginBusy] = {}
         self._sealing: asyncio.Task[None] | None = None
         self._last_source: Source | None = None
         self._ahead = Span(0, 0)
@@ -123,8 +122,6 @@ class Flight:
         self._followers.add(follower)
         self._last_source = source
         self._finishing = False
-        for span, busy in self._resting.items():
-            self._followers.tell_of_rest(follower, span, busy)
         self._pump()
         return follower
 
@@ -205,10 +202,12 @@ class Flight:
             else:
                 await self._filled(span, source if somebody_waits else AtLeisure(source))
         except OriginBusy as busy:
-            if somebody_waits:
-                await self._rest(span, source, busy)
-            else:
+            if not somebody_waits:
                 self._leisure.put_off(busy.retry_after)
+            elif busy.retry_after > _RESTED_AT_MOST:
+                self._fail(span, source, busy)
+            else:
+                await self._followers.rest(span, busy)
         except PenstockError as error:
             self._fail(span, source, error)
             if self._followers.wanting(span):
@@ -233,20 +232,6 @@ class Flight:
         """The token of a reader who wants `span`; of any reader; or, when finishing alone, of the last one."""
         lenders = self._followers.wanting(span) or self._followers.healthy()
         return next((follower.source for follower in lenders), self._last_source)
-
-    async def _rest(self, span: Span, source: Source | None, busy: OriginBusy) -> None:
-        """The origin asks for a rest: who has no byte yet is told so, for those under way we take it and try again."""
-        if busy.retry_after > _RESTED_AT_MOST:
-            self._fail(span, source, busy)
-            return
-        self._resting[span] = busy
-        try:
-            for follower in self._followers:
-                self._followers.tell_of_rest(follower, span, busy)
-            self._wake()
-            await asyncio.sleep(busy.retry_after)
-        finally:
-            del self._resting[span]
 
     def _fail(self, span: Span, source: Source | None, error: PenstockError) -> None:
         """Hand `error` to those it concerns: who stands in the span, or, of a refusal, whose token it was."""

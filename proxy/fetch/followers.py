@@ -55,6 +55,7 @@ class Followers:
         self._blob = blob
         self._tasks = tasks
         self._aboard: set[Follower] = set()
+        self._resting: dict[Span, OriginBusy] = {}
         self._watching: asyncio.Task[None] | None = None
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -66,6 +67,8 @@ class Followers:
 
     def add(self, follower: Follower) -> None:
         self._aboard.add(follower)
+        for span, busy in self._resting.items():
+            self._tell_of_rest(follower, span, busy)
 
     def discard(self, follower: Follower) -> None:
         self._aboard.discard(follower)
@@ -82,7 +85,18 @@ class Followers:
         """What the healthy ones want: a set, for the readers of a herd want the same."""
         return {Interest(follower.wanted, follower.waiting) for follower in self.healthy() if follower.wanted}
 
-    def tell_of_rest(self, follower: Follower, span: Span, busy: OriginBusy) -> None:
+    async def rest(self, span: Span, busy: OriginBusy) -> None:
+        """The origin asks for a rest: who has no byte of `span` yet is told so, those under way wait for its end."""
+        self._resting[span] = busy
+        try:
+            for follower in self._aboard:
+                self._tell_of_rest(follower, span, busy)
+            self.wake()
+            await asyncio.sleep(busy.retry_after)
+        finally:
+            del self._resting[span]
+
+    def _tell_of_rest(self, follower: Follower, span: Span, busy: OriginBusy) -> None:
         """End `follower` with `busy` if it waits for its first byte, and that is one of `span`.
 
         One that can go on would be cut at its next wait, with its head sent by then."""
