@@ -30,6 +30,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from proxy.service.system import die_with_parent
+
 ROOT = Path(__file__).parents[2]
 ENTRY = "proxy.cli.main"
 _LONGEST_ORDER = 128 * 1024
@@ -130,8 +132,9 @@ def attend(line: socket.socket) -> dict[str, Any] | None:
             if not said:
                 return None
             order = json.loads(said)
-            pid = os.fork()
+            nursery, pid = os.getpid(), os.fork()
             if pid == 0:
+                die_with_parent(nursery)  # a run that is killed leaves no node behind
                 selector.close()
                 for kept in (line, *alive.values()):
                     kept.detach()  # their numbers are closed below, and will be others'

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from .nursery import Child, born
+from .nursery import ROOT, Child, born
+from .procfs import is_running
+from .waiting import until
 
 ABOUT = """
 import json, os, sys
@@ -65,3 +69,30 @@ async def test_children_live_side_by_side(tmp_path: Path) -> None:
     assert lasting.returncode is None
     lasting.terminate()
     assert await lasting.wait() == -signal.SIGTERM
+
+
+async def test_children_end_with_those_who_wanted_them(tmp_path: Path) -> None:
+    """A run of tests that is killed leaves no node behind."""
+    run = """
+import asyncio, pathlib, sys
+from tests.kit.nursery import born
+async def main():
+    with open("said", "wb") as output:
+        words = ("-m", "timeit", "-n", "1", "-r", "1", "import time; time.sleep(60)")
+        child = await born(words, folder=pathlib.Path("."), environment={}, output=output)
+    print(child.pid, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", run),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    child = int(await process.stdout.readline())
+    assert is_running(child)
+    process.kill()
+    await process.wait()
+    await until(lambda: not is_running(child), "the child is gone")
