@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.bounded import BoundedDict
+from proxy.core.errors import NoDisk
 from proxy.core.manifest import Manifest, slice_count
 from proxy.core.sizes import SLICE
 from proxy.core.spans import Span, whole
@@ -42,10 +44,11 @@ class KnownManifests:
         known = self._known.get(record.key)
         if known is not None and known.size == record.size:
             return known
-        if not await self._store.holds(record.key):
+        try:
+            async with self._store.open_kept(record) as blob:
+                return await self.of(blob)
+        except NoDisk:
             return None
-        async with self._store.open_blob(record) as blob:
-            return await self.of(blob)
 
     async def of(self, blob: Blob) -> Manifest | None:
         """As `here`, of an open blob."""
@@ -61,8 +64,8 @@ class KnownManifests:
     async def keep(self, record: BlobRecord, manifest: Manifest) -> None:
         """What another node has found out, or we have, without having the whole. Raises StoreError."""
         self._known.put(record.key, manifest)
-        if await self._store.holds(record.key):
-            async with self._store.open_blob(record) as blob:
+        with suppress(NoDisk):
+            async with self._store.open_kept(record) as blob:
                 await blob.keep_manifest(self._fleet.stamped(manifest))
 
     def forget(self, key: BlobKey) -> None:

@@ -136,6 +136,10 @@ class BlobStore(Protocol):
         """Bytes that the usable disks together may hold."""
         ...
 
+    def open_kept(self, record: BlobRecord) -> AbstractAsyncContextManager[Blob]:
+        """The blob of `record` if something of it is here; makes nothing, and counts as no use of it. Raises NoDisk."""
+        ...
+
     def open_blob(self, record: BlobRecord) -> AbstractAsyncContextManager[Blob]:
         """The blob of `record`, made if it does not exist; for blobs of more than one chunk. Raises NoDisk.
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.bounded import BoundedDict
-from proxy.core.errors import AskAnother, FoundWrong, PenstockError
+from proxy.core.errors import AskAnother, FoundWrong, NoDisk, PenstockError
 from proxy.core.manifest import Found, Manifest, slice_count
 from proxy.core.tasks import TaskSet
 
@@ -82,6 +82,8 @@ class Prover:
                 async with self._turn:
                     if await self._is_seen_to(record):
                         return
+            except NoDisk:
+                return  # it has gone meanwhile
             except AskAnother as later:
                 log.debug("not proven yet", extra={"blob": str(record.key), "why": str(later)})
             except FoundWrong:
@@ -93,12 +95,11 @@ class Prover:
                 log.warning("a blob could not be proven", extra={"blob": str(record.key), "why": str(error)})
 
     async def _is_seen_to(self, record: BlobRecord) -> bool:
-        """Prove what is here; whether no more is to be done. Raises AskAnother, FoundWrong, StoreError."""
-        if not await self._store.holds(record.key):
-            return True
+        """Prove what is here; whether no more is to be done. Raises AskAnother, FoundWrong, StoreError
+        (NoDisk: there is nothing of it)."""
         if self._flights.is_under_way(record.key):
             return False
-        async with self._store.open_blob(record) as blob:
+        async with self._store.open_kept(record) as blob:
             indexes = _unproven(blob)
             question = self._ring.question(record.key)
             if not indexes or question is None:

@@ -209,9 +209,7 @@ class Sealer:
         raise AskAnother(f"nobody has slice {index} of the blob")
 
     async def _ours(self, record: BlobRecord, span: Span) -> AsyncGenerator[bytes, None]:
-        if not await self._store.holds(record.key):
-            raise AskAnother("the slice is not here")
-        async with self._store.open_blob(record) as blob:
+        async with self._store.open_kept(record) as blob:
             await blob.checked(span)
             if blob.missing(span):
                 raise AskAnother("the slice is not here")

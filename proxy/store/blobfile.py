@@ -57,8 +57,9 @@ class OpenBlob:
 
     # --- opening and closing ------------------------------------------------------------------------------------
 
-    async def open(self, make_on: Iterable[Shelf]) -> None:
-        """Open what every usable disk has of the blob, and make parts on `make_on`. Disks that fail are left out.
+    async def open(self, make_on: Iterable[Shelf] | None) -> None:
+        """Open what every usable disk has of the blob, and make parts on `make_on` (None: nowhere at all).
+        Disks that fail are left out.
 
         Raises NoDisk when there is no part to be had at all."""
         await self.parts.open(make_on)

@@ -125,7 +125,16 @@ class BlobStore:
         finally:
             blob.release()
 
-    async def _opened(self, record: BlobRecord) -> OpenBlob:
+    @contextlib.asynccontextmanager
+    async def open_kept(self, record: BlobRecord) -> AsyncIterator[OpenBlob]:
+        """The blob of `record` if something of it is here; makes nothing, and counts as no use of it. Raises NoDisk."""
+        blob = await self._opened(record, make=False)
+        try:
+            yield blob
+        finally:
+            blob.release()
+
+    async def _opened(self, record: BlobRecord, *, make: bool = True) -> OpenBlob:
         """An open blob, held once for the caller."""
         blob = self._current(record)
         if blob is not None:
@@ -142,7 +151,7 @@ class BlobStore:
             self.blobs.pop(record.key, None)
             if old is not None and not old.dropped:
                 await old.drop("changed")
-            return await self._open_anew(record)
+            return await self._open_anew(record, make=make)
 
     def _current(self, record: BlobRecord) -> OpenBlob | None:
         blob = self.blobs.get(record.key)
@@ -151,11 +160,11 @@ class BlobStore:
         same = (blob.record.size, blob.record.validator) == (record.size, record.validator)
         return blob if same else None
 
-    async def _open_anew(self, record: BlobRecord) -> OpenBlob:
+    async def _open_anew(self, record: BlobRecord, *, make: bool) -> OpenBlob:
         blob = OpenBlob(record, self.rack, self._hashers, self._idle)
         blob.hold()
         try:
-            await blob.open(self.rack.homes(record))
+            await blob.open(self.rack.homes(record) if make else None)
         except BaseException:
             blob.release()
             raise

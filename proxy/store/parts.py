@@ -115,11 +115,12 @@ class Parts:
 
     # --- opening and closing ------------------------------------------------------------------------------------
 
-    async def open(self, make_on: Iterable[Shelf]) -> None:
-        """Open what every usable disk has of the blob, and make parts on `make_on`. Disks that fail are left out.
+    async def open(self, make_on: Iterable[Shelf] | None) -> None:
+        """Open what every usable disk has of the blob, and make parts on `make_on` (None: nowhere at all).
+        Disks that fail are left out.
 
         Raises NoDisk when there is no part to be had at all, SourceChanged when a sealed one contradicts the record."""
-        make = {shelf.disk.name for shelf in make_on}
+        make = {shelf.disk.name for shelf in make_on or ()}
         wanted = [shelf for shelf in self.rack.usable() if shelf.disk.name not in self._by_disk]
         errors: list[StoreError | SourceChanged | None]
         if len(wanted) == 1:  # no task for the ordinary hit
@@ -129,10 +130,10 @@ class Parts:
         for error in errors:
             if isinstance(error, SourceChanged):
                 raise error
-        if not self._by_disk:
+        if not self._by_disk and make_on is not None:
             errors += await self._make_anywhere()
         if not self._by_disk:
-            reasons = "; ".join(str(error) for error in errors if error) or "no healthy disk is left"
+            reasons = "; ".join(str(error) for error in errors if error) or "no healthy disk has any of it"
             raise NoDisk(reasons)
 
     async def _make_anywhere(self) -> list[StoreError | SourceChanged | None]:

@@ -132,6 +132,34 @@ async def test_eviction_makes_room_and_never_takes_what_is_open(tmp_path: Path) 
         assert await store.fsck(full=True) == []
 
 
+async def test_what_is_opened_only_if_it_is_kept_is_not_made(tmp_path: Path) -> None:
+    content = content_of(THREE_CHUNKS)
+    record = record_of(content)
+    async with open_store(section(tmp_path)) as store:
+        with pytest.raises(NoDisk):
+            async with store.open_kept(record):
+                pass
+        assert not await store.holds(record.key)
+        async with store.open_blob(record) as blob:
+            await fill(blob, content)
+            async with store.open_kept(record) as kept:
+                assert kept is blob
+        async with store.open_kept(record) as kept:
+            assert read(kept, record.size) == content
+
+
+async def test_what_was_opened_because_it_is_kept_can_be_filled_further(tmp_path: Path) -> None:
+    """Its parts on other disks are made when they are needed."""
+    content = content_of(65 * CHUNK)
+    record = record_of(content)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    async with open_store(section(*folders)) as store, store.open_blob(record) as blob:
+        await fill(blob, content, Span(0, 64 * CHUNK))
+    async with open_store(section(*folders)) as store, store.open_kept(record) as kept:
+        await fill(kept, content)
+        assert read(kept, record.size) == content
+
+
 async def test_a_disk_full_of_open_blobs_takes_no_more(tmp_path: Path) -> None:
     async with open_store(section(tmp_path, size=3 * MIB)) as store:
         first = await keep(store, 2)
