@@ -102,12 +102,18 @@ async def search(wanted: Wanted, conditions: list[Condition], tell: Callable[[Pr
 
 
 async def searched(
-    stand: Stand, wanted: Wanted, conditions: list[Condition], tell: Callable[[Probe], None], watcher: Watcher
+    stand: Stand,
+    wanted: Wanted,
+    conditions: list[Condition],
+    tell: Callable[[Probe], None],
+    watcher: Watcher,
+    *,
+    most_probes: int = MOST_PROBES,
 ) -> Found:
     """The search on a stand that is there already."""
     bracket, best = Bracket(), None
     probes: list[Probe] = []
-    while len(probes) < MOST_PROBES:
+    while len(probes) < most_probes:
         rate = bracket.next(wanted.scenario.load.rate)
         if rate is None:
             return Found(bracket.held, limit_of(bracket, probes), tuple(probes), best)

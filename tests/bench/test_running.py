@@ -20,7 +20,7 @@ from bench import record, running, verdict
 from bench.__main__ import main
 from bench.conditions import parsed
 from bench.conduct import drive
-from bench.find_max import Limit, searched
+from bench.find_max import Probe, searched
 from bench.fleet import places
 from bench.live import Silent, watching
 from bench.load.trace import from_log
@@ -106,13 +106,19 @@ async def test_a_closed_loop_has_as_many_clients_as_it_was_told(stand: Stand) ->
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_search_for_the_highest_rate_ends_where_the_conditions_do(stand: Stand) -> None:
-    wanted = Wanted("smoke", chosen("smoke", {**SMALL, "duration": 0.4, "load.rate": 16, "clients.acts": {"small": 1}}))
+async def test_rates_are_tried_until_the_conditions_break(stand: Stand) -> None:
+    wanted = Wanted("smoke", chosen("smoke", {**SMALL, "duration": 0.4, "load.rate": 60, "clients.acts": {"small": 1}}))
     told: list[float] = []
-    found = await searched(stand, wanted, [parsed("requests<25")], lambda probe: told.append(probe.rate), Silent())
-    assert found.limit in (Limit.CONDITIONS, Limit.GENERATOR)
-    assert found.rate is not None
+    conditions = [parsed("requests<25")]
+
+    def tell(probe: Probe) -> None:
+        told.append(probe.rate)
+
+    found = await searched(stand, wanted, conditions, tell, Silent(), most_probes=3)
+    assert found.rate in told
+    assert found.run is not None
     assert [probe.rate for probe in found.probes] == told
+    assert any("requests<25 (found: " in probe.why for probe in found.probes)
 
 
 @pytest.mark.asyncio(loop_scope="module")
