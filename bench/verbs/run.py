@@ -40,6 +40,7 @@ _COLOURS = {verdict.Weight.GOOD: "green", verdict.Weight.DOUBT: "yellow", verdic
       penstock bench run steady --rate 50 --duration 2m --seed 7 --out out/steady
       penstock bench run ranges --set verify.check=none --set proxy.settings.fetch.parallel=8
       penstock bench run ranges --find-max --slo 'ttfb_p99<100ms,errors<=0%' --duration 15s
+      penstock bench run chaos --without disk-full
       penstock bench run replay --replay access.log --speed 10
       penstock bench run herd --target http://127.0.0.1:8080 --hub-listen 127.0.0.1:9000
 
