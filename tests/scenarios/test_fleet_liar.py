@@ -20,11 +20,13 @@ LIAR: Final = {
     "sabotaged": "flip-a-byte",
     "cluster__prove_after": "500ms",
     "cluster__connect_timeout": "10s",
+    "cluster__progress_timeout": "30s",
+    "cluster__rate_floor": "0",
     "fetch__read_ahead": "0",
+    "fetch__finish_below": "0",
 }
-"""The first node lies; and no other is passed over because the machine is busy."""
-
-
+"""The first node lies; and nobody is passed over, or helped out, because the machine is busy; and none reads on
+until it has the whole."""
 WITHIN: Final = 40.0
 """Seconds: it takes two, on a machine that does nothing else."""
 
