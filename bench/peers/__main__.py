@@ -6,12 +6,13 @@ Everything is on loopback, each server is alone on one core, and takes turns wit
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +22,19 @@ import uvloop
 from bench.environment import environment
 from proxy.core.sizes import parse_size
 
+from . import alone
 from . import results as result
 from .asking import FAILURES, Client
 from .origin import File, Origin, files, serving
 from .results import DIRECT, Results, figures
 from .rows import DIRECT as DIRECT_ROWS
-from .rows import ROWS, Bench, Row
-from .servers import SERVERS, Installed, NotInstalled, NotServing, Running, Server, running
+from .rows import ROWS, Bench, Figures, Row
+from .servers import PENSTOCK, SERVERS, Installed, NotInstalled, NotServing, Running, Server, running
 
 ROW_LIMIT = 120.0
 """Seconds after which a row is given up."""
+ALONE_LIMIT = 600.0
+"""Of those that need preparation: a million blobs, a fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Plan:
 
     servers: tuple[Server, ...]
     rows: Mapping[str, Row]
+    chosen_alone: frozenset[str]
     rounds: int
     size: int
     readers: int
@@ -53,7 +58,9 @@ class Plan:
 @click.option("--readers", type=click.IntRange(1, 5000), default=1000, show_default=True, help="Slow ones.")
 @click.option("--small-seconds", type=click.IntRange(1, 60), default=3, show_default=True, help="Of small requests.")
 @click.option("--only", "names", multiple=True, type=click.Choice([one.name for one in SERVERS]), help="Servers.")
-@click.option("--row", "rows", multiple=True, type=click.Choice(list(ROWS)), help="Rows; cold-whole is always done.")
+@click.option(
+    "--row", "rows", multiple=True, type=click.Choice([*ROWS, *alone.ROWS]), help="Rows; cold-whole is always done."
+)
 @click.option("--installed", type=click.Path(path_type=Path), default=Path(".venv-peers"), show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where caches and logs go [default: a temporary one].")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the page here, too.")
@@ -70,10 +77,11 @@ def main(
 ) -> None:
     wanted = tuple(one for one in SERVERS if not names or one.name in names)
     chosen = {name: row for name, row in ROWS.items() if not rows or name in (*rows, "cold-whole")}
+    by_itself = frozenset(name for name in alone.ROWS if not rows or name in rows)
     others, _, _ = os.getloadavg()
     place = Installed((installed / "debian").resolve(), (installed / "olah").resolve())
     with tempfile.TemporaryDirectory(prefix="penstock-peers-", dir=folder) as made:
-        plan = Plan(wanted, chosen, rounds, parse_size(size), readers, small_seconds, place, Path(made))
+        plan = Plan(wanted, chosen, by_itself, rounds, parse_size(size), readers, small_seconds, place, Path(made))
         try:
             found = uvloop.run(_measured(plan))
         except (NotInstalled, NotServing) as error:
@@ -99,6 +107,7 @@ async def _measured(plan: Plan) -> Results:
     async with serving(plan.folder, plan.size, load_core) as origin:
         for number in range(plan.rounds):
             await _direct(plan, origin, found, load_core)
+            await _alone(plan, origin, found, number, server_core)
             turn = number % len(plan.servers)
             for server in (*plan.servers[turn:], *plan.servers[:turn]):
                 folder = plan.folder / f"{number}-{server.name}"
@@ -114,6 +123,17 @@ async def _direct(plan: Plan, origin: Origin, found: Results, core: int | None) 
     host, _, port = origin.upstream.cdn.rpartition(":")
     bench = _bench(plan, None, origin, await files(origin), (host, int(port)), core)
     await _done(DIRECT, rows, bench, found)
+
+
+async def _alone(plan: Plan, origin: Origin, found: Results, number: int, core: int | None) -> None:
+    """What Penstock alone can be asked."""
+    if PENSTOCK not in plan.servers:
+        return
+    place = alone.Alone(origin, plan.installed, plan.folder / f"{number}-alone", core)
+    place.folder.mkdir()
+    measures = {name: functools.partial(row, place) for name, row in alone.ROWS.items() if name in plan.chosen_alone}
+    await _each(PENSTOCK.name, measures, found, within=ALONE_LIMIT)
+    shutil.rmtree(place.folder, ignore_errors=True)
 
 
 async def _rows(plan: Plan, origin: Origin, serves: Running, found: Results, core: int | None) -> None:
@@ -134,14 +154,21 @@ def _bench(
 
 
 async def _done(name: str, rows: Mapping[str, Row], bench: Bench, found: Results) -> None:
+    measures = {row: functools.partial(measure, bench) for row, measure in rows.items()}
+    await _each(name, measures, found, within=ROW_LIMIT)
+
+
+async def _each(
+    name: str, rows: Mapping[str, Callable[[], Awaitable[Figures]]], found: Results, *, within: float
+) -> None:
     """Every row, also after one that failed: each says something of its own."""
     for row, measure in rows.items():
         try:
-            async with asyncio.timeout(ROW_LIMIT):
-                figures_ = await measure(bench)
+            async with asyncio.timeout(within):
+                figures_ = await measure()
         except TimeoutError:
-            found.failed[row, name] = f"not done within {ROW_LIMIT:g} s"
-        except (*FAILURES, ExceptionGroup) as error:
+            found.failed[row, name] = f"not done within {within:g} s"
+        except (*FAILURES, NotServing, ExceptionGroup) as error:
             found.failed[row, name] = _reason(error)
         else:
             found.add(name, figures_)

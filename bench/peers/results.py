@@ -95,6 +95,25 @@ def figures(size: str, readers: int) -> tuple[Figure, ...]:
             (AtMost(65536.0),),
         ),
         Figure("origin-off", "origin_off", "origin off: GET, HEAD, range served", Unit.SHARE, more, (AtLeast(1.0),)),
+        Figure("restart", "restart_ready", "restart with 1,000,000 blobs: ready", Unit.SECONDS, less, (AtMost(5.0),)),
+        Figure("restart", "restart_hit", "… first hit", Unit.SECONDS, less, (AtMost(0.05),)),
+        Figure(
+            "cold-disk",
+            "cold_disk_lag",
+            f"{size} cold on disk: loop lag, p99",
+            Unit.SECONDS,
+            less,
+            (AtMost(0.01),),
+        ),
+        Figure(
+            "fleet-herd",
+            "fleet_origin",
+            "3 nodes, 64 cold clients each, owner killed midway: bytes from the origin",
+            Unit.TIMES,
+            less,
+            (AtMost(1.02),),
+        ),
+        Figure("fleet-herd", "fleet_right", "… all bytes right, no client error", Unit.SHARE, more, (AtLeast(1.0),)),
     )
 
 

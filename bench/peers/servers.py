@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -101,6 +102,14 @@ class Running:
     address: tuple[str, int]
     version: str
     pid: int
+    folder: Path
+    ready_after: float
+    """Seconds from its start until it took a connection."""
+
+    @property
+    def admin(self) -> str:
+        """HOST:PORT of the admin port, which Penstock alone has."""
+        return str(json.loads((self.folder / "ready.json").read_bytes())["admin"])
 
     def cpu_seconds(self) -> float:
         """Of all its processes so far."""
@@ -115,14 +124,15 @@ class Running:
 async def running(
     server: Server, installed: Installed, upstream: Upstream, folder: Path, core: int | None
 ) -> AsyncIterator[Running]:
-    """The server with an empty cache in `folder`, held to `core`. Raises NotInstalled, NotServing."""
-    folder.mkdir(parents=True)
+    """The server with its cache in `folder`, which is made, held to `core`. Raises NotInstalled, NotServing."""
+    folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     address = f"127.0.0.1:{port}"
     recipe = server.recipe(installed, upstream, address, folder)
     version = await _version(recipe)
     held = ["taskset", "-c", str(core)] if core is not None else []
     log = folder / "log"
+    began = asyncio.get_running_loop().time()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *held,
@@ -136,7 +146,8 @@ async def running(
         )
     try:
         await _serving(process, port, log)
-        yield Running(server, ("127.0.0.1", port), version, process.pid)
+        ready_after = asyncio.get_running_loop().time() - began
+        yield Running(server, ("127.0.0.1", port), version, process.pid, folder, ready_after)
     finally:
         await _ended(process)
 
@@ -223,6 +234,7 @@ def _penstock(installed: Installed, upstream: Upstream, address: str, folder: Pa
     serve += ["--origin-redirect-host", "127.0.0.1", "--origin-allow-private"]
     # Access log off, as nginx's is.
     serve += ["--disk", f"{folder}/disk=16GiB", "--workers", "1", "--access-log", ""]
+    serve += ["--ready-file", f"{folder}/ready.json"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return Recipe(serve, [*command, "version"], environment)
 

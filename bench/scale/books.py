@@ -75,16 +75,18 @@ class Books:
         if self._counts:
             self.missed_bytes += count
 
-    def fetched(self, node: int, count: int) -> None:
+    def fetched(self, count: int) -> None:
         self.all_origin += count
         if self._counts:
             self.origin += count
+
+    def wrote(self, node: int, count: int) -> None:
+        if self._counts:
             self.taken_in[node] += count
 
-    def gave(self, giver: int, taker: int, count: int, *, followed: bool = False, found: bool = False) -> None:
+    def gave(self, giver: int, count: int, *, followed: bool = False, found: bool = False) -> None:
         if not self._counts:
             return
         self.to_peers[giver] += count
-        self.taken_in[taker] += count
         self.followed += count * followed
         self.found += count * found

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, takewhile
 from random import Random
 from typing import Final
@@ -52,6 +52,8 @@ class Setting:
     owned_stay: bool = False
     """What a node is asked for as its owner skips the newcomers: not what the store does, to see what it would be
     worth."""
+    kept_again: bool = False
+    """What a node reads of a peer it keeps only when it was asked for it before: not what nodes do, likewise."""
 
 
 @dataclass(eq=False, slots=True)
@@ -64,6 +66,7 @@ class _Node:
     demand: Demand
     refs: dict[str, float]
     facts: set[str]
+    asked: set[Blob] = field(default_factory=set)
     notices_at: float = float("inf")
     """When it knows that the lost node is gone."""
 
@@ -77,6 +80,7 @@ class _Reader:
     reading: Reading
     began: float
     left: int
+    keeps: bool = True
 
 
 class Fleet:
@@ -182,7 +186,9 @@ class Fleet:
             kept.frequency = min(3, kept.frequency + int((reading.stop - reading.start) / reading.rate))
         first, last = reading.start // SLICE, (reading.stop - 1) // SLICE
         kept.readers += 1
-        self._go_on(_Reader(node, kept, reading, now, ((1 << (last - first + 1)) - 1) << first))
+        keeps = not self._setting.kept_again or blob in node.asked
+        node.asked.add(blob)
+        self._go_on(_Reader(node, kept, reading, now, ((1 << (last - first + 1)) - 1) << first, keeps))
 
     def _go_on(self, reader: _Reader) -> None:
         """Bring the slice that the reader has come to, and come back when it needs the next that is not there."""
@@ -190,7 +196,7 @@ class Fleet:
         reader.left &= ~reader.kept.slices
         index = (reader.left & -reader.left).bit_length() - 1
         if index >= 0 and self._comes_to(reader, index) <= self._clock.now:
-            self._bring(reader.node, reader.kept, index, self._wanted(reader.reading, index))
+            self._bring(reader, index)
             reader.left &= reader.left - 1
             index = (reader.left & -reader.left).bit_length() - 1
         if index >= 0:
@@ -210,13 +216,16 @@ class Fleet:
 
     # --- the ring of the fleet: see proxy.fetch.fleet -------------------------------------------------------------
 
-    def _bring(self, node: _Node, kept: Kept, index: int, wanted: int) -> None:
+    def _bring(self, reader: _Reader, index: int) -> None:
         """The slice that is not here, from whoever it is to come from."""
-        blob = kept.blob
-        self.books.missed(wanted)
-        if not self._from_owner(node, blob, index):
+        node, blob = reader.node, reader.kept.blob
+        self.books.missed(self._wanted(reader.reading, index))
+        owned = not self._from_owner(node, blob, index)
+        if owned:
             self._fill(node, blob, index)
-        node.shelf.grow(kept, index, _size(blob, index), self._clock.now)
+        if owned or reader.keeps:
+            node.shelf.grow(reader.kept, index, _size(blob, index), self._clock.now)
+            self.books.wrote(node.number, _size(blob, index))
 
     def _from_owner(self, node: _Node, blob: Blob, index: int) -> bool:
         """As `Cluster.route`: from one that relieves the owner, or from those that rank before us, best first."""
@@ -229,7 +238,7 @@ class Fleet:
         if self._setting.relieved:
             instead = relief(place, ranked, node.name, node.demand, self._chance)
             if instead is not None and self._has(instead.name, blob, index):
-                self._give(self._by_name[instead.name], node, blob, index)
+                self._give(self._by_name[instead.name], blob, index)
                 return True
         for member in before:
             owner = self._by_name[member.name]
@@ -240,7 +249,8 @@ class Fleet:
             if not there.slices >> index & 1:
                 self._fill(owner, blob, index)
                 owner.shelf.grow(there, index, _size(blob, index), self._clock.now)
-            self.books.gave(owner.number, node.number, _size(blob, index))
+                self.books.wrote(owner.number, _size(blob, index))
+            self.books.gave(owner.number, _size(blob, index))
             return True
         return False
 
@@ -249,13 +259,13 @@ class Fleet:
         now, size = self._clock.now, _size(blob, index)
         holder = self.redis.acquire(node.number, (blob, index), now, size / UPLINK)
         if holder is not None and self._nodes[holder] is not self._lost:
-            self._give(self._nodes[holder], node, blob, index, followed=True)
+            self._give(self._nodes[holder], blob, index, followed=True)
             return
         for other in self._by_chance(node, blob, index):
             if self._has(other.name, blob, index):
-                self._give(other, node, blob, index, found=True)
+                self._give(other, blob, index, found=True)
                 return
-        self.books.fetched(node.number, size)
+        self.books.fetched(size)
 
     def _by_chance(self, node: _Node, blob: Blob, index: int) -> list[_Node]:
         said = [self._nodes[number] for number in self.redis.holders((blob, index), self._clock.now)]
@@ -268,11 +278,9 @@ class Fleet:
         node = self._by_name[name]
         return node is not self._lost and node.shelf.has(blob, index)
 
-    def _give(
-        self, giver: _Node, taker: _Node, blob: Blob, index: int, *, followed: bool = False, found: bool = False
-    ) -> None:
+    def _give(self, giver: _Node, blob: Blob, index: int, *, followed: bool = False, found: bool = False) -> None:
         giver.shelf.open(blob, self._clock.now)
-        self.books.gave(giver.number, taker.number, _size(blob, index), followed=followed, found=found)
+        self.books.gave(giver.number, _size(blob, index), followed=followed, found=found)
 
     def _rank(self, node: _Node, blob: Blob, index: int) -> tuple[Member, ...]:
         view = self._views[1 if node.notices_at <= self._clock.now else 0]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 import numpy as np
 
 from bench.load.catalogue import Catalogue, Repo
-from bench.load.workload import Act, Habits
+from bench.load.workload import Act
 from bench.scenario import Scenario
 
 from . import che
-from .books import Books
+from .demand import Demand
 from .fleet import Fleet, Setting
 from .leases import beating
 from .trace import catalogue_of, visits
@@ -39,6 +38,7 @@ class Wanted:
     lru: bool = False
     lose_at: int | None = None
     owned_stay: bool = False
+    kept_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ def simulated(scenario: Scenario, wanted: Wanted) -> Outcome:
             lru=wanted.lru,
             lose_at=wanted.lose_at,
             owned_stay=wanted.owned_stay,
+            kept_again=wanted.kept_again,
         )
     )
     fleet.play(visits(scenario, catalogue, wanted.seed), wanted.requests)
@@ -142,35 +143,18 @@ def theoretical(scenario: Scenario, catalogue: Catalogue, room: float, at: float
     habits = scenario.clients.habits(herd=False)
     acts = dict(habits.acts)
     reading = acts.get(Act.SNAPSHOT, 0.0) + acts.get(Act.FILE, 0.0)
-    sessions = scenario.load.rate * reading / sum(acts.values())
     born = min(len(catalogue.releases), 1 + int(at / habits.release_every)) if habits.release_share else 0
-    release_share = habits.release_share if born else 0.0
-    once_share = habits.once_share if catalogue.once else 0.0
-    popular = _shared(1.0 - release_share - once_share, _zipf(len(catalogue.popular), habits.alpha))
-    releases = _shared(release_share, _interests(habits, born, at))
-    repos = (*catalogue.popular, *catalogue.releases[:born])
-    rates = np.concatenate((popular, releases)) * sessions
-    passing = sessions * once_share * _mean_size(catalogue.once)
-    return che.byte_hit_ratio(rates, np.array([float(one.size) for one in repos]), room, passing=passing, since=at)
+    demand = Demand(
+        sessions=scenario.load.rate * reading / sum(acts.values()),
+        popular=_sizes(catalogue.popular),
+        releases=_sizes(catalogue.releases[:born]),
+        once=float(_sizes(catalogue.once).mean()) if catalogue.once else 0.0,
+    )
+    return demand.hit_ratio(habits, room, at=at, since=at)
 
 
-def _zipf(count: int, alpha: float) -> che.Floats:
-    return np.arange(1, count + 1, dtype=np.float64) ** -alpha
+def _sizes(repos: Sequence[Repo]) -> che.Floats:
+    return np.array([float(one.size) for one in repos], dtype=np.float64)
 
 
-def _interests(habits: Habits, born: int, at: float) -> che.Floats:
-    births = np.array(list(accumulate([0.0] + [habits.release_every] * (born - 1)))[:born])
-    hype, adopted = habits.half_lives
-    half_lives = np.where(np.arange(born) % 5 == 4, adopted, hype)
-    return np.asarray(2.0 ** (-(at - births) / half_lives), dtype=np.float64)
-
-
-def _shared(share: float, weights: che.Floats) -> che.Floats:
-    return share * weights / weights.sum() if len(weights) else weights
-
-
-def _mean_size(repos: Sequence[Repo]) -> float:
-    return sum(repo.size for repo in repos) / len(repos) if repos else 0.0
-
-
-__all__ = ["Books", "Outcome", "Wanted", "hottest", "simulated", "theoretical"]
+__all__ = ["Outcome", "Wanted", "hottest", "simulated", "theoretical"]

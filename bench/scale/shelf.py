@@ -20,6 +20,9 @@ from proxy.store.ledger import Books, Limits, Room, excess
 AT_ONCE: Final = 128
 """Rows of each queue that a sweep is given (the store gives 512); it is called again while there is more to free."""
 
+_ROUNDS: Final = FREQUENCY_LIMIT + 2
+"""So often all that is kept is walked through: whoever is not being read by then has gone."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blob:
@@ -49,10 +52,10 @@ class Kept:
 
 @dataclass(slots=True)
 class _Queues:
-    small: OrderedDict[Entry, Kept] = field(default_factory=OrderedDict)
-    main: OrderedDict[Entry, Kept] = field(default_factory=OrderedDict)
+    small: OrderedDict[Blob, Kept] = field(default_factory=OrderedDict)
+    main: OrderedDict[Blob, Kept] = field(default_factory=OrderedDict)
 
-    def of(self, queue: Queue) -> OrderedDict[Entry, Kept]:
+    def of(self, queue: Queue) -> OrderedDict[Blob, Kept]:
         return self.small if queue is Queue.SMALL else self.main
 
 
@@ -62,11 +65,14 @@ class Shelf:
     def __init__(self, room: int, *, soft: float = 0.95, ghosts: int = GHOSTS) -> None:
         self._limits = Limits(int(room * soft), room, 0)
         self._ghosts_kept = ghosts
-        self._kept: dict[Entry, Kept] = {}
+        self._kept: dict[Blob, Kept] = {}
+        self._blobs: dict[str, Blob] = {}
         self._queues = _Queues()
-        self._ghosts: OrderedDict[Entry, int] = OrderedDict()
+        self._ghosts: OrderedDict[Blob, int] = OrderedDict()
         self._moves = 0
         self._tended = -1
+        self._stuck = False
+        """All that could go is being read: it is tried again in the next second."""
         self._small = 0
         self.stored = 0
         self.evicted = 0
@@ -75,12 +81,12 @@ class Shelf:
         return len(self._kept)
 
     def has(self, blob: Blob, index: int) -> bool:
-        kept = self._kept.get(blob.entry)
+        kept = self._kept.get(blob)
         return kept is not None and bool(kept.slices >> index & 1)
 
     def open(self, blob: Blob, now: float, *, stays: bool = False) -> Kept:
         """What is here of the blob, made if there is nothing; counted as read. `stays`: it skips the newcomers."""
-        kept = self._kept.get(blob.entry)
+        kept = self._kept.get(blob)
         if kept is None:
             kept = self._add(blob, stays=stays)
         if int(now) != kept.touched:
@@ -95,16 +101,19 @@ class Shelf:
         self.stored += size
         if kept.queue is Queue.SMALL:
             self._small += size
-        if int(now) != self._tended or self.stored > self._limits.hard:
+        over = self.stored > self._limits.hard and not self._stuck
+        if int(now) != self._tended or over:
             self._tended = int(now)
             kept.readers += 1
             self._evict(excess(Books(self.stored, 0), self._limits, _PLENTY))
             kept.readers -= 1
+            self._stuck = self.stored > self._limits.hard
 
     def _add(self, blob: Blob, *, stays: bool) -> Kept:
-        queue = Queue.MAIN if self._ghosts.pop(blob.entry, None) is not None or stays else Queue.SMALL
-        kept = self._kept[blob.entry] = Kept(blob, queue)
-        self._queues.of(queue)[blob.entry] = kept
+        queue = Queue.MAIN if self._ghosts.pop(blob, None) is not None or stays else Queue.SMALL
+        kept = self._kept[blob] = Kept(blob, queue)
+        self._blobs[blob.key.hex] = blob
+        self._queues.of(queue)[blob] = kept
         self._moves += 1
         return kept
 
@@ -114,7 +123,7 @@ class Shelf:
     def _evict(self, wanted: int) -> None:
         """Until so many bytes are gone, or everything left is being read."""
         fruitless = 0
-        while wanted > 0 and fruitless <= (FREQUENCY_LIMIT + 1) * len(self._kept):
+        while wanted > 0 and fruitless <= _ROUNDS * (len(self._kept) + 1):
             plan = sweep(
                 _rows(self._queues.small),
                 _rows(self._queues.main),
@@ -124,37 +133,39 @@ class Shelf:
                 at_most=AT_ONCE,
             )
             for row in plan.to_main:
-                self._requeue(self._kept[row.entry], row.frequency)
-            gone = sum(map(self._leave, plan.victims))
+                self._requeue(self._of(row), row.frequency)
+            gone = sum(self._leave(self._of(row)) for row in plan.victims)
             wanted -= gone
-            fruitless = 0 if gone else fruitless + len(plan.victims) + len(plan.to_main) + 1
+            fruitless = 0 if gone else fruitless + max(1, len(plan.victims) + len(plan.to_main))
 
-    def _leave(self, row: Row) -> int:
+    def _of(self, row: Row) -> Kept:
+        return self._kept[self._blobs[row.entry.key.hex]]
+
+    def _leave(self, kept: Kept) -> int:
         """The bytes that are free now; none when it is being read, then it goes to the tail."""
-        kept = self._kept[row.entry]
         if kept.readers:
             self._requeue(kept, 0)
             return 0
         self._drop(kept)
-        self._ghosts[row.entry] = self._moves
+        self._ghosts[kept.blob] = self._moves
         while self._ghosts and next(iter(self._ghosts.values())) < self._moves - self._ghosts_kept:
             self._ghosts.popitem(last=False)
         return kept.size
 
     def _drop(self, kept: Kept) -> None:
-        del self._kept[kept.blob.entry]
-        del self._queues.of(kept.queue)[kept.blob.entry]
+        del self._kept[kept.blob]
+        del self._queues.of(kept.queue)[kept.blob]
         self.stored -= kept.size
         self.evicted += kept.size
         if kept.queue is Queue.SMALL:
             self._small -= kept.size
 
     def _requeue(self, kept: Kept, frequency: int) -> None:
-        del self._queues.of(kept.queue)[kept.blob.entry]
+        del self._queues.of(kept.queue)[kept.blob]
         if kept.queue is Queue.SMALL:
             self._small -= kept.size
         kept.queue, kept.frequency = Queue.MAIN, frequency
-        self._queues.main[kept.blob.entry] = kept
+        self._queues.main[kept.blob] = kept
         self._moves += 1
 
 
@@ -162,7 +173,7 @@ class Recent(Shelf):
     """LRU: who was not read the longest goes first."""
 
     def _touch(self, kept: Kept) -> None:
-        self._queues.of(kept.queue).move_to_end(kept.blob.entry)
+        self._queues.of(kept.queue).move_to_end(kept.blob)
 
     def _evict(self, wanted: int) -> None:
         going, freed = [], 0
@@ -181,5 +192,5 @@ MakeShelf = Callable[[int], Shelf]
 _PLENTY: Final = Room(free=1 << 62, inodes=None)
 
 
-def _rows(queue: OrderedDict[Entry, Kept]) -> list[Row]:
+def _rows(queue: OrderedDict[Blob, Kept]) -> list[Row]:
     return [Row(kept.blob.entry, kept.size, kept.frequency) for kept in islice(queue.values(), AT_ONCE)]

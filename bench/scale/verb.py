@@ -19,7 +19,9 @@ import orjson
 from bench.hub.units import parse_size
 from bench.scenario import Scenario, ScenarioError, change, find, read
 
+from .demand import steady
 from .outcome import Outcome, Wanted, simulated
+from .pictures import pictures
 from .reality import TOLERANCE, Seen, compared
 from .table import rows, table
 
@@ -36,6 +38,7 @@ HERE: Final = Path(__file__).parent
     Examples:
       penstock bench scale run --nodes 23 --requests 1e6          a fleet, in some ten seconds
       penstock bench scale run --nodes 23,100 --cache 0.05,0.2    what a larger cache is worth
+      penstock bench scale theory --repos 2e6                     one cache, by theory, in seconds
       penstock bench scale reality                                eight real nodes, the same trace
 
     What came of it, and what it says of 6 PB a day: docs/scale.md
@@ -60,6 +63,7 @@ def scale() -> None:
 @click.option(
     "--owned-stay", is_flag=True, help="What a node owns skips the newcomers' queue: not what the store does."
 )
+@click.option("--kept-again", is_flag=True, help="Peers' bytes are kept at the second reading; not what nodes do.")
 @click.option("--lose-node", is_flag=True, help="One node dies after three quarters of the requests.")
 @click.option("--at-once", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Processes.")
 @click.option("--json", "as_json", is_flag=True, help="All figures, one line each.")
@@ -74,6 +78,7 @@ def run(
     without_relief: bool,
     lru: bool,
     owned_stay: bool,
+    kept_again: bool,
     lose_node: bool,
     at_once: int,
     as_json: bool,
@@ -89,6 +94,7 @@ def run(
             ghosts=ghosts,
             lru=lru,
             owned_stay=owned_stay,
+            kept_again=kept_again,
             lose_at=count * 3 // 4 if lose_node else None,
         )
         for number, share, seed in itertools.product(_numbers(nodes), _numbers(cache), _numbers(seeds))
@@ -125,6 +131,34 @@ def reality(count: int, disk: str, seed: int, changes: Sequence[str], as_json: b
         )
         click.echo(f"\n{about}.")
     sys.exit(0 if found.agree else 1)
+
+
+@scale.command(help="What theory says of one cache with LRU, of any size, without simulating it.")
+@click.option("--repos", default="2e4,2e6", show_default=True, help="Popular ones; several with commas.")
+@click.option("--cache", default="0.02,0.05,0.1,0.17,0.3,0.6", show_default=True)
+@click.option("--alpha", default="0.8,1.0,1.2", show_default=True, help="Of Zipf's law.")
+@click.option("--workload", default="")
+@click.option("--seed", default=1, show_default=True)
+def theory(repos: str, cache: str, alpha: str, workload: str, seed: int) -> None:
+    lines = [["repos", "alpha", *(f"{share:.0%}" for share in _numbers(cache))]]
+    for count, one in itertools.product(_numbers(repos), _numbers(alpha)):
+        scenario = _scenario(workload, [f"clients.alpha={one}"])
+        ratios = (steady(scenario, int(count), share, seed) for share in _numbers(cache))
+        lines.append([f"{count:,.0f}", f"{one:g}", *(f"{ratio:.3f}" for ratio in ratios)])
+    click.echo(table(lines))
+
+
+@scale.command(help="Draw the pictures of docs/scale.md from what `run --json` has printed.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="docs/scale", show_default=True
+)
+def plot(files: Sequence[Path], output: Path) -> None:
+    found = [orjson.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in pictures(found).items():
+        (output / name).write_text(text)
+        click.echo(output / name)
 
 
 def outcomes(scenario: Scenario, wanted: Sequence[Wanted], at_once: int) -> Iterator[Outcome]:

@@ -101,6 +101,12 @@ def test_what_is_wanted_comes_from_the_own_disk_from_peers_or_from_the_origin() 
     assert sum(books.to_readers) == books.wanted_bytes
 
 
+def test_what_is_kept_at_the_second_reading_alone_is_written_less() -> None:
+    wanted = Wanted(nodes=5, cache=0.5, requests=5_000, seed=1)
+    always, again = sessions(wanted), sessions(replace(wanted, kept_again=True))
+    assert again.written_per_second < 0.9 * always.written_per_second
+
+
 def test_a_herd_at_all_nodes_costs_the_origin_one_file() -> None:
     fleet, file = Fleet(Setting(nodes=10, room=1 << 34)), one_file(1, 300 << 20)
     fleet.play([visit(0.001 * number, number / 64, file) for number in range(64)], 1000)
