@@ -43,7 +43,7 @@ class Setting:
     seed: int = 1
     relieved: bool = True
     owned_stay: bool = False
-    """What a node owns skips its disk's queue of newcomers: as the store does in a fleet; off, to see what it is worth."""
+    """What a node owns skips its disk's queue of newcomers, as in the store; off, to see what it is worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--disk", type=float, default=default.disk, help="part of all slices that one node can keep")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--without-relief", action="store_true")
-    parser.add_argument("--owned-stay", action="store_true", help="what a node owns skips the newcomers' queue, as in the store")
+    parser.add_argument("--owned-stay", action="store_true", help="what a node owns skips the queue, as in the store")
     given = parser.parse_args()
     setting = Setting(
         nodes=given.nodes,
