@@ -107,7 +107,7 @@ async def _measured(plan: Plan) -> Results:
     async with serving(plan.folder, plan.size, load_core) as origin:
         for number in range(plan.rounds):
             await _direct(plan, origin, found, load_core)
-            await _alone(plan, origin, found, number, server_core)
+            await _alone(plan, origin, found, number, server_core, cores)
             turn = number % len(plan.servers)
             for server in (*plan.servers[turn:], *plan.servers[:turn]):
                 folder = plan.folder / f"{number}-{server.name}"
@@ -125,11 +125,14 @@ async def _direct(plan: Plan, origin: Origin, found: Results, core: int | None) 
     await _done(DIRECT, rows, bench, found)
 
 
-async def _alone(plan: Plan, origin: Origin, found: Results, number: int, core: int | None) -> None:
+async def _alone(
+    plan: Plan, origin: Origin, found: Results, number: int, core: int | None, cores: Sequence[int]
+) -> None:
     """What Penstock alone can be asked."""
     if PENSTOCK not in plan.servers:
         return
-    place = alone.Alone(origin, plan.installed, plan.folder / f"{number}-alone", core)
+    all_cores = tuple(cores) if core is not None else ()
+    place = alone.Alone(origin, plan.installed, plan.folder / f"{number}-alone", core, all_cores)
     place.folder.mkdir()
     measures = {name: functools.partial(row, place) for name, row in alone.ROWS.items() if name in plan.chosen_alone}
     await _each(PENSTOCK.name, measures, found, within=ALONE_LIMIT)

@@ -32,7 +32,7 @@ READERS: Final = 8
 STEP: Final = 16 << 20
 LOOKS: Final = 100
 """At the lag of a loop, of which a percentile is taken."""
-HERD_SIZE: Final = 256 << 20
+HERD_SIZE: Final = 1 << 30
 _LAG: Final = "penstock_event_loop_lag_seconds"
 _INSERT: Final = """
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
@@ -49,6 +49,8 @@ class Alone:
     installed: Installed
     folder: Path
     server_core: int | None
+    cores: tuple[int, ...] = ()
+    """All there are: a fleet needs more than the one that is ours."""
 
     @contextlib.asynccontextmanager
     async def serving(self, name: str) -> AsyncIterator[Running]:
@@ -126,7 +128,8 @@ def percentile(before: Page, after: Page, share: float) -> float:
 async def fleet_herd(alone: Alone) -> Figures:
     """Three nodes, 64 cold clients at each, the owner of the blob's beginning killed midway: `bench.trial`."""
     told = alone.folder / f"herd-{secrets.token_hex(4)}.json"
-    command = [sys.executable, "-m", "bench.trial", "--fault", "owner-killed", "--size", str(HERD_SIZE)]
+    held = ["taskset", "-c", ",".join(map(str, alone.cores))] if alone.cores else []
+    command = [*held, sys.executable, "-m", "bench.trial", "--fault", "owner-killed", "--size", str(HERD_SIZE)]
     process = await asyncio.create_subprocess_exec(
         *command, "--no-single", "--json", str(told), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
