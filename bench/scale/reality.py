@@ -50,7 +50,7 @@ class Seen:
     """Bytes sent by the node that sent most, over the mean."""
 
 
-TOLERANCE: Final = Seen(origin_share=0.03, peer_share=0.03, hottest=0.05)
+TOLERANCE: Final = Seen(origin_share=0.03, peer_share=0.05, hottest=0.05)
 """By how much a simulation may be off."""
 
 
