@@ -68,6 +68,11 @@ tests/clients/js/node_modules/.made: tests/clients/js/package-lock.json | tools
 	npm ci --prefix tests/clients/js --silent --no-audit --no-fund
 	@touch $@
 
+# The public suite of tests for HTTP caches.
+tests/conformance/node_modules/.made: tests/conformance/package-lock.json | tools
+	npm ci --prefix tests/conformance --silent --no-audit --no-fund
+	@touch $@
+
 # What draws the plots of a report.
 WEB := bench/report/web/node_modules/.made
 $(WEB): bench/report/web/package-lock.json
@@ -112,7 +117,7 @@ tools:
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
 	else echo "error: the tests need$$missing; run: sudo apt-get install -y$$missing"; exit 1; fi
 
-clients: $(CLIENTS:%=.venv-clients/%/.made) tests/clients/js/node_modules/.made
+clients: $(CLIENTS:%=.venv-clients/%/.made) tests/clients/js/node_modules/.made tests/conformance/node_modules/.made
 
 test: tools .venv/.test clients web
 	$(BIN)/python -m pytest -n auto $(ARGS)
@@ -144,4 +149,4 @@ lock: .venv/.made
 	for version in $(CLIENTS); do $(COMPILE) --override requirements/overrides.in requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
 clean:
-	rm -rf .venv .venv-clients .venv-peers tests/clients/js/node_modules bench/report/web/node_modules
+	rm -rf .venv .venv-clients .venv-peers tests/clients/js/node_modules tests/conformance/node_modules bench/report/web/node_modules
