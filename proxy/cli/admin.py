@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
+import click
+import orjson
+
 from proxy.config.schema import Address
+from proxy.core.clock import SystemClock
 from proxy.core.errors import ConfigError
 from proxy.core.secret import Secret
 from proxy.service.admission import admin_token
 
 from .codes import Exit
+from .flags import file_flag
 from .serve import configuration_or_exit
-from .talk import fail
+from .talk import fail, put
 
 WITHIN: Final = 5.0
 """Seconds of silence after which the node counts as not answering."""
-
+LONG: Final = 65.0
+"""The same for what it has to look up first."""
 
 _EXITS: Final = {400: Exit.USAGE, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT, 503: Exit.UNHEALTHY}
+
+
+_AGAIN: Final = 0.3
+"""Seconds between two tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """The node says no, with that status."""
+
+    status: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """No node answers."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +65,29 @@ class Asked:
     def fields(self) -> dict[str, str]:
         shown = {} if self.token is None else {"Authorization": f"Bearer {self.token.reveal()}"}
         return {"Content-Type": "application/json", **shown}
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def node_flags(command: F) -> F:
+    """Give `command` --config, --admin and --json."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    command = click.option("--admin", metavar="HOST:PORT", help="The node's admin port. [default: server.admin]")(
+        command
+    )
+    return file_flag(command)
+
+
+def put_json(value: Any) -> None:
+    """`value` on standard output."""
+    put(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def with_query(path: str, **fields: Any) -> str:
+    """`path` with those of `fields` that say something; tuples are repeated."""
+    said = {name: value for name, value in fields.items() if value not in (None, (), "")}
+    return f"{path}?{urlencode(said, doseq=True)}" if said else path
 
 
 def node_asked(config_file: Path | None, given: str | None) -> Asked:
@@ -54,24 +105,53 @@ def node_asked(config_file: Path | None, given: str | None) -> Asked:
     return Asked(Address(host=here.get(found.host, found.host), port=found.port), token)
 
 
-def ask(asked: Asked, method: str, path: str) -> Any:
-    """The node's answer. Ends the command when there is none, or it is a refusal."""
-    address, body = asked.address, b"{}" if method == "POST" else None
-    request = Request(f"http://{address}{path}", body, asked.fields, method=method)
+def ask(
+    asked: Asked,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    then: Sequence[str] = (),
+    within: float = WITHIN,
+) -> Any:
+    """The node's answer. Ends the command when there is none, or it is a refusal; `then` are the commands to try next
+    after a refusal."""
+    match found := _answer(asked, method, path, body, within):
+        case _Refusal(status, why):
+            fail(_EXITS.get(status, Exit.FAILURE), f"the node at {asked.address} says no: {why}", then=then)
+        case _Silence(why):
+            fail(
+                Exit.UNHEALTHY,
+                f"no node answers at {asked.address}: {why}",
+                ["this is the admin port, server.admin; name another with --admin HOST:PORT"],
+                then=[f"curl -sS http://{asked.address}/-/readyz"],
+            )
+    return found
+
+
+def ask_patiently(asked: Asked, path: str, patience: float, *, then: Sequence[str] = ()) -> Any:
+    """As `ask` for a GET; while the node starts again, or a worker of it, it has `patience` seconds to answer."""
+    clock = SystemClock()
+    until = clock.monotonic() + patience
+    while clock.monotonic() < until:
+        found = _answer(asked, "GET", path, None, WITHIN)
+        if not isinstance(found, _Silence) and not (isinstance(found, _Refusal) and found.status == 503):
+            break
+        time.sleep(_AGAIN)
+    return ask(asked, "GET", path, then=then)
+
+
+def _answer(asked: Asked, method: str, path: str, body: dict[str, Any] | None, within: float) -> Any:
+    address = asked.address
+    content = json.dumps(body or {}).encode() if method in ("POST", "PUT") else None
+    request = Request(f"http://{address}{path}", content, asked.fields, method=method)
     try:
-        with _opener().open(request, timeout=WITHIN) as answer:
+        with _opener().open(request, timeout=within) as answer:
             return json.load(answer)
     except HTTPError as error:
-        why = _why(error)
-        fail(_EXITS.get(error.code, Exit.FAILURE), f"the node at {address} says no: {why}")
+        return _Refusal(error.code, _why(error))
     except (URLError, OSError, HTTPException, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        fail(
-            Exit.UNHEALTHY,
-            f"no node answers at {address}: {reason}",
-            ["this is the admin port, server.admin; name another with --admin HOST:PORT"],
-            then=[f"curl -sS http://{address}/-/readyz"],
-        )
+        return _Silence(str(error.reason if isinstance(error, URLError) else error))
 
 
 def _opener() -> OpenerDirector:

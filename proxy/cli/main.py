@@ -11,8 +11,10 @@ from .check import check
 from .cluster import cluster
 from .config import config
 from .doctor import doctor
+from .jobs import jobs
 from .serve import serve
 from .version import version
+from .warm import warm
 
 
 @click.group(
@@ -37,7 +39,7 @@ def main() -> None:
     keep_standard_descriptors()
 
 
-for command in (serve, check, doctor, config, cluster, bench, version):
+for command in (serve, check, doctor, config, cluster, warm, jobs, bench, version):
     main.add_command(command)
 
 if __name__ == "__main__":

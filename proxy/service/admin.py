@@ -16,9 +16,10 @@ from proxy.telemetry.exposition import CONTENT_TYPE
 from .admission import Admission
 from .blob_api import BlobView, add_blob_routes
 from .cluster_api import ClusterView, add_cluster_routes
+from .operations.routes import LARGEST_BODY, OperationView, add_operations
 
 
-class View(ClusterView, BlobView, Protocol):
+class View(ClusterView, BlobView, OperationView, Protocol):
     """What the admin pages show; one process or a supervisor with its workers."""
 
     async def reasons(self) -> list[str]:
@@ -57,13 +58,14 @@ def _application(view: View, admission: Admission) -> web.Application:
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=await view.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    application = web.Application(client_max_size=1024, middlewares=[_doorkeeper(admission)])
+    application = web.Application(client_max_size=LARGEST_BODY, middlewares=[_doorkeeper(admission)])
     application.router.add_get("/metrics", metrics)
     application.router.add_get("/-/livez", livez)
     application.router.add_get("/-/readyz", readyz)
     application.router.add_get("/-/status", status)
     add_cluster_routes(application, view)
     add_blob_routes(application, view)
+    add_operations(application, view)
     return application
 
 

@@ -36,6 +36,8 @@ from proxy.telemetry.telemetry import Telemetry
 from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
+from .operations.desk import Desk
+from .operations.shape import Reply
 from .weight import node_weight
 
 _COLD_THREADS: Final = 16
@@ -86,7 +88,8 @@ async def assemble(
             shared.notices.listen(mirror.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks)
+        desk = Desk(mirror=mirror, state=state_folder(config), clock=clock)
+        running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(
             mirror,
             limits,
@@ -102,6 +105,7 @@ async def assemble(
         running.gate = gate
         running.listener = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)
         tasks.start(running.keep_gauges(), "gauges")
+        desk.start(tasks)
         try:
             yield running
         finally:
@@ -124,7 +128,9 @@ class RunningNode:
         disks: tuple[DiskStatus, ...],
         fleet: Cluster | None,
         tasks: TaskSet,
+        desk: Desk,
     ) -> None:
+        self._desk = desk
         self._store = store
         self._mirror = mirror
         self._cold = cold
@@ -152,6 +158,9 @@ class RunningNode:
     def purge(self, key: BlobKey) -> None:
         if not self._tasks.is_closing:
             self._tasks.start(self._mirror.purge(key), "purge")
+
+    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
+        return await self._desk.operations.carry_out(verb, arguments)
 
     async def drain(self) -> None:
         self.retire()

@@ -14,9 +14,12 @@ from typing import Any, Final, assert_never
 
 from proxy.telemetry.exposition import FOLDER_VARIABLE
 
-from .control import LINE_LIMIT, Answer, Ask, Failed, Health, Order, Report, written
+from .control import LINE_LIMIT, Answer, Ask, Call, Failed, Health, Order, Report, written
+from .operations.shape import Reply
 
 _ANSWER_WITHIN: Final = 2.0
+_CARRIED_OUT_WITHIN: Final = 60.0
+"""Seconds for an operation; what takes longer is a job."""
 
 
 class Worker:
@@ -46,13 +49,28 @@ class Worker:
     async def status(self) -> dict[str, Any]:
         """What the worker says of itself, or that it does not answer."""
         number = next(self._questions)
-        self._asked[number] = asyncio.get_running_loop().create_future()
-        self.tell(Ask(number))
         try:
-            async with asyncio.timeout(_ANSWER_WITHIN):
-                return await self._asked[number]
-        except TimeoutError:
+            return await self._answer(number, Ask(number), _ANSWER_WITHIN)
+        except (TimeoutError, ConnectionError):
             return {"silent": True}
+
+    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
+        """Have the worker carry out an operation."""
+        number = next(self._questions)
+        try:
+            return Reply.of_document(await self._answer(number, Call(number, verb, arguments), _CARRIED_OUT_WITHIN))
+        except TimeoutError:
+            return Reply.refused(503, "the worker that was asked does not answer; ask again")
+        except ConnectionError:
+            return Reply.refused(503, "the worker that was asked has died; ask again")
+
+    async def _answer(self, number: int, question: Order, within: float) -> dict[str, Any]:
+        """What the worker answers to `question` of that number. Raises TimeoutError, ConnectionError when it dies."""
+        self._asked[number] = asyncio.get_running_loop().create_future()
+        self.tell(question)
+        try:
+            async with asyncio.timeout(within):
+                return await self._asked[number]
         finally:
             del self._asked[number]
 
@@ -71,6 +89,12 @@ class Worker:
     async def ended(self) -> int:
         """Wait for the process to end; its exit code, negative for a signal."""
         return await self._process.wait()
+
+    def gone(self) -> None:
+        """It says nothing any more: whoever waits for an answer learns so."""
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(ConnectionResetError("the worker has died"))
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -65,7 +65,16 @@ class Ask:
     number: int
 
 
-Order = Start | Reload | Drain | Hurry | HandOver | Purge | Ask
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Carry out an operation of `operations.table`, and send an Answer with this number: its reply as a document."""
+
+    number: int
+    verb: str
+    arguments: dict[str, Any]
+
+
+Order = Start | Reload | Drain | Hurry | HandOver | Purge | Ask | Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status that Ask wanted."""
+    """The status that Ask wanted, or the reply to a Call."""
 
     number: int
     status: dict[str, Any]
@@ -123,6 +132,8 @@ def read_order(line: bytes) -> Order:
             return Purge(BlobKey.parse(key))
         case {"order": "ask", "number": int(number)}:
             return Ask(number)
+        case {"order": "call", "number": int(number), "verb": str(verb), "arguments": dict(arguments)}:
+            return Call(number, verb, arguments)
     raise ValueError(f"not an order: {line[:100]!r}")
 
 
@@ -159,6 +170,8 @@ def _document(message: Order | Report) -> dict[str, Any]:
             return {"order": "purge", "key": str(key)}
         case Ask(number):
             return {"order": "ask", "number": number}
+        case Call(number, verb, arguments):
+            return {"order": "call", "number": number, "verb": verb, "arguments": arguments}
         case Health(reasons):
             return {"report": "health", "reasons": list(reasons)}
         case Answer(number, status):

@@ -10,6 +10,8 @@ from proxy.config.schema import Config
 from proxy.core.blob import BlobKey
 from proxy.telemetry.telemetry import Telemetry
 
+from .operations.shape import Reply
+
 BACKLOG: Final = 4096
 """What `assemble` passes to listen(2): connections that wait while the loop is busy."""
 
@@ -39,6 +41,10 @@ class Node(Protocol):
     def purge(self, key: BlobKey) -> None:
         """Drop the blob from the disks of this node, and of all others of its fleet when they hear of it. Returns at
         once."""
+        ...
+
+    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
+        """Carry out an operation of `operations.table`. Never raises: what is wrong is in the reply."""
         ...
 
     def reload(self, config: Config) -> None:

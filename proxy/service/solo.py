@@ -23,6 +23,7 @@ from .admission import admission_of
 from .cluster_api import of_all_workers
 from .drain import StopOrder, drained
 from .node import Assemble, Node
+from .operations.shape import NODE_STARTS, Reply
 from .reach import warn_if_unreachable
 from .readiness import watch_readiness
 from .ready import ReadyFile, Standing, ready_file
@@ -110,6 +111,9 @@ class _Solo:
             return False
         self._node.purge(key)
         return True
+
+    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
+        return NODE_STARTS if self._node is None else await self._node.operate(verb, arguments)
 
     async def metrics(self) -> bytes:
         return page_of(self._metrics)

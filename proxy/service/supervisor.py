@@ -38,6 +38,7 @@ from .cluster_api import of_all_workers
 from .control import Drain, HandOver, Hurry, Order, Purge, Reload, Start, lines, read_report
 from .drain import StopOrder
 from .folder import metrics_folder
+from .operations.shape import NODE_STARTS, Reply
 from .reach import warn_if_unreachable
 from .ready import ReadyFile, Standing, ready_file
 from .run import Run, config_after_hangup, note_reload, note_start
@@ -140,11 +141,18 @@ class Supervisor:
         self._tell_all(HandOver())
 
     async def purge(self, key: BlobKey) -> bool:
-        worker = next((worker for worker in self._workers.values() if worker.ready), None)
+        worker = self._any_worker()
         if worker is None:
             return False
         worker.tell(Purge(key))
         return True
+
+    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
+        worker = self._any_worker()
+        return NODE_STARTS if worker is None else await worker.operate(verb, arguments)
+
+    def _any_worker(self) -> Worker | None:
+        return next((worker for worker in self._workers.values() if worker.ready), None)
 
     async def metrics(self) -> bytes:
         ready = sum(worker.ready for worker in self._workers.values())
@@ -191,9 +199,11 @@ class Supervisor:
                 async for line in lines(reports):
                     worker.heard(read_report(line))
                     self._note_health()
+                worker.gone()
                 return await worker.ended(), worker.failure
             finally:
                 del self._workers[index]
+                worker.gone()
                 self._shared.worker_died(index)
 
     def _note_health(self) -> None:

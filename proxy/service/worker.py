@@ -27,6 +27,7 @@ from .control import (
     LINE_LIMIT,
     Answer,
     Ask,
+    Call,
     Drain,
     Failed,
     HandOver,
@@ -44,6 +45,7 @@ from .control import (
 from .drain import StopOrder, drained
 from .named import named_assembly
 from .node import Assemble, Node
+from .operations.shape import NODE_STARTS
 from .readiness import watch_readiness
 from .sockets import sibling
 from .system import die_with_parent
@@ -62,6 +64,7 @@ class _Worker:
         self._order = StopOrder()
         self._telemetry: Telemetry | None = None
         self._node: Node | None = None
+        self._operations = TaskSet("operations")
         self._handed_over = False
 
     async def serve(self, assemble: Assemble, orders: asyncio.StreamReader) -> None:
@@ -70,6 +73,7 @@ class _Worker:
         metrics = metrics_of_worker(self._index)
         async with (
             TaskSet("worker") as tasks,
+            self._operations,
             open_telemetry(metrics, config.log, self._start.secret, SystemClock()) as telemetry,
         ):
             self._telemetry = telemetry
@@ -109,10 +113,16 @@ class _Worker:
                     self._node.purge(key)
             case Ask(number):
                 self._report(Answer(number, {} if self._node is None else self._node.status()))
+            case Call():
+                self._operations.start(self._carry_out(order), order.verb)
             case Start():
                 raise ValueError("a worker starts once")
             case _:
                 assert_never(order)
+
+    async def _carry_out(self, call: Call) -> None:
+        reply = NODE_STARTS if self._node is None else await self._node.operate(call.verb, call.arguments)
+        self._report(Answer(call.number, reply.document()))
 
     def _tell(self, reasons: list[str]) -> None:
         self._report(Health(tuple(reasons)))

@@ -36,6 +36,7 @@ HELPS = [
     (),
     *(("serve",), ("check",), ("config", "show"), ("config", "init"), ("version",)),
     *(("cluster", "status"), ("cluster", "drain"), ("cluster", "placement")),
+    *(("warm",), ("jobs", "follow"), ("jobs", "cancel")),
 ]
 
 
@@ -56,14 +57,14 @@ def test_help_comes_on_standard_output_alone() -> None:
 
 def test_every_command_an_example_shows_exists_and_takes_its_flags() -> None:
     shown = set()
-    for words in (*HELPS, ("config",), ("cluster",)):
+    for words in (*HELPS, ("config",), ("cluster",), ("jobs",)):
         shown |= set(re.findall(r"^ +(?:\w+=\S+ )?penstock ([a-z][^\n]*)$", help_of(*words), re.MULTILINE))
     assert len(shown) > 8
     for line in shown:
         command = re.split(r"\s{2,}|[|&]", line)[0].split()
         flags = [word for word in command if word.startswith("--")]
         verbs = [word for word in command if re.fullmatch(r"[a-z]+", word)][:2]
-        verbs = verbs if verbs[0] in ("config", "cluster") else verbs[:1]
+        verbs = verbs if verbs[0] in ("config", "cluster", "jobs") else verbs[:1]
         assert all(flag in help_of(*verbs) for flag in flags), line
 
 

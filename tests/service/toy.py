@@ -20,6 +20,7 @@ from proxy.config.schema import Config
 from proxy.core.blob import BlobKey
 from proxy.core.errors import NoDisk
 from proxy.service.node import BACKLOG
+from proxy.service.operations.shape import Reply
 from proxy.telemetry.telemetry import Telemetry
 
 
@@ -46,6 +47,9 @@ class ToyNode:
 
     def purge(self, key: BlobKey) -> None:
         self._purged.append(str(key))
+
+    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
+        return Reply(200, {"verb": verb, "arguments": arguments, "pid": os.getpid()})
 
     async def drain(self) -> None:
         assert self.site is not None

@@ -1,0 +1,57 @@
+"""The operator's desk of one worker: every operation with its handler, and the runner of the node's jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+
+from proxy.core.clock import Clock
+from proxy.core.tasks import TaskSet
+from proxy.fetch.coordinator import Coordinator
+
+from .carried_out import Operations
+from .jobs import Job, JobBook
+from .orders import JobAsked, JobsTold, WarmAsked
+from .runner import JobRunner
+from .shape import Nothing
+from .warm import Warmer
+
+
+class Desk:
+    """Put together from the rooms below; `start` lets it run jobs."""
+
+    def __init__(self, *, mirror: Coordinator, state: Path, clock: Clock) -> None:
+        self._book = JobBook(state, clock)
+        warmer = Warmer(mirror, clock, secrets.token_bytes(32))
+        self._runner = JobRunner(self._book, {"warm": warmer.warm}, clock)
+        self.operations = Operations(
+            {
+                "jobs": self._jobs,
+                "job": self._job,
+                "cancel": self._cancel,
+                "warm": self._warm,
+            }
+        )
+
+    def start(self, tasks: TaskSet) -> None:
+        tasks.start(self._runner.run(), "jobs")
+
+    async def _jobs(self, asked: Nothing) -> JobsTold:
+        return JobsTold(jobs=await asyncio.to_thread(self._book.all))
+
+    async def _job(self, asked: JobAsked) -> Job:
+        return await asyncio.to_thread(self._book.get, asked.id)
+
+    async def _cancel(self, asked: JobAsked) -> Job:
+        job = await asyncio.to_thread(self._book.cancel, asked.id)
+        self._runner.look()
+        return job
+
+    async def _warm(self, asked: WarmAsked) -> Job:
+        return await self._begin("warm", f"{asked.repo}@{asked.revision}", asked.model_dump(mode="json"))
+
+    async def _begin(self, kind: str, about: str, order: dict[str, object]) -> Job:
+        job = await asyncio.to_thread(self._book.add, kind, about, order)
+        self._runner.look()
+        return job
