@@ -13,6 +13,7 @@ import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, takewhile
 from random import Random
 from typing import Final
@@ -49,8 +50,8 @@ class Setting:
     """Evicted blobs that a node remembers."""
     lru: bool = False
     lose_at: int | None = None
-    owned_stay: bool = False
-    """What a node is asked for as its owner skips the newcomers: not what the store does, to see what it would be
+    owned_stay: bool = True
+    """What is mostly a node's own does not go with the newcomers, as `store.owned` has it; False to see what that is
     worth."""
     kept_again: bool = False
     """What a node reads of a peer it keeps only when it was asked for it before: not what nodes do, likewise."""
@@ -100,7 +101,9 @@ class Fleet:
         self._views = [View(1, tuple(members), members[0].name)]
         if setting.lose_at is not None:
             self._views.append(View(2, tuple(members[:-1]), members[0].name))
-        self._nodes = [_Node(n, m.name, self._shelf(), Demand(self._clock), {}, set()) for n, m in enumerate(members)]
+        self._nodes = [
+            _Node(n, m.name, self._shelf(m.name), Demand(self._clock), {}, set()) for n, m in enumerate(members)
+        ]
         self._by_name = {node.name: node for node in self._nodes}
         self._lost: _Node | None = None
         self._blobs: dict[str, Blob] = {}
@@ -110,9 +113,14 @@ class Fleet:
         self.redis = Redis()
         self.books = Books(setting.nodes)
 
-    def _shelf(self) -> Shelf:
+    def _shelf(self, name: str) -> Shelf:
         made = Recent if self._setting.lru else Shelf
-        return made(self._setting.room, ghosts=self._setting.ghosts)
+        owns = partial(self._owns, name) if self._setting.owned_stay and self._setting.nodes > 1 else None
+        return made(self._setting.room, ghosts=self._setting.ghosts, owns=owns)
+
+    def _owns(self, name: str, blob: Blob, index: int) -> bool:
+        """As `Cluster.owns`."""
+        return self._rank(self._by_name[name], blob, index)[0].name == name
 
     def play(self, visits: Iterable[Visit], requests: int) -> None:
         """So many requests of HTTP; the second half is what rates are taken from."""
@@ -245,7 +253,7 @@ class Fleet:
             if owner is self._lost:
                 node.notices_at = self._clock.now  # it fails, and is not asked again
                 continue
-            there = owner.shelf.open(blob, self._clock.now, stays=self._setting.owned_stay)
+            there = owner.shelf.open(blob, self._clock.now)
             if not there.slices >> index & 1:
                 self._fill(owner, blob, index)
                 owner.shelf.grow(there, index, _size(blob, index), self._clock.now)

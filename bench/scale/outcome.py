@@ -37,7 +37,7 @@ class Wanted:
     ghosts: int = 2_000
     lru: bool = False
     lose_at: int | None = None
-    owned_stay: bool = False
+    owned_stay: bool = True
     kept_again: bool = False
 
 

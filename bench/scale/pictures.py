@@ -42,7 +42,7 @@ def pictures(outcomes: Sequence[Plain]) -> dict[str, str]:
 
 
 def _is_plain(wanted: Plain) -> bool:
-    changed = wanted["lru"] or wanted["owned_stay"] or wanted.get("kept_again") or wanted["lose_at"]
+    changed = wanted["lru"] or not wanted["owned_stay"] or wanted.get("kept_again") or wanted["lose_at"]
     changed = changed or not wanted["relieved"]
     return not changed and 0.01 <= wanted["cache"] <= 1.0
 

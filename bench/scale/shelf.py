@@ -50,6 +50,10 @@ class Kept:
     """The second in which it was last counted as read: `store.upkeep` counts once a second."""
 
 
+Owns = Callable[[Blob, int], bool]
+"""Whether the slice of that index is this node's to fetch for all."""
+
+
 @dataclass(slots=True)
 class _Queues:
     small: OrderedDict[Blob, Kept] = field(default_factory=OrderedDict)
@@ -62,7 +66,9 @@ class _Queues:
 class Shelf:
     """All disks of a node as one, of `room` bytes; `soft` is the share to which it is emptied. As `store.index`."""
 
-    def __init__(self, room: int, *, soft: float = 0.95, ghosts: int = GHOSTS) -> None:
+    def __init__(self, room: int, *, soft: float = 0.95, ghosts: int = GHOSTS, owns: Owns | None = None) -> None:
+        """What is mostly one that the node `owns` does not go with the newcomers."""
+        self._owns = owns
         self._limits = Limits(int(room * soft), room, 0)
         self._ghosts_kept = ghosts
         self._kept: dict[Blob, Kept] = {}
@@ -84,11 +90,11 @@ class Shelf:
         kept = self._kept.get(blob)
         return kept is not None and bool(kept.slices >> index & 1)
 
-    def open(self, blob: Blob, now: float, *, stays: bool = False) -> Kept:
-        """What is here of the blob, made if there is nothing; counted as read. `stays`: it skips the newcomers."""
+    def open(self, blob: Blob, now: float) -> Kept:
+        """What is here of the blob, made if there is nothing; counted as read."""
         kept = self._kept.get(blob)
         if kept is None:
-            kept = self._add(blob, stays=stays)
+            kept = self._add(blob)
         if int(now) != kept.touched:
             kept.touched = int(now)
             self._touch(kept)
@@ -109,8 +115,8 @@ class Shelf:
             kept.readers -= 1
             self._stuck = self.stored > self._limits.hard
 
-    def _add(self, blob: Blob, *, stays: bool) -> Kept:
-        queue = Queue.MAIN if self._ghosts.pop(blob, None) is not None or stays else Queue.SMALL
+    def _add(self, blob: Blob) -> Kept:
+        queue = Queue.MAIN if self._ghosts.pop(blob, None) is not None else Queue.SMALL
         kept = self._kept[blob] = Kept(blob, queue)
         self._blobs[blob.key.hex] = blob
         self._queues.of(queue)[blob] = kept
@@ -131,6 +137,7 @@ class Shelf:
                 stored=self.stored,
                 wanted=wanted,
                 at_most=AT_ONCE,
+                stays=self._is_owned,
             )
             for row in plan.to_main:
                 self._requeue(self._of(row), row.frequency)
@@ -139,7 +146,18 @@ class Shelf:
             fruitless = 0 if gone else fruitless + max(1, len(plan.victims) + len(plan.to_main))
 
     def _of(self, row: Row) -> Kept:
-        return self._kept[self._blobs[row.entry.key.hex]]
+        return self._at(row.entry)
+
+    def _at(self, entry: Entry) -> Kept:
+        return self._kept[self._blobs[entry.key.hex]]
+
+    def _is_owned(self, entry: Entry) -> bool:
+        """As `store.owned`: by the slices that are here."""
+        if self._owns is None:
+            return False
+        kept = self._at(entry)
+        here = [index for index in range(kept.slices.bit_length()) if kept.slices >> index & 1]
+        return 2 * sum(self._owns(kept.blob, index) for index in here) > len(here)
 
     def _leave(self, kept: Kept) -> int:
         """The bytes that are free now; none when it is being read, then it goes to the tail."""
@@ -186,8 +204,6 @@ class Recent(Shelf):
         for kept in going:
             self._drop(kept)
 
-
-MakeShelf = Callable[[int], Shelf]
 
 _PLENTY: Final = Room(free=1 << 62, inodes=None)
 

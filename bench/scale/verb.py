@@ -61,7 +61,7 @@ def scale() -> None:
 @click.option("--without-relief", is_flag=True, help="Only owners are asked.")
 @click.option("--lru", is_flag=True, help="Evict the longest unread instead: what theory speaks of.")
 @click.option(
-    "--owned-stay", is_flag=True, help="What a node owns skips the newcomers' queue: not what the store does."
+    "--owned-go", is_flag=True, help="Newcomers go unread, whoever owns them; the store keeps what a node owns."
 )
 @click.option("--kept-again", is_flag=True, help="Peers' bytes are kept at the second reading; not what nodes do.")
 @click.option("--lose-node", is_flag=True, help="One node dies after three quarters of the requests.")
@@ -77,7 +77,7 @@ def run(
     ghosts: int,
     without_relief: bool,
     lru: bool,
-    owned_stay: bool,
+    owned_go: bool,
     kept_again: bool,
     lose_node: bool,
     at_once: int,
@@ -93,7 +93,7 @@ def run(
             relieved=not without_relief,
             ghosts=ghosts,
             lru=lru,
-            owned_stay=owned_stay,
+            owned_stay=not owned_go,
             kept_again=kept_again,
             lose_at=count * 3 // 4 if lose_node else None,
         )
