@@ -144,6 +144,11 @@ def _tell(found: dict[str, Any]) -> None:
 
 def _troubles(found: dict[str, Any]) -> list[str]:
     troubles = [f"{one['name']} is ejected: it failed this node lately" for one in found["members"] if one["ejected"]]
+    troubles += [
+        f"{one['name']} stands aside: most of the others cannot reach it"
+        for one in found["members"]
+        if one["state"] == "aside"
+    ]
     troubles += [f"{one['name']} fell silent without a goodbye" for one in found.get("missed", [])]
     if found["redis"] == "away":
         troubles.append("Redis is away; the last view and the listed peers count")

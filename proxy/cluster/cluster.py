@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from itertools import dropwhile, takewhile
 from random import Random
 from typing import Final, Protocol, assert_never
@@ -129,7 +130,7 @@ class Cluster:
         patience = LEASE_PATIENCE * self._lease_ttl if follow else None
         if question.stored_only and self._is_slow(peer):
             raise AskAnother(f"{peer} was slow to say whether it has a slice")
-        if not (follow or question.stored_only):
+        if not (follow or question.stored_only or self._is_aside):
             question = question.asked_by(self.membership.view.ourselves.url)
         reading = self._peers.read(self._member(peer), question, span, hops=hops, patience=patience)
         try:
@@ -162,6 +163,10 @@ class Cluster:
     def is_leaving(self) -> bool:
         """Whether we hand our slices over."""
         return self.membership.view.ourselves.state is MemberState.DRAINING
+
+    @property
+    def _is_aside(self) -> bool:
+        return self.membership.view.ourselves.state is MemberState.ASIDE
 
     def _is_slow(self, peer: str) -> bool:
         return self._clock.monotonic() < (self._slow.get(peer) or 0.0)
@@ -220,17 +225,24 @@ class Cluster:
     def _standing(self, outcome: Outcome, likely: tuple[str, ...]) -> Standing:
         match outcome:
             case Mine(holders=holders):
-                return Ours((*self._useful(holders), *likely), lambda: outcome.is_passed_on)
+                # 1. we read from the origin   2. the others lose their way to us and read it too   3. we hear of that
+                return Ours((*self._useful(holders), *likely), partial(self._is_taken, outcome, self._is_aside))
             case Busy(url, holders) if url == self.membership.view.ourselves.url:
                 return Ours((*self._useful(holders), *likely))  # another worker of ours: the node's own ring knows
             case Busy(url, holders):
                 # Whoever can write to Redis could send us anywhere: only members are followed.
-                peer = next(iter(self._useful((url,))), None)
+                # Nor is one that stands aside: it may be asking us.
+                member = self.membership.view.at(url)
+                is_aside = member is not None and member.state is MemberState.ASIDE
+                peer = None if is_aside else next(iter(self._useful((url,))), None)
                 return Unsure((*self._useful(holders), *likely)) if peer is None else Theirs(peer)
             case Unknown():
                 return Unsure(likely)
             case _:
                 assert_never(outcome)
+
+    def _is_taken(self, mine: Mine, was_aside: bool) -> bool:
+        return mine.is_passed_on or (self._is_aside and not was_aside)
 
     def _useful(self, urls: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the peers at `urls` that are members and have not failed us lately."""

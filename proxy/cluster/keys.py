@@ -32,6 +32,7 @@ class Row:
         return re.fullmatch(".+".join(re.escape(piece) for piece in pieces), key) is not None
 
 
+MEMBERS_CHANNEL: Final = "penstock:members"
 ALLOWANCES: Final = "penstock:{allowances}"
 ALLOWANCES_CHANNEL: Final = "penstock:allowances"
 NOTICES: Final = "penstock:{notices}"
@@ -55,9 +56,10 @@ TABLE: Final = (
         "penstock:{members}",
         "hash",
         "1 h since the last heartbeat of anybody; a field as long as five heartbeats of its node",
-        "for each node's address: time of its last heartbeat and how long it holds (ms), state, boot, name and weight",
+        "for each node's address: time of its last heartbeat and how long it holds (ms), state, boot, name and weight; "
+        "whether it stands aside, and marks of the nodes that it cannot reach",
         512 * KIB,
-        "1024 nodes of some 200 bytes",
+        "1024 nodes of some 200 bytes; 240 more for one that cannot reach 16 others",
         "the nodes; each its own field, any of them removes those that are too old",
     ),
     Row(

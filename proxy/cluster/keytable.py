@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from .hints import KEPT
-from .keys import ALLOWANCES_CHANNEL, NOTICES_CHANNEL, TABLE
+from .keys import ALLOWANCES_CHANNEL, MEMBERS_CHANNEL, NOTICES_CHANNEL, TABLE
 
 _HEAD = """# Redis keys
 
@@ -32,8 +32,8 @@ COMMANDS = (
 
 _FOOT = f"""
 Channels (pub/sub; every word there is a hint to look sooner, and may be lost): `{NOTICES_CHANNEL}` (something is new in
-`penstock:{{notices}}`), `{ALLOWANCES_CHANNEL}` (an account has nothing left), `{KEPT}` (nothing is ever said there: it
-keeps a connection listening).
+`penstock:{{notices}}`), `{ALLOWANCES_CHANNEL}` (an account has nothing left), `{MEMBERS_CHANNEL}` (a node was
+found out of reach by another), `{KEPT}` (nothing is ever said there: it keeps a connection listening).
 
 Needed commands, for an account of its own (`ACL SETUSER`, with `~penstock:* resetchannels &penstock:*`):
 `{" ".join(COMMANDS)}`; in a Redis Cluster `CLUSTER SLOTS` besides. `maxmemory-policy` may be any: keys that are evicted

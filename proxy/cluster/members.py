@@ -22,8 +22,14 @@ class MemberState(Enum):
     """What a node says of itself."""
 
     UP = "up"
+    ASIDE = "aside"
+    """Most of the others cannot reach it: until they can, it asks them for what it owns, as they ask one another."""
     DRAINING = "draining"
     """It answers what it is asked and owns nothing any more: others take its slices over."""
+
+
+_ORDER = (MemberState.UP, MemberState.ASIDE, MemberState.DRAINING)
+"""Who is asked before whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,9 @@ class View:
         return next((member for member in self.members if member.url == url), None)
 
     def ranked(self, key: BlobKey, index: int) -> tuple[Member, ...]:
-        """The members to ask for the slice, its owner first: those that are up by rendezvous, then those that drain.
-        The ejected are left out; we ourselves are always in."""
-        return (*self._ranked(key, index, MemberState.UP), *self._ranked(key, index, MemberState.DRAINING))
+        """The members to ask for the slice, its owner first: those that are up by rendezvous, then those that stand
+        aside, then those that drain. The ejected are left out; we ourselves are always in."""
+        return tuple(member for state in _ORDER for member in self._ranked(key, index, state))
 
     def ranks_before_us(self, url: str, key: BlobKey, index: int) -> bool:
         """Whether the member at `url` comes before us for the slice, be it ejected or not: who is in rank before whom
@@ -82,11 +88,12 @@ class View:
         if other is None or other.name == self.us:
             return False
         if other.state is not us.state:
-            return us.state is MemberState.DRAINING
+            return _ORDER.index(other.state) < _ORDER.index(us.state)
         return _by_rank((other, us), key, index)[0] is other
 
     def leavers(self, key: BlobKey, index: int) -> tuple[Member, ...]:
-        """Members that drain and ranked before everybody who is up: they are likely to hold the slice still."""
+        """Members that drain, or stand aside, and ranked before everybody who is up: they are likely to hold the slice
+        still."""
         everybody = _by_rank(self._asked(self.members), key, index)
         first = next((at for at, member in enumerate(everybody) if member.state is MemberState.UP), len(everybody))
         return tuple(member for member in everybody[:first] if member.name != self.us)
@@ -100,17 +107,20 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed from one view to another, names sorted. `restarted`: the same name in another life, or elsewhere."""
+    """What changed from one view to another, names sorted. `restarted`: the same name in another life, or elsewhere;
+    `back`: up again after it stood aside."""
 
     joined: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     draining: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+    back: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
     ejected: tuple[str, ...] = ()
     readmitted: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return any((self.joined, self.left, self.draining, self.restarted, self.ejected, self.readmitted))
+        return any(getattr(self, name) for name in self.__dataclass_fields__)
 
 
 def difference(old: View, new: View) -> Difference:
@@ -121,15 +131,17 @@ def difference(old: View, new: View) -> Difference:
     return Difference(
         joined=tuple(sorted(after.keys() - before.keys())),
         left=tuple(sorted(before.keys() - after.keys())),
-        draining=tuple(name for name in both if _began_to_drain(before[name], after[name])),
+        draining=tuple(name for name in both if _came_to(MemberState.DRAINING, before[name], after[name])),
+        aside=tuple(name for name in both if _came_to(MemberState.ASIDE, before[name], after[name])),
+        back=tuple(name for name in both if _came_to(MemberState.UP, before[name], after[name])),
         restarted=tuple(name for name in both if _life(before[name]) != _life(after[name])),
         ejected=tuple(sorted(new.ejected - old.ejected)),
         readmitted=tuple(sorted((old.ejected - new.ejected) & after.keys())),
     )
 
 
-def _began_to_drain(before: Member, after: Member) -> bool:
-    return after.state is MemberState.DRAINING and before.state is not MemberState.DRAINING
+def _came_to(state: MemberState, before: Member, after: Member) -> bool:
+    return after.state is state and before.state is not state
 
 
 def _life(member: Member) -> tuple[str, str]:

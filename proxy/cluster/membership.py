@@ -4,7 +4,7 @@ With Redis every worker beats for its node and reads who else does; without it, 
 and the peers of the configuration count. Nothing waits for Redis here but the start, a quarter of a second at most.
 
     beats, list  ->  roster      who is there
-    answers      ->  ejections   who is of use
+    answers      ->  ejections   who is of use: told with the beats, and at once to whom it concerns
     both         ->  view        a value with a number, made anew when it is looked at and something changed
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from random import Random
 from typing import Final, Protocol
 
@@ -23,10 +23,12 @@ from proxy.core.errors import RedisAway
 from proxy.core.tasks import TaskSet
 
 from .health import Ejections
+from .hints import Hints
+from .keys import MEMBERS_CHANNEL
 from .members import Difference, Member, MemberState, View, difference
 from .redis import REST
 from .register import Line, Register
-from .roster import Roster
+from .roster import Roster, mark_of
 
 SILENT_BEATS: Final = 5
 """A node that is silent for so many heartbeats is gone."""
@@ -44,6 +46,12 @@ class MembershipObserver(Protocol):
         ...
 
 
+class LineWithHints(Line, Protocol):
+    """The part of `SharedRedis` that is needed."""
+
+    def subscribe(self, channel: str) -> AbstractAsyncContextManager[Hints]: ...
+
+
 class Membership:
     """See the head of the file."""
 
@@ -59,6 +67,8 @@ class Membership:
         self._look_again = 0.0
         self._nudge = asyncio.Event()
         self._has_beaten = False
+        self._news: set[str] = set()
+        """Addresses that we have left out since the last beat."""
 
     @classmethod
     @asynccontextmanager
@@ -67,7 +77,7 @@ class Membership:
         section: ClusterSection,
         *,
         us: Member,
-        line: Line | None,
+        line: LineWithHints | None,
         clock: Clock,
         observer: MembershipObserver,
         chance: Random | None = None,
@@ -81,6 +91,8 @@ class Membership:
         await membership._beat()
         async with TaskSet("membership") as tasks:
             tasks.start(membership._keep_beating(section.heartbeat, chance or Random()), "beats")
+            if line is not None:
+                tasks.start(membership._look_when_told(line), "hints")
             yield membership
         await membership._say_goodbye()
 
@@ -112,6 +124,8 @@ class Membership:
         """The member called `name` did not do what it was asked: it is not asked for a while."""
         if (url := self._url_of(name)) is not None and self._ejections.failed(url):
             self._renew()
+            self._news.add(url)
+            self._nudge.set()
 
     def lied(self, name: str) -> None:
         """The member called `name` gave what was wrong: it is not asked for a long while."""
@@ -145,11 +159,21 @@ class Membership:
             self._nudge.clear()
             await self._beat()
 
+    async def _look_when_told(self, line: LineWithHints) -> None:
+        """Beat at once when another says that it has left us out."""
+        mark = mark_of(self._roster.us.url).encode()
+        async with line.subscribe(MEMBERS_CHANNEL) as hints:
+            while True:
+                if await hints.next() == mark:
+                    self._nudge.set()
+
     async def _beat(self) -> None:
         if self._register is not None:
             before = {member.url: member.boot for member in self._view.members}
+            us, news = self._roster.us, frozenset(self._news)
+            self._news.clear()
             try:
-                beaten = await self._register.beat(self._roster.us)
+                beaten = await self._register.beat(us, out=self._ejections.out(), news=news)
             except RedisAway:
                 self._roster.silent()
             else:
@@ -159,6 +183,8 @@ class Membership:
                     if before.get(member.url, member.boot) != member.boot:
                         self._ejections.forget(member.url)
                 self._roster.heard(beaten.said)
+            if self._roster.us.state is not us.state:
+                self._nudge.set()  # the others are to hear it now
         self._renew()
 
     def _note_ourselves(self, said: tuple[Member, ...]) -> None:

@@ -1,6 +1,7 @@
 """The register of the nodes of a fleet in Redis: one hash, a field for each node's address.
 
     penstock:{members}   address -> <Unix time in ms of the last beat>|<silence in ms>|<state>|<boot>|<rest as JSON>
+    penstock:members     channel: the mark of a node that was just left out by another: it looks at once
 
 The time is Redis' own; a field that is older than the silence it was written with, or from the future (the clock went
 back), is removed by the next beat of anybody. A node says one thing, however many workers say it: within one life
@@ -10,19 +11,22 @@ hears it. The whole hash ends when nobody has been there for an hour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
 
+from .keys import MEMBERS_CHANNEL
 from .members import Member, MemberState
 from .redis import Script
-from .roster import MOST, Said
+from .roster import MOST, Said, mark_of
 
 KEY: Final = "penstock:{members}"
 KEPT_MS: Final = 3_600_000
 """How long the hash outlives its last beat, in milliseconds."""
+MOST_OUT: Final = 16
+"""Nodes that one names at most as left out: who cannot reach more than these had better look at its own network."""
 _LONGEST_URL: Final = 300
 _LONGEST_NAME: Final = 300
 _MOST_WEIGHT: Final = 1 << 60
@@ -41,6 +45,7 @@ BEAT: Final = Script(
     + """
 local url, state, boot, rest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local silence, kept, most, known = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
+for mark in string.gmatch(ARGV[10], '%x+') do redis.call('PUBLISH', ARGV[9], mark) end
 local before = redis.call('HGET', KEYS[1], url)
 local former = ''
 if before then
@@ -99,11 +104,18 @@ class Register:
         self._digest = b""
         self._said = Said(())
 
-    async def beat(self, us: Member, *, goodbye: bool = False) -> Beaten:
-        """Say that we are there, or that we go. Raises RedisAway."""
-        state = "gone" if goodbye else us.state.value
-        rest = orjson.dumps({"name": us.name, "weight": us.weight})
-        words = (us.url, state, us.boot, rest, self._silence, KEPT_MS, MOST, self._digest)
+    async def beat(
+        self, us: Member, *, goodbye: bool = False, out: Iterable[str] = (), news: Iterable[str] = ()
+    ) -> Beaten:
+        """Say that we are there, or that we go; whom we leave out (addresses), and who of them is to hear it at once.
+        Raises RedisAway."""
+        # Whether a node stands aside is no step of its life, and older nodes need not know the word.
+        aside = us.state is MemberState.ASIDE
+        state = "gone" if goodbye else MemberState.UP.value if aside else us.state.value
+        said = {"name": us.name, "weight": us.weight, "aside": aside, "out": sorted(map(mark_of, out))[:MOST_OUT]}
+        rest = orjson.dumps({name: value for name, value in said.items() if value})
+        marks = " ".join(sorted(map(mark_of, news))[:MOST_OUT])
+        words = (us.url, state, us.boot, rest, self._silence, KEPT_MS, MOST, self._digest, MEMBERS_CHANNEL, marks)
         former, digest, *found = await self._line.run(BEAT, [KEY], words)
         if found:
             self._digest, self._said = digest, _read(found[0])
@@ -114,16 +126,14 @@ def _read(found: Sequence[bytes]) -> Said:
     """Everybody who can be understood; who wrote the rest is no node of ours."""
     entries = [found[at : at + 4] for at in range(0, len(found) - 3, 4)]
     gone = frozenset(url.decode("utf-8", "replace") for url, state, _, _ in entries if state == b"gone")
-    return Said(tuple(_members(entries)), gone)
+    known = [_member(*entry) for entry in entries if entry[1] != b"gone"]
+    members = [one for one in known if one is not None]
+    left_out = tuple((member.url, mark) for member, out in members for mark in out)
+    return Said(tuple(member for member, _ in members), gone, left_out)
 
 
-def _members(entries: Sequence[Sequence[bytes]]) -> Iterator[Member]:
-    for url, state, boot, rest in entries:
-        if state != b"gone" and (member := _member(url, state, boot, rest)) is not None:
-            yield member
-
-
-def _member(url: bytes, state: bytes, boot: bytes, rest: bytes) -> Member | None:
+def _member(url: bytes, state: bytes, boot: bytes, rest: bytes) -> tuple[Member, tuple[str, ...]] | None:
+    """A member, and the marks of those it leaves out."""
     try:
         said = orjson.loads(rest)
         name, weight = said["name"], said["weight"]
@@ -131,6 +141,10 @@ def _member(url: bytes, state: bytes, boot: bytes, rest: bytes) -> Member | None
             return None
         if type(weight) is not int or weight > _MOST_WEIGHT or len(url) > _LONGEST_URL:
             return None
-        return Member(name, url.decode("ascii"), weight, MemberState(state.decode("ascii")), boot.decode("ascii"))
+        known = MemberState(state.decode("ascii"))
+        if known is MemberState.UP and said.get("aside") is True:
+            known = MemberState.ASIDE
+        out = tuple(mark for mark in said.get("out", ())[:MOST_OUT] if isinstance(mark, str))
+        return Member(name, url.decode("ascii"), weight, known, boot.decode("ascii")), out
     except (ValueError, KeyError, TypeError):
         return None

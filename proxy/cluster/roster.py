@@ -4,12 +4,17 @@ Nodes leave quickly by saying so, slowly by silence: an entry that is gone from 
 or a Redis that lost its memory, and is believed only when it stays away. While Redis is silent nobody leaves at all,
 and the peers of the configuration count. Who comes and goes waits longer each time before it counts again: every
 coming and going moves slices.
+
+A node that most of the others cannot reach is of no use as an owner, though it lives: it fetches its slices for its own
+readers, and the others fetch them once more. So each says whom it leaves out (`health`), and who hears that of itself
+from most of the others stands aside for a while.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Final
 
 from proxy.core.clock import Clock
@@ -22,6 +27,8 @@ STEADY: Final = 300.0
 """Seconds of presence after which its past is forgotten, as is that of one that stays away as long."""
 LEAVING_FOR: Final = 30.0
 """Seconds for which it is believed of a node what it has told us itself, that it hands its slices over."""
+ASIDE_FOR: Final = 10.0
+"""Seconds for which a node stands aside after it last heard that most of the others leave it out."""
 MOST: Final = 1024
 """Nodes of one fleet; entries beyond are not looked at."""
 
@@ -32,6 +39,8 @@ class Said:
 
     members: tuple[Member, ...]
     gone: frozenset[str] = frozenset()
+    left_out: tuple[tuple[str, str], ...] = ()
+    """(address of who says so, `mark_of` whom it leaves out)."""
 
 
 @dataclass(slots=True)
@@ -44,6 +53,11 @@ class _Known:
     missing_since: float | None = None
     lost: bool = False
     losses: int = 0
+
+
+def mark_of(url: str) -> str:
+    """A member in short, where others name it. Two that share one by chance stand aside together, at worst."""
+    return sha256(url.encode()).hexdigest()[:12]
 
 
 class Roster:
@@ -61,12 +75,15 @@ class Roster:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._leaving: dict[str, tuple[str, float]] = {}
+        self._mark = mark_of(us.url)
+        self._left_out_by: dict[str, float] = {}
+        """Who left us out, by address, until when that is believed."""
         self.hears = False
         """Whether the register answered when it was last asked."""
 
     @property
     def us(self) -> Member:
-        return self._us
+        return replace(self._us, state=MemberState.ASIDE) if self._is_aside() else self._us
 
     def we_drain(self) -> None:
         self._us = replace(self._us, state=MemberState.DRAINING)
@@ -85,6 +102,7 @@ class Roster:
                 known.missing_since = None
             self._missed_from = now + self._rest
         self.hears = True
+        self._left_out_by |= {url: now + ASIDE_FOR for url, mark in said.left_out[:MOST] if mark == self._mark}
         entries = {entry.url: entry for entry in said.members[:MOST] if entry.url != self._us.url}
         for url, entry in entries.items():
             self._note_present(url, entry, now)
@@ -112,12 +130,21 @@ class Roster:
         if not self.hears:
             listed = {peer.url: peer for peer in self._peers} | listed
         self._leaving = {url: said for url, said in self._leaving.items() if url in listed and now < said[1]}
-        return _named_apart(self._us, (self._as_it_said(member) for member in listed.values()))
+        return _named_apart(self.us, (self._as_it_said(member) for member in listed.values()))
 
     def _as_it_said(self, member: Member) -> Member:
         """As listed, but draining if this life of it has told us so."""
         boot, _ = self._leaving.get(member.url, (None, 0.0))
         return replace(member, state=MemberState.DRAINING) if boot == member.boot else member
+
+    def _is_aside(self) -> bool:
+        """Whether most of the others leave us out. One that does may have lost its own way; most of them have not."""
+        if self._us.state is not MemberState.UP:
+            return False
+        now = self._clock.monotonic()
+        others = {url for url, known in self._known.items() if not known.lost}
+        self._left_out_by = {url: until for url, until in self._left_out_by.items() if now < until and url in others}
+        return 2 * len(self._left_out_by) > len(others)
 
     def _note_present(self, url: str, entry: Member, now: float) -> None:
         known = self._known.get(url)

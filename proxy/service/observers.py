@@ -125,7 +125,7 @@ class FleetObserver:
 
     def view_changed(self, view: View, change: Difference) -> None:
         states = Counter("ejected" if one.name in view.ejected else one.state.value for one in view.members)
-        members = {state: states[state] for state in ("up", "draining", "ejected")}
+        members = {state: states[state] for state in ("up", "aside", "draining", "ejected")}
         changes = {field.name: len(getattr(change, field.name)) for field in fields(change)}
         self._telemetry.cluster_view(view.version, members, changes)
 

@@ -154,8 +154,9 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_cluster_members",
         G,
-        "Nodes of the fleet as this one sees them, itself among them; `state`: up, draining, ejected (failed it lately "
-        "and is not asked). The three add up to all; with several workers, what one of them last saw.",
+        "Nodes of the fleet as this one sees them, itself among them; `state`: up, aside (most of the "
+        "others cannot reach it, and it owns nothing until they can), draining, ejected (failed it lately and is not "
+        "asked). The four add up to all; with several workers, what one of them last saw.",
         ("state",),
         mode="mostrecent",
     ),
@@ -168,7 +169,8 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_cluster_changes_total",
         C,
-        "Members that changed, as each worker saw; `change`: joined, left, draining, restarted, ejected, readmitted.",
+        "Members that changed, as each worker saw; `change`: joined, left, draining, aside, back, restarted, "
+        "ejected, readmitted.",
         ("change",),
     ),
     Metric(

@@ -188,7 +188,7 @@ class Telemetry:
         self._fleet_bytes(reason).inc(count)
 
     def cluster_view(self, version: int, members: dict[str, int], changes: dict[str, int]) -> None:
-        """A view is in force: nodes by state (up, draining, ejected), and how many changed in which way."""
+        """A view is in force: nodes by state (up, aside, draining, ejected), and how many changed in which way."""
         self._view.set(version)
         for state, count in members.items():
             self._members(state).set(count)

@@ -13,7 +13,7 @@ from proxy.cluster.members import Difference, Member, MemberState, View, differe
 from proxy.core.blob import BlobKey
 
 KEY = BlobKey.sha256("7a" * 32)
-UP, DRAINING = MemberState.UP, MemberState.DRAINING
+UP, ASIDE, DRAINING = MemberState
 
 
 def member(number: int, weight: int = 1, state: MemberState = UP, boot: str = "1") -> Member:
@@ -35,13 +35,13 @@ def names(members: tuple[Member, ...]) -> list[str]:
 
 
 @given(fleets, indexes)
-def test_ranked_names_everybody_once_those_that_are_up_before_those_that_drain(
+def test_ranked_names_everybody_once_those_that_are_up_before_those_that_stand_aside_or_drain(
     fleet: tuple[Member, ...], index: int
 ) -> None:
     ranked = view(*fleet).ranked(KEY, index)
     assert sorted(names(ranked)) == names(fleet)
     states = [one.state for one in ranked]
-    assert states == sorted(states, key=lambda state: state is DRAINING)
+    assert states == sorted(states, key=list(MemberState).index)
 
 
 @given(fleets, indexes, st.integers(0, 11))
@@ -64,6 +64,21 @@ def test_a_member_that_drains_hands_over_only_what_it_owned(fleet: tuple[Member,
     before, after = names(view(*fleet).ranked(KEY, index)), names(view(*left).ranked(KEY, index))
     assert [name for name in before if name != leaving.name] == [name for name in after if name != leaving.name]
     assert after[-1] == leaving.name
+
+
+@given(fleets, indexes, st.integers(0, 11))
+def test_who_stands_aside_comes_after_all_that_are_up_and_before_those_that_drain(
+    fleet: tuple[Member, ...], index: int, which: int
+) -> None:
+    """In its own view too: it asks the others for what it owned."""
+    fleet = tuple(replace(one, state=UP) for one in fleet)
+    one = fleet[which % len(fleet)]
+    others = [name for name in names(view(*fleet).ranked(KEY, index)) if name != one.name]
+    aside = tuple(replace(m, state=ASIDE) if m is one else m for m in fleet)
+    for us in fleet:
+        assert names(view(*aside, us=us.name).ranked(KEY, index)) == [*others, one.name]
+    drained = tuple(replace(m, state=DRAINING) if m.name == others[0] else m for m in aside) if others else aside
+    assert names(view(*drained).ranked(KEY, index)) == [*others[1:], one.name, *others[:1]]
 
 
 def test_one_of_a_hundred_that_leaves_moves_one_slice_in_a_hundred() -> None:
@@ -138,11 +153,15 @@ def test_a_view_that_contradicts_itself_cannot_be_made(members: tuple[Member, ..
 
 def test_the_difference_of_two_views_says_all_that_happened() -> None:
     old = view(member(0), member(1), member(2), member(3), member(4), ejected=("n04",))
+    old = replace(old, members=(*old.members, member(6), member(7, state=ASIDE)))
     new = view(member(0), member(2, state=DRAINING), member(3, boot="2"), member(4), member(5), ejected=("n03",))
+    new = replace(new, members=(*new.members, member(6, state=ASIDE), member(7)))
     assert difference(old, new) == Difference(
         joined=("n05",),
         left=("n01",),
         draining=("n02",),
+        aside=("n06",),
+        back=("n07",),
         restarted=("n03",),
         ejected=("n03",),
         readmitted=("n04",),

@@ -11,11 +11,13 @@ from random import Random
 import pytest
 
 from proxy.cluster.health import FIRST
+from proxy.cluster.keys import MEMBERS_CHANNEL
 from proxy.cluster.members import Difference, MemberState, View
 from proxy.cluster.membership import SILENT_BEATS, Membership, ourselves
 from proxy.cluster.observer import Unobserved
 from proxy.cluster.redis import SharedRedis
 from proxy.cluster.register import KEY
+from proxy.cluster.roster import ASIDE_FOR
 from proxy.config.cluster import ClusterSection, Peer
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock, ManualClock, SystemClock
@@ -55,10 +57,11 @@ async def node(
     *peers: str,
     boot: str = "1",
     clock: Clock | None = None,
+    heartbeat: float = HEARTBEAT,
     seen: Seen | None = None,
 ) -> AsyncIterator[Membership]:
     clock = clock or SystemClock()
-    config = section(name, *peers)
+    config = section(name, *peers).model_copy(update={"heartbeat": heartbeat})
     async with AsyncExitStack() as stack:
         line = None
         if server is not None:
@@ -89,6 +92,16 @@ def names(membership: Membership) -> list[str]:
 
 async def sees(membership: Membership, *expected: str) -> None:
     await until(lambda: names(membership) == list(expected), f"{membership.view.us} sees {expected}")
+
+
+async def until_heard(server: RedisServer, workers: int) -> None:
+    """So many hear what concerns them at once."""
+
+    async def are_heard() -> bool:
+        _, count = await server.ask("PUBSUB", "NUMSUB", MEMBERS_CHANNEL)
+        return int(count) == workers
+
+    await until(are_heard, "all listen")
 
 
 async def last_beat(server: RedisServer, name: str) -> int:
@@ -232,6 +245,34 @@ async def test_a_peer_that_fails_is_ejected_for_a_while_and_then_asked_again() -
         ((), ("b:8080",)),
         (("b:8080",), ()),
     ]
+
+
+async def test_a_node_that_nobody_reaches_stands_aside_as_soon_as_they_say_so(server: RedisServer) -> None:
+    """Long before the next heartbeat of any of them."""
+    async with AsyncExitStack() as stack:
+        a, b, c = [await stack.enter_async_context(node(name, server, heartbeat=60.0)) for name in "abc"]
+        await until_heard(server, 3)
+        b.failed("a")
+        await sees(a, "a", "b", "c")
+        assert a.view.ourselves.state is MemberState.UP
+        c.failed("a")
+        await until(lambda: a.view.ourselves.state is MemberState.ASIDE, "a stands aside")
+        assert a.view.ranked(BlobKey.sha256("00" * 32), 0)[-1].name == "a"
+
+
+async def test_whoever_is_reached_again_is_up_again_and_all_see_both(server: RedisServer) -> None:
+    of_a, of_b = ManualClock(), ManualClock()
+    async with node("a", server, clock=of_a) as a, node("b", server, clock=of_b) as b:
+        await sees(a, "a", "b")
+        b.failed("a")
+        await until(lambda: b.view.members[0].state is MemberState.ASIDE, "b sees a aside")
+        of_b.advance(FIRST)
+
+        def is_back() -> bool:
+            of_a.advance(ASIDE_FOR)
+            return a.view.ourselves.state is b.view.members[0].state is MemberState.UP
+
+        await until(is_back, "both see a up")
 
 
 async def test_who_is_unknown_fails_in_vain() -> None:

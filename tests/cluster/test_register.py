@@ -12,7 +12,8 @@ import pytest
 from proxy.cluster.members import Member, MemberState
 from proxy.cluster.observer import Unobserved
 from proxy.cluster.redis import SharedRedis
-from proxy.cluster.register import KEPT_MS, KEY, Register
+from proxy.cluster.register import KEPT_MS, KEY, MOST_OUT, Register
+from proxy.cluster.roster import Said, mark_of
 from proxy.core.clock import SystemClock
 from proxy.core.errors import RedisAway
 from tests.kit.redis import Flavour, RedisServer, flavours
@@ -64,6 +65,22 @@ async def test_a_node_does_not_come_back_within_one_life_and_does_in_the_next(se
         beaten = await of_b.beat(again)
         assert beaten.said.members == (again,)
         assert beaten.former == "1"
+
+
+async def test_who_cannot_be_reached_is_named_and_hears_it(server: RedisServer) -> None:
+    async with register(server) as of_a, register(server) as of_b:
+        await of_b.beat(B)
+        assert (await of_a.beat(A, out=[B.url])).said.left_out == ((A.url, mark_of(B.url)),)
+        aside = replace(B, state=MemberState.ASIDE)
+        assert (await of_b.beat(aside)).said == Said((A, aside), left_out=((A.url, mark_of(B.url)),))
+        assert (await of_a.beat(A)).said == Said((A, aside))
+        assert (await of_b.beat(B)).said == Said((A, B)), "it comes back within its life"
+
+
+async def test_no_more_are_named_than_a_field_may_hold(server: RedisServer) -> None:
+    async with register(server) as of_a:
+        said = (await of_a.beat(A, out=[f"http://n{number}" for number in range(100)])).said
+        assert len(said.left_out) == MOST_OUT
 
 
 async def test_who_is_silent_is_taken_out_by_the_next_beat_of_anybody(server: RedisServer) -> None:
@@ -131,6 +148,7 @@ LIES = [
     '{now}|60000|up|1|{"name":"b","weight":true}',
     '{now}|60000|up|1|{"name":"","weight":10}',
     '{now}|60000|up|1|{"name":7,"weight":10}',
+    '{now}|60000|up|1|{"name":"b","weight":10,"out":7}',
     "99999999999999999999999999999|60000|up|1|{}",
     "-1|60000|up|1|{}",
     "nan|nan|up|1|{}",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.cluster.members import Member, MemberState
-from proxy.cluster.roster import LEAVING_FOR, LONGEST_WAIT, MOST, STEADY, Roster, Said
+from proxy.cluster.roster import ASIDE_FOR, LEAVING_FOR, LONGEST_WAIT, MOST, STEADY, Roster, Said, mark_of
 from proxy.core.clock import ManualClock
 
 SILENCE = 5.0
@@ -204,6 +204,45 @@ def test_we_drain_by_our_own_word(roster: Roster) -> None:
     roster.we_drain()
     roster.heard(said(A))
     assert [member.state for member in roster.members()] == [MemberState.DRAINING]
+
+
+def left_out_by(*who: Member) -> Said:
+    """Everybody is there, and `who` cannot reach us."""
+    return Said((A, B, C), left_out=tuple((one.url, mark_of(A.url)) for one in who))
+
+
+def test_who_is_left_out_by_most_of_the_others_stands_aside_for_a_while(roster: Roster, clock: ManualClock) -> None:
+    roster.heard(left_out_by(B, C))
+    assert roster.members() == (replace(A, state=MemberState.ASIDE), B, C)
+    roster.heard(said(A, B, C))
+    clock.advance(ASIDE_FOR - 0.1)
+    assert roster.us.state is MemberState.ASIDE, "who left us out may try us again too soon"
+    clock.advance(0.1)
+    assert roster.members() == (A, B, C)
+
+
+def test_who_is_left_out_by_some_stays(roster: Roster) -> None:
+    """It may be they who have lost their way."""
+    roster.heard(left_out_by(B))
+    assert roster.us == A
+    roster.heard(Said((A, B, C), left_out=((B.url, mark_of(C.url)), (C.url, mark_of(B.url)))))
+    assert roster.us == A
+
+
+def test_the_word_of_a_node_that_is_gone_or_of_a_stranger_does_not_count(roster: Roster) -> None:
+    roster.heard(left_out_by(B, C))
+    roster.heard(said(A, B, gone=(C,)))
+    assert roster.us.state is MemberState.ASIDE, "of two, one that cannot reach us is most of the others"
+    roster.heard(said(A, gone=(B,)))
+    assert roster.us == A
+    roster.heard(Said((A, B, C), left_out=tuple((f"http://{n}", mark_of(A.url)) for n in range(9))))
+    assert roster.us == A
+
+
+def test_who_drains_does_not_come_back_by_standing_aside(roster: Roster) -> None:
+    roster.we_drain()
+    roster.heard(left_out_by(B, C))
+    assert roster.us.state is MemberState.DRAINING
 
 
 def test_who_says_it_leaves_is_believed_for_a_while(clock: ManualClock) -> None:

@@ -15,6 +15,7 @@ from tests.kit.command import penstock
 from tests.kit.fleet import Fleet
 from tests.kit.node import Node
 from tests.kit.redis import RedisServer
+from tests.kit.relay import Weather
 from tests.kit.stage import Stage
 from tests.kit.waiting import until
 
@@ -88,6 +89,24 @@ async def test_without_redis_a_node_that_drains_tells_whoever_asks_it(stage: Sta
         states = {one["url"]: one["state"] for one in (await status(node))["members"]}
         assert states.pop(fleet.urls[fleet.nodes.index(owner)]) == "draining"
         assert set(states.values()) == {"up"}
+
+
+async def test_a_node_that_nobody_reaches_asks_the_others_for_what_it_owns(stage: Stage, redis: RedisServer) -> None:
+    """It reaches them, Redis and the origin; so only its word can keep two nodes from fetching the same."""
+    fleet = await Fleet.start(stage, 3, redis=redis)
+    owner, *others = fleet.nodes
+    wanted = fleet.file_of({0: owner}, 12 * MIB)
+    fleet.relay(owner).weather = Weather.RESET
+    for number, node in enumerate(others):
+        assert (await stage.read(node, fleet.file_of({0: owner}, (3 + number) * MIB))).complete
+    aside = {f"n{number}": "aside" if node is owner else "up" for number, node in enumerate(fleet.nodes)}
+    await sees(owner, **aside)
+
+    stage.expect_origin_exact()
+    readings = [stage.reading(node, wanted) for node in fleet.nodes]
+    await stage.ended(*readings)
+    assert [str(reading) for reading in readings if not reading.complete] == []
+    fleet.relay(owner).weather = Weather.FAIR
 
 
 async def test_a_node_that_is_killed_is_missed_and_one_that_comes_back_is_a_member_again(
