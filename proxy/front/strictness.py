@@ -66,8 +66,7 @@ def refusal(head: Head) -> RequestRefused | None:
     reason = _target(head) or _duplicates(head) or _host(head) or _framing(head)
     if reason is not None:
         return RequestRefused(reason)
-    expected = head.fields.get("Expect")
-    if expected is not None and expected.strip().lower() != "100-continue":
+    if any(expected.strip().lower() != "100-continue" for expected in head.fields.getall("Expect", ())):
         return ExpectationFailed("the only expectation met here is 100-continue")
     return None
 

@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.web_protocol import _ErrInfo
 
 from .gate import Gate
 from .visit import request_id
@@ -19,10 +20,12 @@ MOST_HEADERS = 64
 class Wire(web.RequestHandler):
     """The parser of one connection."""
 
-    __slots__ = ()
+    __slots__ = ("_body",)
 
     def __init__(self, server: web.Server, gate: Gate) -> None:
         limits = gate.limits
+        self._body: StreamReader | None = None
+        """Of the request whose head came last."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -35,6 +38,29 @@ class Wire(web.RequestHandler):
             lingering_time=2.0,
             auto_decompress=False,
         )
+
+    def data_received(self, data: bytes) -> None:
+        """As aiohttp's, with two things mended.
+
+        The C parser keeps the last trailer of a chunked body and takes it for a field of the next request: whoever
+        shares a connection with others could put words into their mouths. So a chunked request is the last of its
+        connection.
+
+        When the framing breaks in the middle of a body, the error is queued behind the request and its reader
+        forgotten, who would wait for the rest until the limit on the body's time. So the reader is told."""
+        super().data_received(data)
+        for at, (message, body) in enumerate(self._messages):
+            if isinstance(message, _ErrInfo):
+                self._break_off(self._body)
+                return
+            if message.chunked:
+                self._messages[at] = (message._replace(should_close=True), body)
+            self._body = body
+
+    def _break_off(self, body: StreamReader | None) -> None:
+        if body is not None and not body.is_eof():
+            body.set_exception(web.RequestPayloadError("the framing of the body broke"))
+            body.feed_eof()  # nothing is left to wait for before the connection closes
 
     def handle_error(
         self,
