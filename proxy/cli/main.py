@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from proxy.service.system import keep_standard_descriptors
@@ -11,8 +13,10 @@ from .check import check
 from .cluster import cluster
 from .config import config
 from .doctor import doctor
+from .inventory import du, info, ls
 from .jobs import jobs
 from .serve import serve
+from .stats import stats, top
 from .version import version
 from .warm import warm
 
@@ -28,6 +32,8 @@ from .warm import warm
       penstock check --config /etc/penstock.toml        find every mistake before a restart
       penstock doctor --endpoint http://mirror:8080     does anything lead clients past it?
       penstock config init penstock.toml                write all settings to a file
+      penstock warm acme/tiny                           fetch a repo before anybody asks for it
+      penstock ls                                       what is here, and how much of it
       penstock cluster status                           the nodes of a fleet, as this one sees them
 
     \b
@@ -39,7 +45,13 @@ def main() -> None:
     keep_standard_descriptors()
 
 
-for command in (serve, check, doctor, config, cluster, warm, jobs, bench, version):
+COMMANDS: Final = (
+    *(serve, check, doctor, config, version),
+    *(stats, top, ls, du, info, warm, jobs),
+    *(cluster, bench),
+)
+
+for command in COMMANDS:
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ async def assemble(
             shared.notices.listen(mirror.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        desk = Desk(mirror=mirror, state=state_folder(config), clock=clock)
+        desk = Desk(mirror=mirror, store=store, state=state_folder(config), clock=clock)
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(
             mirror,

@@ -22,6 +22,7 @@ from . import rangelock
 from .blobfile import OpenBlob
 from .disk import DiskState
 from .fsck import Finding
+from .inventory import Inventory
 from .layout import Entry, name_byte
 from .observer import NoObserver, StoreObserver
 from .owned import Owns
@@ -51,6 +52,7 @@ class BlobStore:
         self._names: Turnstile[int] = Turnstile()
         self._upkeep = Upkeep(rack, self.once)
         self._small = SmallBlobs(rack, self._upkeep.hit)
+        self.inventory = Inventory(rack, rack.clock)
         self._hashers = HashThreads()
         self._closing = False
         self._being_closed: set[asyncio.Task[None]] = set()

@@ -8,7 +8,7 @@ everything is counted anew from the files.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,6 +103,17 @@ class Index:
         with self._file.reading() as db:
             row = db.execute("SELECT bytes FROM blobs WHERE name=?", (entry.pack(),)).fetchone()
             return None if row is None else int(row[0])
+
+    def booked_of(self, entries: Sequence[Entry]) -> dict[Entry, int]:
+        """The bytes each of `entries` is booked with; those that are not in the index are left out."""
+        found: dict[Entry, int] = {}
+        with self._file.reading() as db:
+            for first in range(0, len(entries), _BATCH):
+                names = [entry.pack() for entry in entries[first : first + _BATCH]]
+                marks = ",".join("?" * len(names))
+                for name, size in db.execute(f"SELECT name, bytes FROM blobs WHERE name IN ({marks})", names):
+                    found[Entry.unpack(name)] = size
+        return found
 
     def entered(self, entry: Entry) -> float | None:
         """When (wall clock) a blob was entered."""
@@ -243,6 +254,12 @@ class Index:
         statement = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE name=?"
         with self._file.transaction() as db:
             db.execute(statement, (bytes.fromhex(key.hex),))
+
+    def pin_all(self, keys: Iterable[BlobKey], *, pinned: bool) -> None:
+        """As `pin`, in one transaction."""
+        statement = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE name=?"
+        with self._file.transaction() as db:
+            db.executemany(statement, [(bytes.fromhex(key.hex),) for key in keys])
 
     def pinned_bytes(self) -> int:
         with self._file.reading() as db:

@@ -93,7 +93,7 @@ class Rack:
         """Called when a disk has left or come back."""
         self._config = config
         self._tenant = tenant
-        self._clock = clock
+        self.clock = clock
         self._syscalls = syscalls
         self._owns: Owns | None = None
         self._disks: list[Disk] = []
@@ -113,7 +113,7 @@ class Rack:
 
     def _new_disk(self, name: str, path: str) -> Disk:
         threads = self._config.threads_per_disk
-        disk = Disk(name, path, threads=threads, clock=self._clock, calls=self._syscalls(path))
+        disk = Disk(name, path, threads=threads, clock=self.clock, calls=self._syscalls(path))
         disk.changed = self._disk_changed
         return disk
 
@@ -144,7 +144,7 @@ class Rack:
 
         tenant = self._tenant
         return open_account(
-            disk, node=tenant.node, worker=tenant.worker, boot=tenant.boot, clock=self._clock, limits=limits
+            disk, node=tenant.node, worker=tenant.worker, boot=tenant.boot, clock=self.clock, limits=limits
         )
 
     def keep_longer(self, owns: Owns) -> None:

@@ -274,7 +274,7 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_evictions_total",
         C,
-        "Blobs removed; `reason`: room (a download needed it), trim (down to the soft limit).",
+        "Blobs removed; `reason`: room (a download needed it), trim (down to the soft limit), prune (by hand).",
         ("reason",),
     ),
     Metric("penstock_evicted_bytes_total", C, "Bytes removed, by the same reasons.", ("reason",)),

@@ -36,7 +36,7 @@ HELPS = [
     (),
     *(("serve",), ("check",), ("config", "show"), ("config", "init"), ("version",)),
     *(("cluster", "status"), ("cluster", "drain"), ("cluster", "placement")),
-    *(("warm",), ("jobs", "follow"), ("jobs", "cancel")),
+    *(("warm",), ("jobs", "follow"), ("jobs", "cancel"), ("ls",), ("du",), ("info",), ("stats",), ("top",)),
 ]
 
 

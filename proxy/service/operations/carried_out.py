@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from proxy.core.errors import OriginAway, OriginRefused, PenstockError
 
-from .shape import Asked, Refused, Reply, Told
-from .table import BY_VERB
+from .shape import Asked, Operation, Refused, Reply, Told
 
 log: Final = logging.getLogger(__name__)
 
@@ -19,15 +19,16 @@ Handler = Callable[[Any], Awaitable[Told]]
 
 
 class Operations:
-    """Carries out what `table` lists, each by its handler."""
+    """Carries out the operations of a table, each by its handler."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        assert handlers.keys() == BY_VERB.keys(), "every operation has a handler"
+    def __init__(self, table: Sequence[Operation], handlers: Mapping[str, Handler]) -> None:
+        self._table = {operation.verb: operation for operation in table}
+        assert handlers.keys() == self._table.keys(), "every operation has a handler"
         self._handlers = handlers
 
     async def carry_out(self, verb: str, arguments: dict[str, Any]) -> Reply:
         """Never raises: what is wrong is in the reply."""
-        operation = BY_VERB[verb]
+        operation = self._table[verb]
         try:
             asked: Asked = operation.asked.model_validate(arguments)
             told = await self._handlers[verb](asked)
@@ -37,7 +38,7 @@ class Operations:
             return Reply.refused(refused.status, refused.why)
         except (OriginRefused, OriginAway) as away:
             return Reply.refused(502, f"the origin: {away}")
-        except (PenstockError, OSError) as error:
+        except (PenstockError, OSError, sqlite3.Error) as error:
             return Reply.refused(500, str(error))
         except Exception:
             log.exception("operation failed", extra={"verb": verb})

@@ -6,32 +6,41 @@ import asyncio
 import secrets
 from pathlib import Path
 
+from proxy.catalogue.survey import Survey
 from proxy.core.clock import Clock
 from proxy.core.tasks import TaskSet
 from proxy.fetch.coordinator import Coordinator
+from proxy.store.blobstore import BlobStore
 
 from .carried_out import Operations
+from .inventory import InventoryDesk
 from .jobs import Job, JobBook
 from .orders import JobAsked, JobsTold, WarmAsked
 from .runner import JobRunner
 from .shape import Nothing
+from .table import IN_WORKER
 from .warm import Warmer
 
 
 class Desk:
     """Put together from the rooms below; `start` lets it run jobs."""
 
-    def __init__(self, *, mirror: Coordinator, state: Path, clock: Clock) -> None:
+    def __init__(self, *, mirror: Coordinator, store: BlobStore, state: Path, clock: Clock) -> None:
         self._book = JobBook(state, clock)
         warmer = Warmer(mirror, clock, secrets.token_bytes(32))
         self._runner = JobRunner(self._book, {"warm": warmer.warm}, clock)
+        inventory = InventoryDesk(Survey(state), store, set)
         self.operations = Operations(
+            IN_WORKER,
             {
+                "repos": inventory.repos,
+                "info": inventory.info,
+                "blob": inventory.blob,
                 "jobs": self._jobs,
                 "job": self._job,
                 "cancel": self._cancel,
                 "warm": self._warm,
-            }
+            },
         )
 
     def start(self, tasks: TaskSet) -> None:

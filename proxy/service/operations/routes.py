@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import orjson
@@ -10,14 +11,18 @@ from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
 from .carried_out import in_words
+from .on_node import NodeView, operations_of
 from .shape import Operation, Reply
-from .table import OPERATIONS
+from .table import IN_WORKER, ON_NODE
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes of what is asked; the application's `client_max_size` must allow them."""
 
 
-class OperationView(Protocol):
+CarryOut = Callable[[str, dict[str, Any]], Awaitable[Reply]]
+
+
+class OperationView(NodeView, Protocol):
     """Of one process or of a supervisor with its workers."""
 
     async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
@@ -27,11 +32,14 @@ class OperationView(Protocol):
 
 def add_operations(application: web.Application, view: OperationView) -> None:
     """Serve every operation of the table."""
-    for operation in OPERATIONS:
-        application.router.add_route(operation.method, operation.path, _handler(operation, view))
+    for operation in IN_WORKER:
+        application.router.add_route(operation.method, operation.path, _handler(operation, view.operate))
+    ours = operations_of(view)
+    for operation in ON_NODE:
+        application.router.add_route(operation.method, operation.path, _handler(operation, ours.carry_out))
 
 
-def _handler(operation: Operation, view: OperationView) -> Handler:
+def _handler(operation: Operation, carry_out: CarryOut) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         arguments = await _arguments(operation, request)
         if isinstance(arguments, Reply):
@@ -41,7 +49,7 @@ def _handler(operation: Operation, view: OperationView) -> Handler:
             operation.asked.model_validate(arguments)
         except ValidationError as error:
             return _response(Reply.refused(400, in_words(error)))
-        return _response(await view.operate(operation.verb, arguments))
+        return _response(await carry_out(operation.verb, arguments))
 
     return handle
 

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from typing import Final
 
+from .inventory import BlobAsked, BlobTold, InfoAsked, InfoTold, ReposAsked, ReposTold
 from .jobs import Job
 from .orders import JobAsked, JobsTold, WarmAsked
 from .shape import Nothing, Operation
+from .stats import StatsTold
 
 _NO_JOB: Final = (404, "There is no such job.")
 _TOO_MANY: Final = (409, "Too many jobs wait already.")
 
-OPERATIONS: Final = (
+ON_NODE: Final = (Operation("stats", "GET", "/-/api/stats", "The node in figures.", Nothing, StatsTold),)
+"""Carried out by the process that has the admin port."""
+
+IN_WORKER: Final = (
+    Operation("repos", "GET", "/-/api/repos", "List the repos that files are known of.", ReposAsked, ReposTold),
+    Operation(
+        "info",
+        "GET",
+        "/-/api/repo",
+        "Show a repo at a revision, and its files.",
+        InfoAsked,
+        InfoTold,
+        refusals=((404, "Nothing is known of the repo, or not at that revision."),),
+    ),
+    Operation(
+        "blob",
+        "GET",
+        "/-/api/blob",
+        "Show where a blob lies.",
+        BlobAsked,
+        BlobTold,
+        refusals=((404, "Nothing of it is kept."),),
+    ),
     Operation("jobs", "GET", "/-/api/jobs", "List the jobs, the newest first.", Nothing, JobsTold),
     Operation("job", "GET", "/-/api/jobs/{id}", "Show one job.", JobAsked, Job, refusals=(_NO_JOB,)),
     Operation(
@@ -35,5 +59,6 @@ OPERATIONS: Final = (
         refusals=(_TOO_MANY,),
     ),
 )
+"""Carried out by any worker."""
 
-BY_VERB: Final = {operation.verb: operation for operation in OPERATIONS}
+OPERATIONS: Final = (*ON_NODE, *IN_WORKER)
