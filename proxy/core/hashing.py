@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from .threads import Threads
 
 HASH_THREADS: Final = 2
+Content = TypeVar("Content")
 
 
 class Hasher(Protocol):
     """What hashlib makes."""
 
-    def update(self, content: bytes, /) -> None: ...
+    def update(self, content: bytes | memoryview, /) -> None: ...
 
     def hexdigest(self) -> str: ...
 
@@ -28,7 +29,7 @@ class HashThreads:
     def __init__(self, name: str = "hash", count: int = HASH_THREADS) -> None:
         self._threads = Threads(name, count)
 
-    async def run(self, update: Callable[[bytes], None], content: bytes) -> None:
+    async def run(self, update: Callable[[Content], None], content: Content) -> None:
         """Run `update(content)` in a thread."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()

@@ -9,10 +9,11 @@ leave       books what was written, unlocks    ──┘
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+
+from isal.isal_zlib import crc32
 
 from proxy.core.errors import BlobDropped, NoDisk, StoreError
 from proxy.core.sizes import CHUNK
@@ -106,7 +107,7 @@ class SpanWriter:
             self._crc = 0
         part.write(pieces, chunk * CHUNK + start)
         for piece in pieces:
-            self._crc = zlib.crc32(piece, self._crc)
+            self._crc = crc32(piece, self._crc)
         mark = start + sum(map(len, pieces))
         if mark < part.map.length(chunk):
             part.map.advance(chunk, mark)

@@ -11,9 +11,10 @@ import functools
 import mmap
 import os
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from isal.isal_zlib import crc32
 
 from proxy.core.blob import BlobRecord
 from proxy.core.sizes import CHUNK
@@ -34,7 +35,7 @@ from .chunkmap import (
     map_size,
 )
 from .disk import Disk
-from .syscalls import Syscalls, read_all, write_all
+from .syscalls import Syscalls, read_all, read_into, write_all
 
 
 @dataclass(eq=False, slots=True)
@@ -102,6 +103,9 @@ class Part:
 
     def read(self, offset: int, length: int) -> bytes:
         return read_all(self.disk.calls, self.bytes_fd, length, offset)
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        return read_into(self.disk.calls, self.bytes_fd, room, offset)
 
     def make_durable(self, chunks: list[int]) -> None:
         """fdatasync the bytes, then say so of those of `chunks` that were complete before.
@@ -187,7 +191,7 @@ class Part:
         """Whether a complete chunk still matches its CRC. Raises OSError."""
         expected = self.map.crc(chunk)
         content = self.read(chunk * CHUNK, self.map.length(chunk))
-        return len(content) == self.map.length(chunk) and zlib.crc32(content) == expected
+        return len(content) == self.map.length(chunk) and crc32(content) == expected
 
     def is_doubtful(self, chunk: int) -> bool:
         """Whether the chunk is complete, but from another boot and not compared with its CRC yet."""

@@ -92,10 +92,13 @@ class Sealing:
         record = self._blob.record
         hasher = record.digest.hasher(record.size) if record.digest else None
         seen: list[int] = []
+        # One buffer for all of it: memory that is new for every step costs more than the reading. When a read fails
+        # nothing is read into it any more: a thread that hangs may write there until the disk answers.
+        room = memoryview(bytearray(min(STEP * CHUNK, record.size)))
         while len(seen) < self._blob.chunks:
             if not await self._wait_for(len(seen)):
                 return False
-            await self._follow(seen, hasher)
+            await self._follow(seen, hasher, room)
         if not await self._as_seen(seen):
             return False
         if hasher is None or record.digest is None or hasher.hexdigest() == record.digest.hex:
@@ -121,8 +124,9 @@ class Sealing:
             idle = 0 if done or blob.filling() else idle + 1
         return True
 
-    async def _follow(self, seen: list[int], hasher: Hasher | None) -> None:
-        """Hash the complete chunks from the end of `seen` on that lie on one disk, at most STEP of them."""
+    async def _follow(self, seen: list[int], hasher: Hasher | None, room: memoryview) -> None:
+        """Hash the complete chunks from the end of `seen` on that lie on one disk, at most STEP of them, which `room`
+        is for."""
         first, blob = len(seen), self._blob
         part = blob.holder_of(first)
         if part is None:
@@ -133,19 +137,17 @@ class Sealing:
         crcs = [part.map.crc(chunk) for chunk in chunks]
         if hasher is not None and chunks:
             length = min(chunks.stop * CHUNK, blob.record.size) - first * CHUNK
-            content = await self._read(part, Span(first * CHUNK, first * CHUNK + length))
-            await self._hashers.run(hasher.update, content)
+            await self._read(part, room[:length], first * CHUNK)
+            await self._hashers.run(hasher.update, room[:length])
         seen += crcs
 
-    async def _read(self, part: Part, span: Span) -> bytes:
-        """The bytes of complete chunks; those that cannot be read are missing from now on. Raises DiskFailed."""
+    async def _read(self, part: Part, room: memoryview, offset: int) -> None:
+        """Fill `room` from complete chunks; those that cannot be read are missing from now on. Raises DiskFailed."""
         try:
-            content = await part.disk.run(part.read, span.start, len(span))
-            if len(content) == len(span):
-                return content
-            raise DiskFailed(f"disk {part.disk.name}: the file of {self._blob.record.key} was cut")
+            if await part.disk.run(part.read_into, room, offset) < len(room):
+                raise DiskFailed(f"disk {part.disk.name}: the file of {self._blob.record.key} was cut")
         except DiskFailed:
-            await self._blob.lose(span, part.disk.name)
+            await self._blob.lose(Span(offset, offset + len(room)), part.disk.name)
             raise
 
     async def _as_seen(self, seen: list[int]) -> bool:

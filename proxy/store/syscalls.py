@@ -16,6 +16,9 @@ class Syscalls:
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         return os.pread(fd, length, offset)
 
+    def pread_into(self, fd: int, room: memoryview, offset: int) -> int:
+        return os.preadv(fd, [room], offset)
+
     def pwritev(self, fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
         return os.pwritev(fd, pieces, offset)
 
@@ -92,6 +95,18 @@ def read_all(calls: Syscalls, fd: int, length: int, offset: int) -> bytes:
         offset += len(piece)
         length -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def read_into(calls: Syscalls, fd: int, room: memoryview, offset: int) -> int:
+    """Fill `room` with the bytes from `offset` on; how many there were: fewer only where the file ends. Raises
+    OSError."""
+    filled = 0
+    while filled < len(room):
+        got = calls.pread_into(fd, room[filled:], offset + filled)
+        if not got:
+            break
+        filled += got
+    return filled
 
 
 def delete_tree(calls: Syscalls, path: str) -> None:

@@ -70,6 +70,10 @@ class FaultySyscalls(Syscalls):
         self._meet("pread")
         return super().pread(fd, length, offset)
 
+    def pread_into(self, fd: int, room: memoryview, offset: int) -> int:
+        self._meet("pread")
+        return super().pread_into(fd, room, offset)
+
     def pwritev(self, fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
         self._meet("pwritev")
         if self._short:
