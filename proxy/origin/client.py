@@ -30,11 +30,12 @@ from .budget import Budget
 from .credentials import own_token
 from .head import Head
 from .hubline import HubLine
+from .incoming import Answer
 from .objects import LfsSource, RegistrySource
 from .observer import OriginObserver, Unobserved
 from .redirects import RedirectRules
 from .source import HubSource, Ways
-from .transport import Answer, Lane, Transport
+from .transport import Lane, Transport
 from .upload import Upload
 from .xet_source import PlainElseXet, PlainRefusals, XetSource, XetWays
 from .xet_streams import XetStreams

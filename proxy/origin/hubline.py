@@ -20,8 +20,9 @@ from proxy.core.rights import Plane
 
 from .budget import UNSAID, Budget, retry_after
 from .credentials import Fields, home_fields
+from .incoming import Answer, Disconnected
 from .observer import HostClass, OriginObserver
-from .transport import Answer, Asking, Disconnected, Lane, Transport
+from .transport import Asking, Lane, Transport
 from .upload import Upload
 
 REST: Final = Rest(failures=5, window=30.0, shortest=1.0, longest=30.0)

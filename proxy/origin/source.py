@@ -50,10 +50,11 @@ from .credentials import abroad_fields
 from .exactness import Body, guard, judge_transfer
 from .head import Head
 from .hubline import HubLine
+from .incoming import Answer, TransferCut
 from .observer import HostClass
 from .patience import Patience
 from .redirects import Abroad, Home, RedirectRules
-from .transport import Answer, Asking, Lane, TransferCut, Transport
+from .transport import Asking, Lane, Transport
 
 log: Final = logging.getLogger(__name__)
 

@@ -34,8 +34,8 @@ from proxy.core.sizes import KIB, MIB
 from proxy.core.spans import Span
 from proxy.core.threads import Threads
 
+from .incoming import TransferCut
 from .observer import HostClass, OriginObserver
-from .transport import TransferCut
 
 T = TypeVar("T")
 log: Final = logging.getLogger(__name__)

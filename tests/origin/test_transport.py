@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from proxy.core.caller import ANONYMOUS
 from proxy.core.errors import OriginLied, OriginUnreachable
 from proxy.core.spans import Span
-from proxy.origin.transport import require_c_parser
+from proxy.origin.sessions import require_c_parser
 from tests.origin.liar import (
     CONTENT,
     FACTS,
@@ -124,7 +124,7 @@ def test_the_c_parser_is_here() -> None:
 
 
 def test_a_start_without_the_c_parser_is_refused() -> None:
-    program = "from proxy.origin.transport import require_c_parser; require_c_parser()"
+    program = "from proxy.origin.sessions import require_c_parser; require_c_parser()"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"AIOHTTP_NO_EXTENSIONS": "1"},
