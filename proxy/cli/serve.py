@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
 import proxy
 from proxy.config.load import Loaded
@@ -15,9 +17,10 @@ from proxy.core.clock import SystemClock
 from proxy.core.errors import ConfigError, PenstockError
 from proxy.core.sizes import format_size
 from proxy.service.launch import launch
-from proxy.service.named import ASSEMBLY
+from proxy.service.named import ASSEMBLY, named_assembly
 from proxy.service.preflight import hints, obstacles
 from proxy.service.ready import Standing
+from proxy.service.renewal import fixed
 from proxy.service.run import Run
 from proxy.service.sockets import PortRefused, PortTaken
 from proxy.service.system import keep_from_others
@@ -25,7 +28,7 @@ from proxy.telemetry.events import event_log
 
 from .codes import Exit
 from .flags import configuration_flags, loaded
-from .talk import fail, hint, say
+from .talk import fail, hint, put, say
 
 
 @click.command(
@@ -44,12 +47,14 @@ from .talk import fail, hint, say
       hf download sentence-transformers/all-MiniLM-L6-v2
 
     SIGTERM (or Ctrl-C) stops politely, a second one at once; SIGHUP reloads the settings that may change in flight and
-    reopens the access log.
+    reopens the access log; SIGUSR2 puts the program that is installed now into the place of the running one, without a
+    refused or cut connection (several workers, or server.supervised).
     """
 )
 @configuration_flags
 @click.option("--assembly", default=ASSEMBLY, hidden=True)
-def serve(config_file: Path | None, assembly: str, **arguments: Any) -> None:
+@click.option("--rehearse", is_flag=True, hidden=True)
+def serve(config_file: Path | None, assembly: str, rehearse: bool, **arguments: Any) -> None:
     def read() -> Loaded:
         return loaded(config_file, arguments)
 
@@ -57,9 +62,14 @@ def serve(config_file: Path | None, assembly: str, **arguments: Any) -> None:
     config = configuration_or_exit(config_file, arguments)
     if found := obstacles(config):
         fail(Exit.FAILURE, "this machine cannot serve that configuration", found, then=["penstock check"])
+    if rehearse:
+        named_assembly(assembly)
+        put(orjson.dumps(fixed(config)).decode())
+        return
     for text in hints(config):
         hint(text)
-    run = Run(config, read, lambda standing: announce(config, standing), SystemClock())
+    words = (sys.executable, "-m", "proxy.cli.main", *sys.argv[1:])
+    run = Run(config, read, lambda standing: announce(config, standing), SystemClock(), words)
     with event_log(config.log.level, config.log.form):
         _run(run, assembly)
 

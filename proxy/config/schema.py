@@ -64,8 +64,21 @@ class ServerSection(Section):
     )
     tls_certificate: AnchoredPath | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
     tls_key: AnchoredPath | None = knob(None, "PEM private key of tls_certificate.")
+    supervised: bool = knob(
+        False,
+        "Give even a single worker a parent process: SIGUSR2 then puts a new program into the place of the running one "
+        "without a refused or cut connection. Several workers always have one.",
+    )
+    leave_timeout: Duration = knob(
+        "1h", "After SIGUSR2: let downloads under way finish in the old workers for at most this long."
+    )
     drain_delay: Duration = knob("0s", "After SIGTERM: be unready this long before the port closes (load balancers).")
     drain_timeout: Duration = knob("300s", "After SIGTERM: let downloads under way finish for at most this long.")
+
+    @property
+    def has_parent(self) -> bool:
+        """Whether workers serve under a supervisor; else one process does everything."""
+        return self.supervised or self.workers > 1
 
     @field_validator("external_url")
     @classmethod

@@ -78,12 +78,16 @@ class Gate:
             raise ClientGone("the connection has ended")
         return found
 
-    async def drain(self) -> None:
+    async def drain(self, *, gently: bool = False) -> None:
         """Answer what was asked, close what is idle, and return when no connection is left. The caller sets the limit
-        (and calls `abort` when it is over). The listener is closed before."""
+        (and calls `abort` when it is over). The listener is closed before.
+
+        `gently`: what is idle may ask once more, and ends with that answer or its own deadline. A request that is on
+        its way just now is then answered instead of being met by a closed connection."""
         self._draining = True
-        for connection in list(self._connections.values()):
-            connection.wind_down()
+        if not gently:
+            for connection in list(self._connections.values()):
+                connection.wind_down()
         await self._empty.wait()
 
     def abort(self) -> None:

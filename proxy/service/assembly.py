@@ -162,10 +162,11 @@ class RunningNode:
     async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
         return await self._desk.operations.carry_out(verb, arguments)
 
-    async def drain(self) -> None:
-        self.retire()
+    async def drain(self, *, gently: bool = False) -> None:
+        if not gently:
+            self.retire()
         self.listener.close()
-        await self.gate.drain()
+        await self.gate.drain(gently=gently)
 
     def reload(self, config: Config) -> None:
         """Freshness and connection limits are read anew with the next request."""
@@ -258,7 +259,7 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
 
 def _node_id(config: Config) -> str:
     """The same for all workers of one node: its parent process, or this one when it is alone."""
-    return f"{os.getpid() if config.server.workers == 1 else os.getppid()}"
+    return f"{os.getppid() if config.server.has_parent else os.getpid()}"
 
 
 def _node_life(config: Config) -> str:

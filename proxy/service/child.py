@@ -5,27 +5,73 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 from proxy.telemetry.exposition import FOLDER_VARIABLE
 
 from .control import LINE_LIMIT, Answer, Ask, Call, Failed, Health, Order, Report, written
 from .operations.shape import Reply
+from .renewal import Former
 
 _ANSWER_WITHIN: Final = 2.0
 _CARRIED_OUT_WITHIN: Final = 60.0
 """Seconds for an operation; what takes longer is a job."""
 
 
-class Worker:
-    """One worker process and what it last said."""
+class Process(Protocol):
+    """A child process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, control: asyncio.StreamWriter) -> None:
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended; negative for a signal."""
+        ...
+
+    def kill(self) -> None:
+        """Raises ProcessLookupError."""
+        ...
+
+
+class Adopted:
+    """A child of this process that the program before us had started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._ended: int | None = None
+
+    async def wait(self) -> int:
+        if self._ended is None:
+            self._ended = await self._end()
+        return self._ended
+
+    async def _end(self) -> int:
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        watch = os.pidfd_open(self.pid)
+        try:
+            loop.add_reader(watch, gone.set)
+            await gone.wait()
+        finally:
+            loop.remove_reader(watch)
+            os.close(watch)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])  # noqa: ASYNC222 - it has ended: no wait
+
+    def kill(self) -> None:
+        if self._ended is None:  # else the number may be somebody else's
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class Worker:
+    """One worker process and what it last said. `number` is its own among the living."""
+
+    def __init__(self, number: int, process: Process, control: asyncio.StreamWriter) -> None:
+        self.number = number
         self._process = process
         self._control = control
         self._questions = itertools.count()
@@ -86,6 +132,11 @@ class Worker:
             case _:
                 assert_never(report)
 
+    def former(self, *, leaving: bool) -> Former:
+        """This worker, for the program that takes our place."""
+        control = self._control.get_extra_info("socket").fileno()
+        return Former(self.number, self.pid, control, leaving, self.reasons)
+
     async def ended(self) -> int:
         """Wait for the process to end; its exit code, negative for a signal."""
         return await self._process.wait()
@@ -102,22 +153,41 @@ class Worker:
 
 
 @asynccontextmanager
-async def born(index: int, assembly: str, folder: Path) -> AsyncIterator[tuple[Worker, asyncio.StreamReader]]:
-    """Worker number `index`, just started, and its reports; killed if it still lives when left. Its metrics are in
-    `folder`. It waits for Start."""
+async def born(
+    number: int, assembly: str, folder: Path, door: socket.socket
+) -> AsyncIterator[tuple[Worker, asyncio.StreamReader]]:
+    """Worker `number`, just started, and its reports; killed if it still lives when left. Its metrics are in `folder`,
+    it listens on `door`. It waits for Start."""
     ours, theirs = socket.socketpair()
     with theirs:
         control = str(theirs.fileno())
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy.service.worker", "--index", str(index), "--control", control),
-            *("--parent", str(os.getpid()), "--assembly", assembly),
-            pass_fds=(theirs.fileno(),),
+            *(sys.executable, "-m", "proxy.service.worker", "--number", str(number), "--control", control),
+            *("--door", str(door.fileno()), "--parent", str(os.getpid()), "--assembly", assembly),
+            pass_fds=(theirs.fileno(), door.fileno()),
             env=os.environ | {FOLDER_VARIABLE: str(folder)},
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
-    reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
-    worker = Worker(process, writer)
+    async with _attended(number, process, ours) as found:
+        yield found
+
+
+@asynccontextmanager
+async def adopted(former: Former) -> AsyncIterator[tuple[Worker, asyncio.StreamReader]]:
+    """As `born`, of a worker that lives already."""
+    control = socket.socket(fileno=former.control)
+    async with _attended(former.number, Adopted(former.pid), control) as (worker, reports):
+        worker.reasons = former.reasons
+        yield worker, reports
+
+
+@asynccontextmanager
+async def _attended(
+    number: int, process: Process, control: socket.socket
+) -> AsyncIterator[tuple[Worker, asyncio.StreamReader]]:
+    reader, writer = await asyncio.open_connection(sock=control, limit=LINE_LIMIT)
+    worker = Worker(number, process, writer)
     try:
         yield worker, reader
     finally:

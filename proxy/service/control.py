@@ -1,6 +1,8 @@
 """What a supervisor and its workers tell each other: one JSON object a line over a socket pair.
 
-The pair also ties their lives together: its end means that the other is gone.
+The pair also ties their lives together: its end means that the other is gone. A supervisor may be of a later program
+than a worker (`renewal`): what it tells such a one, Leave, Drain, Hurry, HandOver, Purge and Ask, and what it hears
+must not change its form.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, Final, assert_never
 
 import orjson
 
-from proxy.config.schema import Address, Config
+from proxy.config.schema import Config
 from proxy.core.blob import BlobKey
 
 LINE_LIMIT: Final = 4 << 20
@@ -22,10 +24,9 @@ LINE_LIMIT: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first order: serve `config` on `listen`. `secret` is the node's own, for pseudonyms that workers share."""
+    """The first order: serve `config`. `secret` is the node's own, for pseudonyms that workers share."""
 
     config: Config
-    listen: Address
     secret: bytes
 
 
@@ -34,6 +35,11 @@ class Reload:
     """Reopen the access log and take over the reloadable knobs of `config`."""
 
     config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Take no more connections and end when those that are open do: another process has the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Call:
     arguments: dict[str, Any]
 
 
-Order = Start | Reload | Drain | Hurry | HandOver | Purge | Ask | Call
+Order = Start | Reload | Leave | Drain | Hurry | HandOver | Purge | Ask | Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +124,12 @@ def written(message: Order | Report) -> bytes:
 def read_order(line: bytes) -> Order:
     """The order that `written` wrote. Raises ValueError."""
     match orjson.loads(line):
-        case {"order": "start", "config": config, "listen": listen, "secret": str(secret)}:
-            return Start(Config.model_validate(config), Address.model_validate(listen), bytes.fromhex(secret))
+        case {"order": "start", "config": config, "secret": str(secret)}:
+            return Start(Config.model_validate(config), bytes.fromhex(secret))
         case {"order": "reload", "config": config}:
             return Reload(Config.model_validate(config))
+        case {"order": "leave"}:
+            return Leave()
         case {"order": "drain"}:
             return Drain()
         case {"order": "hurry"}:
@@ -151,15 +159,12 @@ def read_report(line: bytes) -> Report:
 
 def _document(message: Order | Report) -> dict[str, Any]:
     match message:
-        case Start(config, listen, secret):
-            return {
-                "order": "start",
-                "config": config.model_dump(mode="json"),
-                "listen": listen.model_dump(),
-                "secret": secret.hex(),
-            }
+        case Start(config, secret):
+            return {"order": "start", "config": config.model_dump(mode="json"), "secret": secret.hex()}
         case Reload(config):
             return {"order": "reload", "config": config.model_dump(mode="json")}
+        case Leave():
+            return {"order": "leave"}
         case Drain():
             return {"order": "drain"}
         case Hurry():

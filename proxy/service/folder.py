@@ -8,13 +8,32 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.core.clock import Clock
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsFolder:
+    """The folder, and the descriptor whose lock says that it is in use."""
+
+    path: Path
+    lock: int
+
+
 @contextmanager
-def metrics_folder(clock: Clock, root: Path | None = None) -> Iterator[Path]:
+def inherited_folder(path: Path, lock: int) -> Iterator[MetricsFolder]:
+    """The folder of the program before us, for which its workers and ours count."""
+    try:
+        yield MetricsFolder(path, lock)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
+def metrics_folder(clock: Clock, root: Path | None = None) -> Iterator[MetricsFolder]:
     """A private folder, gone at the end; those that killed runs left are removed at the start."""
     root = Path(tempfile.gettempdir()) if root is None else root
     prefix = f"penstock-metrics-{os.getuid()}-"
@@ -25,7 +44,7 @@ def metrics_folder(clock: Clock, root: Path | None = None) -> Iterator[Path]:
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder
+        yield MetricsFolder(folder, lock)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

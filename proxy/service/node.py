@@ -29,9 +29,12 @@ class Node(Protocol):
         """Be unready from now on, and go on serving: load balancers need a moment to notice. Idempotent."""
         ...
 
-    async def drain(self) -> None:
+    async def drain(self, *, gently: bool = False) -> None:
         """Close the listening socket, let what is under way finish, return when nothing is. May be cancelled: then the
-        node is left at once and what is still under way is cut."""
+        node is left at once and what is still under way is cut.
+
+        `gently`: another process of the node has the place. Connections that wait for a request may ask it still, and
+        the fleet is told nothing."""
         ...
 
     def hand_over(self) -> None:

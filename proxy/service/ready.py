@@ -61,10 +61,12 @@ class ReadyFile:
 
 
 @contextmanager
-def ready_file(path: Path | None) -> Iterator[ReadyFile]:
-    """The ready file of this run. One left by a killed run is removed at the start, ours at the end."""
+def ready_file(path: Path | None, *, stands: bool = False) -> Iterator[ReadyFile]:
+    """The ready file of this run. One left by a killed run is removed at the start, unless it `stands`, as the node
+    serves already; ours at the end."""
     file = ReadyFile(path)
-    file.remove()
+    if not stands:
+        file.remove()
     try:
         yield file
     finally:

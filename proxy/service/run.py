@@ -23,12 +23,13 @@ log: Final = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a run is made of. `reread` loads the configuration anew (SIGHUP; raises ConfigError), `announce` tells the
-    one who started us that it serves."""
+    one who started us that it serves, `words` are the command that starts this very node."""
 
     config: Config
     reread: Callable[[], Loaded]
     announce: Callable[[Standing], None]
     clock: Clock
+    words: tuple[str, ...] = ()
 
 
 def config_after_hangup(run: Run, running: Config) -> Config | None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from proxy.config.schema import Address
 from proxy.core.errors import PenstockError
@@ -35,19 +36,48 @@ class PortRefused(PenstockError):
         self.flag = flag
 
 
+@dataclass(frozen=True, slots=True)
+class HeldPort:
+    """A port that is this node's. `bound` is a socket on it, `claim` the name that says so to other nodes (none is
+    needed where the kernel chose the port)."""
+
+    bound: socket.socket
+    claim: socket.socket | None
+
+    @property
+    def address(self) -> Address:
+        """Where it really is, its port known."""
+        return address_of(self.bound)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What `inherited_port` wants to see in the program that takes our place."""
+        return tuple(one.fileno() for one in (self.bound, self.claim) if one is not None)
+
+
 @contextmanager
-def held_port(address: Address, flag: str, *, shared: bool) -> Iterator[socket.socket]:
-    """A socket bound to `address` (port 0: the kernel's choice) that does not listen; `shared` with further binds of
+def held_port(address: Address, flag: str, *, shared: bool) -> Iterator[HeldPort]:
+    """The port at `address` (0: the kernel's choice), bound and not listened on; `shared` with further binds of
     `sibling`. Raises PortTaken, PortRefused."""
     with ExitStack() as stack:
+        claim = None
         if address.port:
-            stack.enter_context(_claimed(address, flag))
+            claim = stack.enter_context(_claimed(address, flag))
             _bound(address, flag, shared=False).close()
-        yield stack.enter_context(_bound(address, flag, shared=shared))
+        yield HeldPort(stack.enter_context(_bound(address, flag, shared=shared)), claim)
+
+
+@contextmanager
+def inherited_port(descriptors: Sequence[int]) -> Iterator[HeldPort]:
+    """A port that the program before us held (`HeldPort.descriptors`)."""
+    with ExitStack() as stack:
+        bound, *claim = [stack.enter_context(socket.socket(fileno=number)) for number in descriptors]
+        bound.setblocking(False)
+        yield HeldPort(bound, claim[0] if claim else None)
 
 
 def sibling(address: Address) -> socket.socket:
-    """Another socket on a port that this node holds with `held_port(shared=True)`; for a worker."""
+    """Another socket on a port that this node holds with `held_port(shared=True)`; for a slot of workers."""
     return _bound(address, "--listen", shared=True)
 
 
@@ -80,11 +110,11 @@ def _bound(address: Address, flag: str, *, shared: bool) -> socket.socket:
 
 
 @contextmanager
-def _claimed(address: Address, flag: str) -> Iterator[None]:
+def _claimed(address: Address, flag: str) -> Iterator[socket.socket]:
     """Hold the name of `address` in the kernel's abstract namespace, so that no other node starts on it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
         try:
             lock.bind(f"\0penstock/{address}")
         except OSError as error:
             raise PortTaken(address, flag) from error
-        yield
+        yield lock

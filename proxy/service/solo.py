@@ -28,8 +28,8 @@ from .reach import warn_if_unreachable
 from .readiness import watch_readiness
 from .ready import ReadyFile, Standing, ready_file
 from .run import Run, config_after_hangup, note_reload, note_start
-from .sockets import address_of, held_port
-from .system import tell_systemd
+from .sockets import held_port
+from .system import answer_watchdog, reloading, tell_systemd
 from .voice import open_telemetry
 
 log: Final = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ async def run_solo(run: Run, assemble: Assemble) -> None:
         held_port(server.admin, "--admin", shared=False) as admin,
         ready_file(server.ready_file) as file,
     ):
-        standing = Standing(address_of(data), address_of(admin), os.getpid(), ())
+        standing = Standing(data.address, admin.address, os.getpid(), ())
         metrics = metrics_of_process()
         note_start(metrics, run.clock)
         async with open_telemetry(metrics, run.config.log, secrets.token_bytes(32), run.clock) as telemetry:
-            await _Solo(run, metrics, telemetry).serve(assemble, data, admin, standing, file)
+            await _Solo(run, metrics, telemetry).serve(assemble, data.bound, admin.bound, standing, file)
 
 
 class _Solo:
@@ -72,9 +72,11 @@ class _Solo:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._order.signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR2, _cannot_renew)
         # The admin listener comes first: a node that takes long to start can be watched.
         async with admin_listener(admin, self, admission_of(self._config)), TaskSet("solo") as tasks:
             tasks.start(self._last_resort(), "last-resort")
+            tasks.start(answer_watchdog(), "watchdog")
             async with assemble(self._config, 0, data, self._telemetry) as node:
                 self._node = node
                 tasks.start(watch_readiness(node, lambda reasons: self._tell(reasons, standing, file)), "readiness")
@@ -140,7 +142,8 @@ class _Solo:
 
     def _reload(self) -> None:
         self._telemetry.access.reopen()
-        config = config_after_hangup(self._run, self._config)
+        with reloading(self._run.clock):
+            config = config_after_hangup(self._run, self._config)
         if config is None:
             return
         self._config = config
@@ -148,3 +151,7 @@ class _Solo:
         if self._node is not None:
             self._node.reload(config)
         note_reload(self._metrics, self._run.clock)
+
+
+def _cannot_renew() -> None:
+    log.error("not renewed: one process cannot take its own place; set server.supervised and restart once")

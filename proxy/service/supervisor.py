@@ -1,14 +1,16 @@
 """A node of several processes: a small parent that starts workers, restarts the ones that die, and stops them all.
 
 Theory of operation. The parent takes the port (so that a second node fails) and holds it bound, without listening; each
-worker binds the same port with SO_REUSEPORT and the kernel shares connections out. The parent itself serves the admin
-port alone: health and status asked of the workers over a socket pair each, metrics read from files they share.
+slot has a socket of its own on the same port (SO_REUSEPORT), and the kernel shares connections out. The parent itself
+serves the admin port alone: health and status asked of the workers over a socket pair each, metrics read from files
+they share.
 
-    slot      the place of worker number i: a loop of start, watch, bury, wait
+    slot      the place of a worker: a loop of start, watch, bury, wait
     worker    one process in a slot, known by its pid
+    former    a worker of the program that ran in this process before (`renewal`)
 
 A worker that dies takes its connections with it and nothing else. It is started again after a pause that doubles with
-every quick death. The node gives up only if no worker has ever been ready.
+every quick death. The node gives up only if no worker has ever been ready, this program's or the one's before it.
 """
 
 from __future__ import annotations
@@ -20,30 +22,27 @@ import secrets
 import signal
 import socket
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import proxy
-from proxy.config.schema import Address
-from proxy.core.blob import BlobKey
 from proxy.core.errors import PenstockError
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.events import set_level
-from proxy.telemetry.exposition import SharedMetrics, metrics_of_supervisor, page_of
+from proxy.telemetry.exposition import SharedMetrics, metrics_of_supervisor
 
 from .admin import admin_listener
 from .admission import admission_of
-from .child import Worker, born
-from .cluster_api import of_all_workers
-from .control import Drain, HandOver, Hurry, Order, Purge, Reload, Start, lines, read_report
+from .child import adopted, born
+from .control import Drain, HandOver, Hurry, Leave, Reload, Start, lines, read_report
+from .crew import Crew
 from .drain import StopOrder
-from .folder import metrics_folder
-from .operations.shape import NODE_STARTS, Reply
+from .overview import Overview
+from .place import Place, inherited, taken
 from .reach import warn_if_unreachable
-from .ready import ReadyFile, Standing, ready_file
+from .ready import Standing
+from .renewal import Former, Legacy, become, rehearsed, take_signals
 from .run import Run, config_after_hangup, note_reload, note_start
-from .sockets import address_of, held_port
-from .system import tell_systemd
+from .system import answer_watchdog, reloading, tell_systemd
 
 log: Final = logging.getLogger(__name__)
 
@@ -67,156 +66,166 @@ def pause_before_restart(quick_deaths: int) -> float:
 
 
 class Supervisor:
-    """All slots of a node."""
+    """All slots of a node. `legacy` is of the program before this one."""
 
-    def __init__(self, run: Run, assembly: str, listen: Address, admin: Address, folder: Path, file: ReadyFile) -> None:
+    def __init__(self, run: Run, assembly: str, place: Place, legacy: Legacy | None) -> None:
         self._run = run
         self._assembly = assembly
         self._config = run.config
-        self._listen = listen
-        self._admin = admin
-        self._file = file
-        self._secret = secrets.token_bytes(32)
-        self._shared = SharedMetrics(folder)
+        self._place = place
+        self._formers = () if legacy is None else legacy.workers
+        self._secret = secrets.token_bytes(32) if legacy is None else bytes.fromhex(legacy.secret)
+        self._shared = SharedMetrics(place.folder.path)
         self._metrics = metrics_of_supervisor()
         self._order = StopOrder()
-        self._workers: dict[int, Worker] = {}
-        self._served = False
-        self._handed_over = False
+        doors = () if legacy is None else legacy.doors
+        self._crew = Crew(place.data.address, {slot: socket.socket(fileno=door) for slot, door in doors})
+        self._crew.served = legacy is not None
+        self._overview = Overview(self._config, self._crew, self._order, self._shared, self._metrics)
+        self._tasks = TaskSet("supervisor")
+        self._renewal: asyncio.Task[None] | None = None
+        self._announced = False
         self._failure: str | None = None
 
-    async def serve(self, admin: socket.socket) -> None:
+    async def serve(self) -> None:
         """Until told to stop. Raises NodeFailed."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._order.signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR2, self._renew)
+        take_signals()
         note_start(self._metrics, self._run.clock)
-        async with admin_listener(admin, self, admission_of(self._config)), TaskSet("supervisor") as tasks:
+        admin = self._place.admin.bound
+        async with admin_listener(admin, self._overview, admission_of(self._config)), self._tasks as tasks:
             origin = self._config.origin
             tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
-            slots = [tasks.start(self._slot(index), f"slot-{index}") for index in range(self._config.server.workers)]
+            tasks.start(answer_watchdog(self._overview.lives), "watchdog")
+            lives = [tasks.start(self._former(one), f"former-{one.number}") for one in self._formers]
+            lives += [tasks.start(self._slot(slot), f"slot-{slot}") for slot in range(self._config.server.workers)]
             await self._order.begun.wait()
-            await self._stop(slots)
+            await self._stop(lives)
         if self._failure is not None:
             raise NodeFailed(self._failure)
         log.info("stopped")
 
-    # --- what the admin port shows ---------------------------------------------------------------------------------
-
-    async def reasons(self) -> list[str]:
-        """Ready as long as one worker is: while another restarts, the kernel gives its share to the living."""
-        if self._order.begun.is_set():
-            return ["draining"]
-        if not self._served:
-            return ["starting"]
-        if any(worker.ready for worker in self._workers.values()):
-            return []
-        return sorted({reason for worker in self._workers.values() for reason in worker.reasons}) or ["no worker lives"]
-
-    async def status(self) -> dict[str, Any]:
-        indexes = sorted(self._workers)
-        told = await asyncio.gather(*(self._workers[index].status() for index in indexes))
-        return {
-            "version": proxy.__version__,
-            "pid": os.getpid(),
-            "reasons": await self.reasons(),
-            "workers": [
-                {"index": index, "pid": worker.pid, "reasons": list(worker.reasons), "node": node}
-                for index, node in zip(indexes, told, strict=True)
-                if (worker := self._workers.get(index)) is not None
-            ],
-        }
-
-    @property
-    def in_cluster(self) -> bool:
-        return self._config.cluster.is_on
-
-    async def cluster(self) -> dict[str, Any] | None:
-        told = await asyncio.gather(*(worker.status() for worker in self._workers.values()))
-        return of_all_workers([status.get("cluster") for status in told])
-
-    async def hand_over(self) -> None:
-        self._handed_over = True
-        self._tell_all(HandOver())
-
-    async def purge(self, key: BlobKey) -> bool:
-        worker = self._any_worker()
-        if worker is None:
-            return False
-        worker.tell(Purge(key))
-        return True
-
-    async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
-        worker = self._any_worker()
-        return NODE_STARTS if worker is None else await worker.operate(verb, arguments)
-
-    def _any_worker(self) -> Worker | None:
-        return next((worker for worker in self._workers.values() if worker.ready), None)
-
-    async def metrics(self) -> bytes:
-        ready = sum(worker.ready for worker in self._workers.values())
-        self._metrics.gauge("workers").labels("ready").set(ready)
-        self._metrics.gauge("workers").labels("starting").set(self._config.server.workers - ready)
-        return self._shared.page() + page_of(self._metrics)
-
     # --- slots -----------------------------------------------------------------------------------------------------
 
-    async def _slot(self, index: int) -> None:
+    async def _slot(self, slot: int) -> None:
         quick_deaths = 0
         while not self._order.begun.is_set():
             born = self._run.clock.monotonic()
-            code, failure = await self._life_or_none(index)
+            code, failure = await self._life_or_none(slot)
             if self._order.begun.is_set():
                 return
             quick_deaths = 1 if self._run.clock.monotonic() - born > _SETTLED else quick_deaths + 1
-            if not self._served and (failure is not None or quick_deaths >= _TRIES):
-                self._give_up(failure or f"worker {index} died {quick_deaths} times with exit code {code}; see above")
+            if not self._crew.served and (failure is not None or quick_deaths >= _TRIES):
+                self._give_up(failure or f"worker {slot} died {quick_deaths} times with exit code {code}; see above")
                 return
             self._metrics.counter("worker_restarts_total").inc()
             pause = pause_before_restart(quick_deaths)
-            log.error("worker died", extra={"index": index, "code": code, "why": failure or "", "restart_in": pause})
+            log.error("worker died", extra={"index": slot, "code": code, "why": failure or "", "restart_in": pause})
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._order.begun.wait(), pause)
 
-    async def _life_or_none(self, index: int) -> tuple[int, str | None]:
+    async def _life_or_none(self, slot: int) -> tuple[int, str | None]:
+        number = self._crew.take_number()
         try:
-            return await self._life(index)
-        except OSError as error:  # no process, memory or descriptor left to start one with
+            return await self._life(slot, number)
+        except (OSError, PenstockError) as error:  # no process, memory or descriptor left to start one with
             return 1, f"cannot be started: {error}"
+        finally:
+            self._crew.died(slot)
+            self._shared.worker_died(number)
+            self._crew.give_back(number)
 
-    async def _life(self, index: int) -> tuple[int, str | None]:
+    async def _life(self, slot: int, number: int) -> tuple[int, str | None]:
         """One worker from its start to its end: its exit code and what it said it died of."""
-        async with born(index, self._assembly, self._shared.folder) as (worker, reports):
-            self._workers[index] = worker
+        door = self._crew.door(slot)
+        async with born(number, self._assembly, self._shared.folder, door) as (worker, reports):
+            self._crew.serving[slot] = worker
+            worker.tell(Start(self._config, self._secret))
+            if self._order.begun.is_set():
+                # 1. the slot starts a worker  2. the order comes, and is told to all  3. the worker is born
+                worker.tell(Drain())
+            if self._crew.handed_over:
+                worker.tell(HandOver())
             try:
-                worker.tell(Start(self._config, self._listen, self._secret))
-                if self._order.begun.is_set():
-                    # 1. the slot starts a worker  2. the order comes, and is told to all  3. the worker is born
-                    worker.tell(Drain())
-                if self._handed_over:
-                    worker.tell(HandOver())
                 async for line in lines(reports):
                     worker.heard(read_report(line))
                     self._note_health()
-                worker.gone()
-                return await worker.ended(), worker.failure
             finally:
-                del self._workers[index]
                 worker.gone()
-                self._shared.worker_died(index)
+            return await worker.ended(), worker.failure
 
     def _note_health(self) -> None:
-        everybody = len(self._workers) == self._config.server.workers
-        if self._order.begun.is_set() or not everybody or not all(worker.ready for worker in self._workers.values()):
+        serving = self._crew.serving
+        everybody = len(serving) == self._config.server.workers
+        if self._order.begun.is_set() or not everybody or not all(worker.ready for worker in serving.values()):
             return
-        pids = tuple(self._workers[index].pid for index in sorted(self._workers))
-        standing = Standing(self._listen, self._admin, os.getpid(), pids)
-        self._file.write(standing)
-        if not self._served:
-            self._served = True
+        pids = tuple(serving[slot].pid for slot in sorted(serving))
+        standing = Standing(self._place.data.address, self._place.admin.address, os.getpid(), pids)
+        self._place.file.write(standing)
+        if not self._announced:
+            self._announced = self._crew.served = True
             self._run.announce(standing)
             tell_systemd("READY=1")
+            self._dismiss_formers()
+
+    # --- from one program to the next ------------------------------------------------------------------------------
+
+    async def _former(self, former: Former) -> None:
+        """A worker of the program before us, from our start to its end."""
+        self._crew.take_number(former.number)
+        group = self._crew.leaving if former.leaving else self._crew.formers
+        async with adopted(former) as (worker, reports):
+            group.append(worker)
+            try:
+                async for line in lines(reports):
+                    with suppress(ValueError):  # half a line, whose other half the program before us has read
+                        worker.heard(read_report(line))
+                await worker.ended()
+            finally:
+                worker.gone()
+                for one in (self._crew.formers, self._crew.leaving):
+                    if worker in one:
+                        one.remove(worker)
+                self._shared.worker_died(former.number)
+                self._crew.give_back(former.number)
+
+    def _dismiss_formers(self) -> None:
+        """All slots serve: let those before them go."""
+        if self._crew.formers:
+            log.info("renewed", extra={"version": proxy.__version__, "leaving": len(self._crew.formers)})
+        for worker in self._crew.formers:
+            worker.tell(Leave())
+        self._crew.leaving += self._crew.formers
+        self._crew.formers.clear()
+
+    def _renew(self) -> None:
+        if not self._order.begun.is_set() and (self._renewal is None or self._renewal.done()):
+            self._renewal = self._tasks.start(self._become_another(), "renewal")
+
+    async def _become_another(self) -> None:
+        refused = await rehearsed(self._run.words, self._config)
+        if refused is None and not self._order.begun.is_set():
+            try:
+                become(self._run.words, self._legacy())
+            except OSError as error:
+                refused = str(error)
+        log.error("not renewed, the running program stays", extra={"why": refused})
+
+    def _legacy(self) -> Legacy:
+        crew = self._crew
+        return Legacy(
+            data=self._place.data.descriptors,
+            admin=self._place.admin.descriptors,
+            metrics=str(self._place.folder.path),
+            metrics_lock=self._place.folder.lock,
+            secret=self._secret.hex(),
+            doors=crew.doors,
+            workers=tuple(worker.former(leaving=worker in crew.leaving) for worker in crew.everybody),
+        )
 
     def _give_up(self, why: str) -> None:
         self._failure = self._failure or why
@@ -224,48 +233,42 @@ class Supervisor:
 
     # --- signals ---------------------------------------------------------------------------------------------------
 
-    async def _stop(self, slots: list[asyncio.Task[None]]) -> None:
+    async def _stop(self, lives: list[asyncio.Task[None]]) -> None:
         tell_systemd("STOPPING=1")
-        self._file.remove()
-        self._tell_all(Drain())
+        self._place.file.remove()
+        self._crew.tell(Drain())
+        self._crew.shut()
         server = self._config.server
-        await self._until_ended(slots, server.drain_delay + server.drain_timeout + _GRACE)
-        self._tell_all(Hurry())
-        await asyncio.wait(slots, timeout=_GRACE)
+        await self._until_ended(lives, server.drain_delay + server.drain_timeout + _GRACE)
+        self._crew.tell(Hurry())
+        await asyncio.wait(lives, timeout=_GRACE)
         # What is left now is killed when its slot is cancelled.
 
-    async def _until_ended(self, slots: list[asyncio.Task[None]], timeout: float) -> None:
+    async def _until_ended(self, lives: list[asyncio.Task[None]], timeout: float) -> None:
         async with TaskSet("stop") as tasks:
             hurry = tasks.start(self._order.hurried.wait(), "hurry")
-            ends = tasks.start(_all_ended(slots), "ends")
+            ends = tasks.start(_all_ended(lives), "ends")
             await asyncio.wait((hurry, ends), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     def _reload(self) -> None:
-        config = config_after_hangup(self._run, self._config)
+        with reloading(self._run.clock):
+            config = config_after_hangup(self._run, self._config)
         if config is not None:
             self._config = config
             set_level(config.log.level)
             note_reload(self._metrics, self._run.clock)
         # Also after a refused configuration: the workers reopen their logs.
-        self._tell_all(Reload(self._config))
-
-    def _tell_all(self, order: Order) -> None:
-        for worker in self._workers.values():
-            worker.tell(order)
+        # Not to those of another program, which may know other knobs.
+        for worker in self._crew.serving.values():
+            worker.tell(Reload(self._config))
 
 
-async def supervise(run: Run, assembly: str) -> None:
-    """Serve with several workers until told to stop. Raises PenstockError or OSError when the node cannot start."""
-    server = run.config.server
-    with (
-        held_port(server.listen, "--listen", shared=True) as data,
-        held_port(server.admin, "--admin", shared=False) as admin,
-        ready_file(server.ready_file) as file,
-        metrics_folder(run.clock) as folder,
-    ):
-        supervisor = Supervisor(run, assembly, address_of(data), address_of(admin), folder, file)
-        await supervisor.serve(admin)
+async def supervise(run: Run, assembly: str, legacy: Legacy | None = None) -> None:
+    """Serve with workers until told to stop. `legacy` is what another program left in this process. Raises
+    PenstockError or OSError when the node cannot start."""
+    with taken(run) if legacy is None else inherited(run, legacy) as place:
+        await Supervisor(run, assembly, place, legacy).serve()
 
 
-async def _all_ended(slots: list[asyncio.Task[None]]) -> None:
-    await asyncio.wait(slots)
+async def _all_ended(lives: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(lives)

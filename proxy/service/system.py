@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import resource
 import signal
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final
+
+from proxy.core.clock import Clock
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -61,3 +64,32 @@ def tell_systemd(state: str, environment: Mapping[str, str] = os.environ) -> boo
     except OSError:
         return False
     return True
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def answer_watchdog(
+    lives: Callable[[], Awaitable[bool]] = _yes, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Tell the service manager twice in each of its periods (`WatchdogSec=`) that we live, unless `lives` says no. It
+    comes from the event loop: one that hangs is silent, and the manager starts the service anew. Runs until cancelled,
+    or ends at once where nobody asks. See sd_watchdog_enabled(3)."""
+    period = environment.get("WATCHDOG_USEC", "")
+    if not period.isdecimal() or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while True:
+        if await lives():
+            tell_systemd("WATCHDOG=1", environment)
+        await asyncio.sleep(int(period) / 2e6)
+
+
+@contextmanager
+def reloading(clock: Clock, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """What is in this block is a reload, to the service manager."""
+    tell_systemd(f"RELOADING=1\nMONOTONIC_USEC={clock.monotonic() * 1e6:.0f}", environment)
+    try:
+        yield
+    finally:
+        tell_systemd("READY=1", environment)

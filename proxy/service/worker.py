@@ -1,6 +1,6 @@
 """A worker process: one node on its share of the port, under the orders of its supervisor.
 
-python -m proxy.service.worker --index 0 --control FD --parent PID --assembly MODULE:NAME
+python -m proxy.service.worker --number 0 --control FD --door FD --parent PID --assembly MODULE:NAME
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .control import (
     HandOver,
     Health,
     Hurry,
+    Leave,
     Order,
     Purge,
     Reload,
@@ -42,12 +43,11 @@ from .control import (
     read_order,
     written,
 )
-from .drain import StopOrder, drained
+from .drain import StopOrder, drained, left
 from .named import named_assembly
 from .node import Assemble, Node
 from .operations.shape import NODE_STARTS
 from .readiness import watch_readiness
-from .sockets import sibling
 from .system import die_with_parent
 from .voice import open_telemetry
 
@@ -57,8 +57,9 @@ log: Final = logging.getLogger(__name__)
 class _Worker:
     """The node of this process and what orders do to it."""
 
-    def __init__(self, index: int, start: Start, report: Callable[[Report], None]) -> None:
-        self._index = index
+    def __init__(self, number: int, door: socket.socket, start: Start, report: Callable[[Report], None]) -> None:
+        self._number = number
+        self._door = door
         self._start = start
         self._report = report
         self._order = StopOrder()
@@ -70,7 +71,7 @@ class _Worker:
     async def serve(self, assemble: Assemble, orders: asyncio.StreamReader) -> None:
         config = self._start.config
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._order.begin)
-        metrics = metrics_of_worker(self._index)
+        metrics = metrics_of_worker(self._number)
         async with (
             TaskSet("worker") as tasks,
             self._operations,
@@ -78,13 +79,16 @@ class _Worker:
         ):
             self._telemetry = telemetry
             tasks.start(self._follow(orders), "orders")
-            async with assemble(config, self._index, sibling(self._start.listen), telemetry) as node:
+            async with assemble(config, self._number, self._door, telemetry) as node:
                 self._node = node
                 if self._handed_over:  # the order came while it was made
                     node.hand_over()
                 tasks.start(watch_readiness(node, self._tell), "readiness")
-                await self._order.begun.wait()
-                await drained(node, self._order, config.server)
+                await self._order.left.wait()
+                if self._order.begun.is_set():
+                    await drained(node, self._order, config.server)
+                else:
+                    await left(node, self._order, config.server)
 
     async def _follow(self, orders: asyncio.StreamReader) -> None:
         async for line in lines(orders):
@@ -94,6 +98,8 @@ class _Worker:
 
     def _obey(self, order: Order) -> None:
         match order:
+            case Leave():
+                self._order.leave()
             case Drain():
                 self._order.begin()
             case Hurry():
@@ -128,13 +134,13 @@ class _Worker:
         self._report(Health(tuple(reasons)))
 
 
-async def _run(index: int, control: socket.socket, assembly: str) -> int:
+async def _run(number: int, control: socket.socket, door: socket.socket, assembly: str) -> int:
     orders, reports = await asyncio.open_connection(sock=control, limit=LINE_LIMIT)
     start = read_order(await orders.readline())
     assert isinstance(start, Start), "a supervisor's first order is Start"
-    with event_log(start.config.log.level, start.config.log.form, worker=index):
+    with event_log(start.config.log.level, start.config.log.form, worker=number):
         try:
-            await _Worker(index, start, lambda report: reports.write(written(report))).serve(
+            await _Worker(number, door, start, lambda report: reports.write(written(report))).serve(
                 named_assembly(assembly), orders
             )
         except (PenstockError, OSError) as error:
@@ -149,8 +155,9 @@ async def _run(index: int, control: socket.socket, assembly: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="penstock-worker")
-    parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--door", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--assembly", required=True)
     given = parser.parse_args()
@@ -158,7 +165,8 @@ def main() -> int:
     # Ctrl-C goes to every process of the terminal; a worker stops when its supervisor says so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(given.index, socket.socket(fileno=given.control), given.assembly))
+        control, door = socket.socket(fileno=given.control), socket.socket(fileno=given.door)
+        return runner.run(_run(given.number, control, door, given.assembly))
 
 
 if __name__ == "__main__":

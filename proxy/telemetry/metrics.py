@@ -292,7 +292,12 @@ WORKER_METRICS: Final = (
 """What a worker counts; over all workers of a node they add up."""
 
 NODE_METRICS: Final = (
-    Metric("penstock_workers", G, "Worker processes; `state`: ready, starting.", ("state",)),
+    Metric(
+        "penstock_workers",
+        G,
+        "Worker processes; `state`: ready, starting, leaving (of the program before, they finish their downloads).",
+        ("state",),
+    ),
     Metric("penstock_worker_restarts_total", C, "Workers that died and were started again."),
     Metric(
         "penstock_config_last_reload_success_timestamp_seconds",

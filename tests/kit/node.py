@@ -220,6 +220,18 @@ class Node:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    async def renew(self) -> tuple[int, ...]:
+        """SIGUSR2: let another program take the place, until its workers serve; returns the workers before them."""
+        before = self._workers
+        self.signal(signal.SIGUSR2)
+
+        def renewed() -> bool:
+            self._workers = tuple(json.loads((self.plan.folder / "ready.json").read_text())["workers"])
+            return not set(before) & set(self._workers)
+
+        await until(renewed, "new workers serve", START_WITHIN)
+        return before
+
     async def kill_worker(self, pid: int | None = None) -> int:
         """Kill -9 one worker (the first) and wait until it is gone; returns its pid."""
         victim = pid if pid is not None else self.workers[0]

@@ -156,6 +156,12 @@ class Stage:
         await node.start(**settings)
         self._resting[node] = {pid: snapshot(pid, node.ports) for pid in node.workers}
 
+    async def renew(self, node: Node) -> tuple[int, ...]:
+        """Let another program take the place of the running one; returns the workers of the former one."""
+        before = await node.renew()
+        self._resting[node] = {pid: snapshot(pid, node.ports) for pid in node.workers if pid not in before}
+        return before
+
     def allow_origin(self, extra: int | None) -> None:
         """This story makes `extra` bytes be fetched again (None: any number). Say why beside the call."""
         self.bounds = replace(self.bounds, extra_origin=extra)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.load import load
-from proxy.config.schema import Address
 from proxy.core.blob import BlobKey
 from proxy.service.control import (
     Answer,
@@ -20,6 +19,7 @@ from proxy.service.control import (
     HandOver,
     Health,
     Hurry,
+    Leave,
     Order,
     Purge,
     Reload,
@@ -37,10 +37,9 @@ NUMBERS = st.integers(0, 2**53)
 
 @given(
     st.one_of(
-        st.builds(
-            Start, st.just(CONFIG), st.builds(Address, host=st.just("::1"), port=st.integers(0, 65535)), st.binary()
-        ),
+        st.builds(Start, st.just(CONFIG), st.binary()),
         st.just(Reload(CONFIG)),
+        st.just(Leave()),
         st.just(Drain()),
         st.just(Hurry()),
         st.just(HandOver()),

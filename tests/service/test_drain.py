@@ -25,8 +25,9 @@ class Node:
         self.told.append("retire")
         self.retired.set()
 
-    async def drain(self) -> None:
+    async def drain(self, *, gently: bool = False) -> None:
         self.draining.set()
+        self.told += ["gently"] if gently else []
         try:
             await self.finished.wait()
         except asyncio.CancelledError:

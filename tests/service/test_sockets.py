@@ -12,12 +12,12 @@ from proxy.service.sockets import PortRefused, PortTaken, address_of, held_port,
 
 def test_port_zero_becomes_a_port() -> None:
     with held_port(Address(host="127.0.0.1", port=0), "--listen", shared=False) as held:
-        assert address_of(held).port > 0
+        assert held.address.port > 0
 
 
 def test_a_second_node_is_refused_even_while_the_first_does_not_listen_yet() -> None:
     with held_port(Address(host="127.0.0.1", port=0), "--listen", shared=True) as first:
-        port = address_of(first)
+        port = first.address
     with held_port(port, "--listen", shared=True):
         with pytest.raises(PortTaken) as caught, held_port(port, "--listen", shared=True):
             pass
@@ -36,15 +36,15 @@ def test_a_port_somebody_else_listens_on_is_refused() -> None:
 def test_workers_of_the_node_get_siblings() -> None:
     with (
         held_port(Address(host="127.0.0.1", port=0), "--listen", shared=True) as held,
-        sibling(address_of(held)) as one,
-        sibling(address_of(held)) as two,
+        sibling(held.address) as one,
+        sibling(held.address) as two,
     ):
-        assert address_of(one) == address_of(two) == address_of(held)
+        assert address_of(one) == address_of(two) == held.address
 
 
 def test_a_port_is_free_again_when_it_is_left() -> None:
     with held_port(Address(host="127.0.0.1", port=0), "--listen", shared=True) as held:
-        port = address_of(held)
+        port = held.address
     with held_port(port, "--listen", shared=True):
         pass
 

@@ -35,8 +35,8 @@ def test_folders_of_killed_runs_are_removed_and_those_in_use_are_not(tmp_path: P
         with metrics_folder(ManualClock(SystemClock().wall() + 3600), tmp_path) as ours:
             assert not abandoned.exists()
             assert used.exists()
-            assert ours.is_dir()
-        assert not ours.exists()
+            assert ours.path.is_dir()
+        assert not ours.path.exists()
     finally:
         os.close(lock)
 

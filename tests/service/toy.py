@@ -1,7 +1,7 @@
 """A node of one page, for tests of the processes around it.
 
 `/` names the process, `/slow?until=FILE` ends when FILE exists, `/ref_ttl` shows what a reload brought, `/count` counts
-5 bytes.
+5 bytes. It cannot be while there is a file `broken` on its disk.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ToyNode:
     async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
         return Reply(200, {"verb": verb, "arguments": arguments, "pid": os.getpid()})
 
-    async def drain(self) -> None:
+    async def drain(self, *, gently: bool = False) -> None:
         assert self.site is not None
         await self.site.stop()
         while self._under_way:
@@ -126,6 +126,8 @@ class ToyNode:
 async def assemble(
     config: Config, worker_index: int, listen_socket: socket.socket, telemetry: Telemetry
 ) -> AsyncIterator[ToyNode]:
+    if (config.store.disks[0].path / "broken").exists():
+        raise NoDisk("the disk is broken")
     node = ToyNode(config, worker_index, telemetry)
     application = web.Application()
     application.router.add_get("/{name:.*}", node.answer)
