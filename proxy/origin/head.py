@@ -9,6 +9,10 @@ from typing import Final
 
 from proxy.core.errors import OriginLied
 
+LARGEST: Final = 64 * 1024
+"""Bytes of all fields of an answer: what is kept of a head is kept for every file."""
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
+_VERSIONS: Final = ((1, 0), (1, 1))
 _WEAK_GIT_TAG: Final = re.compile(r'W/"[0-9a-f]{40}"')
 _LONGEST_LENGTH: Final = 18
 """Digits: no length beyond 10^18 is meant seriously, and none shorter overflows anything."""
@@ -27,7 +31,23 @@ class Head:
 
     @classmethod
     def of(cls, status: int, fields: Iterable[tuple[str, str]]) -> Head:
-        return cls(status, tuple((name.lower(), _clean(value)) for name, value in fields))
+        """The fields as they came. Raises OriginLied when a name is none (a blank before the colon hides a field from
+        some and not from others, RFC 9112 §5.1), or when they are too many."""
+        read = cls(status, tuple((name.lower(), _clean(value)) for name, value in fields))
+        if sum(len(name) + len(value) for name, value in read.fields) > LARGEST:
+            raise OriginLied(f"the head of the origin's answer is longer than {LARGEST} bytes")
+        if not all(_NAME.fullmatch(name) for name, _ in read.fields):
+            raise OriginLied("the origin's answer has a field whose name is none")
+        return read
+
+    def framed_as(self, version: tuple[int, int]) -> None:
+        """Raises OriginLied when the body's end could be told in two ways, or in none that is known here (RFC 9112
+        §6.1)."""
+        if version not in _VERSIONS:
+            raise OriginLied("the origin answered in a version of HTTP that is not spoken here")
+        codings = [value.strip().lower() for key, value in self.fields if key == "transfer-encoding"]
+        if codings and (codings != ["chunked"] or version < (1, 1)):
+            raise OriginLied("the origin's answer has a transfer coding that is not known here")
 
     def first(self, name: str) -> str | None:
         """The first value of the field; for those that decide nothing."""

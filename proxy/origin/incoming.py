@@ -30,6 +30,8 @@ class Incoming(Protocol):
     the body's end closes the connection."""
 
     status: int
+    version: tuple[int, int]
+    """Of HTTP, as the answer says."""
     length: int | None
     """Bytes of the body, when the head says so."""
     is_delimited: bool
@@ -52,6 +54,7 @@ class Answer:
 
     def __init__(self, incoming: Incoming, host_class: HostClass, observer: OriginObserver) -> None:
         self.head = Head.of(incoming.status, incoming.fields)
+        self.head.framed_as(incoming.version)
         self.is_delimited = incoming.is_delimited
         self._incoming = incoming
         self._host_class = host_class

@@ -50,6 +50,7 @@ class SessionAnswer:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.status = response.status
+        self.version = (0, 9) if response.version is None else (response.version.major, response.version.minor)
         self.length = response.content_length
         self.is_delimited = response.method == "HEAD" or "content-length" in response.headers or _is_chunked(response)
         self._response = response

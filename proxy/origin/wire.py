@@ -84,6 +84,7 @@ class WireAnswer:
         if lengths and encodings:
             raise OriginLied(f"the answer of {wire.host} says in two ways how long it is")
         self.status = head.status_code
+        self.version = (int(head.http_version[:1]), int(head.http_version[2:]))
         self.fields = tuple((_text(name), _text(value)) for name, value in head.headers)
         self.length = 0 if self.status in (204, 304) else int(lengths.pop()) if lengths else None
         self.is_delimited = self.length is not None or bool(encodings)

@@ -90,6 +90,25 @@ async def test_a_private_literal_that_is_listed_without_its_port_is_not_connecte
         assert store.connections == 0
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "0", "localhost"),
+        *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[fd00::1]", "[fe80::1]"),
+        *("169.254.169.254", "10.0.0.1", "192.168.1.1", "100.64.0.1", "224.0.0.1", "255.255.255.255"),
+    ],
+)
+async def test_a_private_address_is_refused_however_it_is_spelt(host: str) -> None:
+    """Each is on the list by its name alone: that vouches for no private address behind it."""
+    async with (
+        Liar.open(lambda _: sent_to(host)) as hub,
+        client_of(config(hub, host, retries=0, connect_timeout=2)) as client,
+    ):
+        with pytest.raises((OriginLied, OriginUnreachable)) as raised:
+            await taken(client.source(TARGET, FACTS, ANONYMOUS), WANTED)
+    assert isinstance(raised.value, OriginLied) or "no address is known" in str(raised.value)
+
+
 async def test_private_addresses_are_connected_to_where_the_operator_allows_them() -> None:
     async with Liar.open(honest_store) as store, Liar.open(lambda _: sent_to(f"cdn.local:{store.port}")) as hub:
         section = config(hub, "cdn.local", allow_private=True)
