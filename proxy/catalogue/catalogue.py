@@ -160,7 +160,7 @@ class Catalogue:
 
     def listing(self, key: ListingKey) -> Listing | None:
         """The kept answer; how old it may be is the caller's to judge."""
-        self._see_forgets()
+        self.see_forgets()
         if (kept := self._listings.get(key)) is not None:
             self._use_listing(key, *kept)
             return kept[0]
@@ -205,12 +205,14 @@ class Catalogue:
                 self._listings.put(key, (listing, now))
             self._disk.submit(changes.touch_listing(key, now))
 
-    def _see_forgets(self) -> None:
-        """Drop remembered listings when any worker was told to forget a repo since we last looked."""
+    def see_forgets(self) -> None:
+        """Drop what is remembered when any worker was told to forget something since we last looked. To be called now
+        and then: look-ups of files do not look here."""
         row = self._disk.row(schema.SELECT_TOTAL, ("forgets",))
         if row is not None and row[0] != self._forgets:
             self._forgets = row[0]
             self._listings.clear()
+            self._resolutions.clear()  # what is asked for again is written again, and so known to all
 
     # --- publicity ------------------------------------------------------------------------------------------------
 
@@ -237,6 +239,18 @@ class Catalogue:
         self._disk.drop_unwritten(lambda key: repo in key or getattr(key[1], "repo", None) == repo)
         await self._disk.forget(repo)
         self._listings.drop_where(lambda key: key.repo == repo)
+
+    async def make_stale(self, repo: RepoId, age: float) -> bool:
+        """Refs and listings of `repo` count as confirmed `age` seconds ago, or earlier; False when that is lost."""
+        return await self._disk.written(changes.make_stale(repo, self._clock.wall() - age))
+
+    async def drop_commit(self, repo: RepoId, commit: str) -> bool:
+        """Forget what is known of `repo` at `commit`; False when that is lost. What workers remember of its files stays
+        with them until they `see_forgets`: it cannot change."""
+        self._listings.drop_where(lambda key: key.repo == repo)
+        written = await self._disk.written(changes.drop_commit(repo, commit))
+        self._listings.drop_where(lambda key: key.repo == repo)
+        return written
 
     def _hour(self) -> int:
         return int(self._clock.wall()) // HOUR

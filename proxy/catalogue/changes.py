@@ -146,6 +146,33 @@ def forget(repo: RepoId) -> Change:
     return change
 
 
+def make_stale(repo: RepoId, at: float) -> Change:
+    """What may change of `repo` was last confirmed at `at` (wall clock), or earlier."""
+    row = (at, repo_text(repo))
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE refs SET checked_at = min(checked_at, ?) WHERE repo = ?", row)
+        connection.execute("UPDATE listings SET stored_at = min(stored_at, ?) WHERE repo = ? AND NOT immutable", row)
+
+    return change
+
+
+def drop_commit(repo: RepoId, commit: str) -> Change:
+    """All that is known of `repo` at a commit, and the branches that were there."""
+    row = (repo_text(repo), commit)
+
+    def change(connection: sqlite3.Connection) -> None:
+        found = connection.execute("SELECT id FROM commits WHERE repo = ? AND commit_id = ?", row).fetchone()
+        if found is not None:
+            connection.execute("DELETE FROM resolutions WHERE commit_row = ?", found)
+            connection.execute("DELETE FROM commits WHERE id = ?", found)
+        connection.execute("DELETE FROM refs WHERE repo = ? AND commit_id = ?", row)
+        connection.execute("DELETE FROM listings WHERE repo = ? AND instr(text, ?)", row)
+        connection.execute("UPDATE totals SET amount = amount + 1 WHERE name = 'forgets'")
+
+    return change
+
+
 def touch_commit(target: FileTarget, hour: int) -> Change:
     row = (hour, repo_text(target.repo), target.revision.text, hour)
 

@@ -93,7 +93,7 @@ class Survey:
         )
         yield from self._facts(statement, (schema.repo_text(repo), commit, commit))
 
-    def other_files(self, repo: RepoId, commits: Sequence[str]) -> Iterator[list[tuple[str, str, FileFacts]]]:
+    def other_files(self, repo: RepoId, commits: Sequence[str]) -> Iterator[list[tuple[RepoId, str, FileFacts]]]:
         """(repo, path, facts) of every file that is not of `repo` at one of `commits`; some at a time."""
         marks = ",".join("?" * len(commits))
         statement = (
@@ -101,7 +101,8 @@ class Survey:
             f"JOIN resolutions r ON r.commit_row = c.id WHERE NOT (c.repo = ? AND c.commit_id IN ({marks})) "
             "AND r.etag IS NOT NULL"
         )
-        yield from self._facts(statement, (schema.repo_text(repo), *commits))
+        for batch in self._facts(statement, (schema.repo_text(repo), *commits)):
+            yield [(repo_of(text), path, facts) for text, path, facts in batch]
 
     def listings(self, repo: RepoId) -> Iterator[tuple[str, Listing]]:
         """Every kept answer about `repo`, with the text of its key."""

@@ -110,7 +110,7 @@ def info(
     as_json: bool,
 ) -> None:
     asked = node_asked(config_file, admin)
-    if _is_key(name):
+    if is_key(name):
         found = ask(asked, "GET", with_query("/-/api/blob", key=name))
         if as_json:
             put_json(found)
@@ -185,7 +185,7 @@ def _ago(stamp: str, now: float) -> str:
     return f"{hours} h ago" if hours < 48 else f"{hours // 24} days ago"
 
 
-def _is_key(text: str) -> bool:
+def is_key(text: str) -> bool:
     try:
         BlobKey.parse(text)
     except ValueError:

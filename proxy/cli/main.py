@@ -15,6 +15,8 @@ from .config import config
 from .doctor import doctor
 from .inventory import du, info, ls
 from .jobs import jobs
+from .pins import pin, pins, unpin
+from .removal import prune, purge, rm
 from .serve import serve
 from .stats import stats, top
 from .version import version
@@ -34,6 +36,7 @@ from .warm import warm
       penstock config init penstock.toml                write all settings to a file
       penstock warm acme/tiny                           fetch a repo before anybody asks for it
       penstock ls                                       what is here, and how much of it
+      penstock pin acme/tiny                            never evict it
       penstock cluster status                           the nodes of a fleet, as this one sees them
 
     \b
@@ -48,6 +51,7 @@ def main() -> None:
 COMMANDS: Final = (
     *(serve, check, doctor, config, version),
     *(stats, top, ls, du, info, warm, jobs),
+    *(pin, unpin, pins, rm, purge, prune),
     *(cluster, bench),
 )
 

@@ -88,7 +88,7 @@ async def assemble(
             shared.notices.listen(mirror.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        desk = Desk(mirror=mirror, store=store, state=state_folder(config), clock=clock)
+        desk = Desk(mirror=mirror, store=store, catalogue=catalogue, state=state_folder(config), clock=clock)
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(
             mirror,
@@ -214,6 +214,7 @@ class RunningNode:
                     disk_calls=disk.calls,
                 )
             self._telemetry.cold_reads(self._cold.waiting)
+            self._desk.catalogue.see_forgets()
             await asyncio.sleep(_GAUGES_EVERY)
 
 

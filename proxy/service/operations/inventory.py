@@ -110,7 +110,7 @@ class InventoryDesk:
     """Answers about the inventory, out of the catalogue's survey and the disks' books."""
 
     def __init__(self, survey: Survey, store: BlobStore, names_pinned: Callable[[], set[str]]) -> None:
-        self._survey = survey
+        self.survey = survey
         self._store = store
         self._names_pinned = names_pinned
 
@@ -119,7 +119,7 @@ class InventoryDesk:
         after = asked.after
         pinned = await asyncio.to_thread(self._names_pinned)
         while len(found) < asked.limit:
-            batch = await asyncio.to_thread(self._survey.repos, after, MOST)
+            batch = await asyncio.to_thread(self.survey.repos, after, MOST)
             if not batch:
                 return ReposTold(repos=found, next=None)
             for summary in batch:
@@ -145,7 +145,7 @@ class InventoryDesk:
         """Bytes on the disks of all files of the repo, each blob counted once."""
         seen: set[bytes] = set()
         total = 0
-        async for batch in in_batches(lambda: self._survey.files(repo, None)):
+        async for batch in in_batches(lambda: self.survey.files(repo, None)):
             fresh = {entry.pack(): entry for _, _, facts in batch if (entry := entry_of(repo, facts)) is not None}
             new = [entry for name, entry in fresh.items() if name not in seen]
             seen |= fresh.keys()
@@ -155,8 +155,8 @@ class InventoryDesk:
     async def info(self, asked: InfoAsked) -> InfoTold:
         repo = repo_named(asked.repo)
         commit = await self.commit_of(repo, asked.revision)
-        refs = await asyncio.to_thread(self._survey.refs, repo)
-        commits = await asyncio.to_thread(self._survey.commits, repo)
+        refs = await asyncio.to_thread(self.survey.refs, repo)
+        commits = await asyncio.to_thread(self.survey.commits, repo)
         files = [file async for file in self._files(repo, commit, asked)]
         more = len(files) > asked.limit
         files = files[: asked.limit]
@@ -164,7 +164,7 @@ class InventoryDesk:
             repo=str(repo),
             revision=asked.revision,
             commit=commit,
-            public=sorted(await asyncio.to_thread(self._survey.public_planes, repo)),
+            public=sorted(await asyncio.to_thread(self.survey.public_planes, repo)),
             refs=[
                 RefTold(revision=name, commit=ref.commit, checked=datetime.fromtimestamp(ref.checked_at, UTC))
                 for name, ref in refs.items()
@@ -176,7 +176,7 @@ class InventoryDesk:
 
     async def _files(self, repo: RepoId, commit: str, asked: InfoAsked) -> AsyncIterator[FileTold]:
         choice, told = Choice(asked.include, asked.exclude), 0
-        async for batch in in_batches(lambda: self._survey.files(repo, commit)):
+        async for batch in in_batches(lambda: self.survey.files(repo, commit)):
             wanted = [one for one in batch if one[1] > asked.after and choice.takes(one[1])]
             entries = {path: entry_of(repo, facts) for _, path, facts in wanted}
             kept = await self._store.inventory.kept([entry for entry in entries.values() if entry is not None])
@@ -191,10 +191,10 @@ class InventoryDesk:
 
     async def commit_of(self, repo: RepoId, revision: str) -> str:
         """The commit that `revision` was last known to mean, of which files are known. Raises Refused."""
-        commits = [one.commit for one in await asyncio.to_thread(self._survey.commits, repo)]
+        commits = [one.commit for one in await asyncio.to_thread(self.survey.commits, repo)]
         if not commits:
             raise Refused(404, f"nothing is known of {repo}; fetch it with: penstock warm {repo}")
-        refs = await asyncio.to_thread(self._survey.refs, repo)
+        refs = await asyncio.to_thread(self.survey.refs, repo)
         commit = revision if Revision(revision).is_commit else ref.commit if (ref := refs.get(revision)) else None
         if commit not in commits:
             known = ", ".join([*refs, *(one[:12] for one in commits[:3])])

@@ -22,6 +22,7 @@ log: Final = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks for new jobs and cancelled ones, and between two notes of how far one is."""
+AFTERWARDS_EVERY: Final = 300.0
 AT_ONCE: Final = 2
 """Jobs of the ordinary lane that run at a time."""
 SLOW_LANE: Final = frozenset({"scrub", "verify"})
@@ -61,7 +62,11 @@ class _Running:
 class JobRunner:
     """Runs what is in `book`, each kind by its `works`."""
 
-    def __init__(self, book: JobBook, works: Mapping[str, Work], clock: Clock) -> None:
+    def __init__(
+        self, book: JobBook, works: Mapping[str, Work], clock: Clock, afterwards: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`afterwards` is awaited when the first job could run, whenever one has ended, and now and then."""
+        self._afterwards = afterwards
         self._book = book
         self._works = works
         self._clock = clock
@@ -77,6 +82,7 @@ class JobRunner:
         while (lock := await asyncio.to_thread(self._try_lock)) is None:  # noqa: ASYNC110 - another process holds it
             await asyncio.sleep(1.0)
         try:
+            await self._afterwards()
             async with TaskSet("jobs") as tasks:
                 await self._rounds(tasks)
         finally:
@@ -96,7 +102,11 @@ class JobRunner:
         return lock
 
     async def _rounds(self, tasks: TaskSet) -> None:
+        afterwards_at = self._clock.monotonic()
         while True:
+            if self._clock.monotonic() - afterwards_at > AFTERWARDS_EVERY:
+                await self._afterwards()
+                afterwards_at = self._clock.monotonic()
             with suppress(OSError):
                 await self._round(tasks)
             self._wake.clear()
@@ -162,6 +172,7 @@ class JobRunner:
         async with running.writing:
             del self._running[job.id]
             with suppress(OSError):
+                await self._afterwards()
                 await self._end(running.job, progress, state, error)
         self._wake.set()
 

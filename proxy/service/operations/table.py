@@ -7,6 +7,8 @@ from typing import Final
 from .inventory import BlobAsked, BlobTold, InfoAsked, InfoTold, ReposAsked, ReposTold
 from .jobs import Job
 from .orders import JobAsked, JobsTold, WarmAsked
+from .pins import PinAsked, PinsTold, PinTold, UnpinAsked
+from .removal import PruneAsked, PrunedTold, RemoveAsked, RemovedTold, StaleAsked, StaleTold
 from .shape import Nothing, Operation
 from .stats import StatsTold
 
@@ -36,6 +38,44 @@ IN_WORKER: Final = (
         BlobTold,
         refusals=((404, "Nothing of it is kept."),),
     ),
+    Operation("pins", "GET", "/-/api/pins", "List the pins.", Nothing, PinsTold),
+    Operation(
+        "pin",
+        "PUT",
+        "/-/api/pins",
+        "Keep files of a repo at a commit from eviction.",
+        PinAsked,
+        PinTold,
+        refusals=((404, "Nothing is known of the repo, not at that revision, or no file is chosen."),),
+    ),
+    Operation(
+        "unpin",
+        "DELETE",
+        "/-/api/pins",
+        "Let go of the pins of a repo.",
+        UnpinAsked,
+        PinsTold,
+        refusals=((404, "Nothing of it is pinned."),),
+    ),
+    Operation(
+        "remove",
+        "POST",
+        "/-/api/remove",
+        "Remove files of a repo from the disks, but for what others share.",
+        RemoveAsked,
+        RemovedTold,
+        refusals=((404, "Nothing is known of the repo, or not at that revision."), (409, "Something of it is pinned.")),
+    ),
+    Operation(
+        "stale",
+        "POST",
+        "/-/api/stale",
+        "Have branches, tags and listings of a repo asked for anew; no byte goes.",
+        StaleAsked,
+        StaleTold,
+        refusals=((404, "Nothing is known of the repo."),),
+    ),
+    Operation("prune", "POST", "/-/api/prune", "Evict what is used least.", PruneAsked, PrunedTold),
     Operation("jobs", "GET", "/-/api/jobs", "List the jobs, the newest first.", Nothing, JobsTold),
     Operation("job", "GET", "/-/api/jobs/{id}", "Show one job.", JobAsked, Job, refusals=(_NO_JOB,)),
     Operation(

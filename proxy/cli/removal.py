@@ -1,0 +1,185 @@
+"""`penstock rm`, `purge`, `prune`: room on the disks."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from proxy.core.sizes import format_size
+
+from .admin import LONG, Asked, ask, node_asked, node_flags, put_json
+from .codes import Exit
+from .inventory import is_key
+from .naming import key_or_exit
+from .talk import fail, say
+
+REMOVE: Final = "/-/api/remove"
+_SHOWN: Final = 10
+
+
+def _removal_flags(command: Any) -> Any:
+    for option in reversed(
+        (
+            click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable."),
+            click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable."),
+            click.option("--dry-run", is_flag=True, help="Only say what would go."),
+            click.option("--yes", "-y", is_flag=True, help="Do not ask."),
+        )
+    ):
+        command = option(command)
+    return node_flags(command)
+
+
+@click.command(
+    help="""Remove files of a repo from this node's disks.
+
+    \b
+    Examples:
+      penstock rm acme/tiny --dry-run
+      penstock rm datasets/acme/rows@v1.0 --include '*.parquet' --yes
+
+    It says what would go and asks; without a terminal it wants --yes. What other repos or commits have too stays, and
+    so does what is pinned. Whoever wants it next has it fetched anew.
+    Exit codes: 0 ok, 1 not wanted after all, 3 nothing is known of it, 4 the node does not answer, 5 it is pinned.
+    """
+)
+@click.argument("repo", metavar="REPO[@REVISION]")
+@_removal_flags
+def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **said: Any) -> None:
+    _remove(node_asked(config_file, admin), repo, everywhere=False, as_json=as_json, **said)
+
+
+@click.command(
+    help="""Drop a repo or a blob from all nodes of the fleet; or with --soft have what may change asked for anew.
+
+    \b
+    Examples:
+      penstock purge acme/tiny --soft
+      penstock purge acme/tiny@main --yes
+      penstock purge sha256:4b0c1a...
+
+    --soft drops no byte: branches, tags and listings of the repo count as old on this node, so the next question asks
+    the origin, and what is kept still serves while that is away. Nodes that are cut off now drop a blob when they are
+    back.
+    Exit codes: 0 ok, 1 not wanted after all, 3 nothing is known of it, 4 the node does not answer, 5 it is pinned.
+    """
+)
+@click.argument("name", metavar="REPO[@REVISION]|KEY")
+@click.option("--soft", is_flag=True, help="Ask anew for what may change, and keep the bytes.")
+@_removal_flags
+def purge(name: str, soft: bool, config_file: Path | None, admin: str | None, as_json: bool, **said: Any) -> None:
+    asked = node_asked(config_file, admin)
+    if is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
+        key = key_or_exit(name)
+        if said["dry_run"]:
+            say(f"{key} would be dropped")
+            return
+        found = ask(asked, "POST", f"/-/api/purge?key={quote(str(key), safe='')}")
+        if as_json:
+            put_json(found)
+        say(f"{key} is being dropped everywhere", "green")
+    elif soft:
+        found = ask(asked, "POST", "/-/api/stale", {"repo": name.partition("@")[0]}, then=["penstock ls"], within=LONG)
+        if as_json:
+            put_json(found)
+        say(f"what may change of {found['repo']} is asked for anew", "green")
+    else:
+        _remove(asked, name, everywhere=True, as_json=as_json, **said)
+
+
+@click.command(
+    help="""Evict what is used least, until the disks are no fuller than that.
+
+    \b
+    Examples:
+      penstock prune --to 80%
+      penstock prune --to 0.5 --dry-run
+
+    What is pinned, or read just now, stays. Exit codes: 0 ok, 2 no such share, 4 the node does not answer.
+    """
+)
+@click.option("--to", "share", metavar="SHARE", required=True, help="A share of each disk's size, like 80% or 0.8.")
+@click.option("--dry-run", is_flag=True, help="Only say how much would go.")
+@node_flags
+def prune(share: str, dry_run: bool, config_file: Path | None, admin: str | None, as_json: bool) -> None:
+    asked, order = node_asked(config_file, admin), {"to": _share(share), "dry_run": dry_run}
+    found = ask(asked, "POST", "/-/api/prune", order, within=LONG)
+    first, blobs = found, sum(disk["blobs"] for disk in found["disks"])
+    while not dry_run and found["left"] and any(disk["blobs"] for disk in found["disks"]):
+        say(f"{format_size(found['left'])} to go")
+        found = ask(asked, "POST", "/-/api/prune", order, within=LONG)
+        blobs += sum(disk["blobs"] for disk in found["disks"])
+    if as_json:
+        put_json(found)
+    for before, disk in zip(first["disks"], found["disks"], strict=False):
+        gone = before["before"] - (disk["target"] if dry_run else disk["after"])
+        would = "would go" if dry_run else "gone"
+        say(f"{disk['disk']}: {format_size(max(0, gone))} {would}, {format_size(disk['after'])} stored")
+    if not dry_run:
+        say(f"{blobs} blobs evicted" + (f"; {format_size(found['left'])} are in use" if found["left"] else ""), "green")
+
+
+def _remove(
+    asked: Asked,
+    name: str,
+    *,
+    everywhere: bool,
+    as_json: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    repo, at, revision = name.partition("@")
+    order = {
+        "repo": repo,
+        "revision": revision if at else None,
+        "include": include,
+        "exclude": exclude,
+        "everywhere": everywhere,
+    }
+    would = ask(asked, "POST", REMOVE, {**order, "dry_run": True}, then=["penstock ls"], within=LONG)
+    if dry_run or not yes:
+        _tell(would)
+    if dry_run:
+        if as_json:
+            put_json(would)
+        return
+    if not yes and not _agreed(would):
+        fail(Exit.FAILURE, "nothing was removed", then=[f"penstock rm {name} --yes"])
+    done = ask(asked, "POST", REMOVE, {**order, "dry_run": False}, within=LONG)
+    if as_json:
+        put_json(done)
+    say(f"removed: {done['blobs']} blobs, {format_size(done['bytes'])}", "green")
+
+
+def _tell(would: dict[str, Any]) -> None:
+    for path in would["paths"][:_SHOWN]:
+        say(f"  {path}")
+    if len(would["paths"]) > _SHOWN:
+        say(f"  and {len(would['paths']) - _SHOWN} more")
+    kept = f" ({format_size(would['shared'])} stay: others have them too)" if would["shared"] else ""
+    say(f"{would['blobs']} blobs, {format_size(would['bytes'])}, of {would['repo']} would go{kept}")
+
+
+def _agreed(would: dict[str, Any]) -> bool:
+    if not sys.stdin.isatty():
+        say("nobody is there to be asked: say --yes", "yellow")
+        return False
+    return click.confirm("Remove them?", err=True)
+
+
+def _share(text: str) -> float:
+    number = text.removesuffix("%")
+    try:
+        share = float(number) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        fail(Exit.USAGE, f"{text!r} is no share of a disk", ["write it like 80% or 0.8"])
+    return share
