@@ -21,6 +21,7 @@ from proxy.hub.names import FileTarget, RepoId, Revision
 from . import changes, schema
 from .limits import Limits
 from .memory import Recent
+from .responses import StoredResponses
 from .state_disk import NOTHING, StateDisk
 
 HOUR: Final = 3600
@@ -51,6 +52,8 @@ class Catalogue:
     def __init__(self, folder: Path, clock: Clock, limits: Limits, observer: CatalogueObserver) -> None:
         self._clock = clock
         self._disk = StateDisk(folder, limits, observer.state_disk_failed)
+        self.responses: Final = StoredResponses(self._disk)
+        """Heads of generic origins' responses."""
         self._forgets = 0
         self._resolutions: Recent[FileTarget, tuple[FileFacts | Absent, int]] = Recent(limits.resolutions_in_memory)
         self._listings: Recent[ListingKey, tuple[Listing, int]] = Recent(

@@ -17,7 +17,7 @@ from typing import Final
 
 from proxy.core.clock import Clock
 
-from .schema import APPLICATION, TABLES, VERSION
+from .schema import ADDED, APPLICATION, TABLES, VERSION
 
 FILE: Final = "catalogue.sqlite"
 LOCK: Final = "catalogue.lock"
@@ -96,6 +96,7 @@ def _checked(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
             _make_tables(connection)
+        connection.executescript(f"BEGIN IMMEDIATE; {ADDED} COMMIT;")
         connection.execute("SELECT amount FROM totals LIMIT 1").fetchone()
         return connection
     except BaseException:

@@ -5,6 +5,7 @@
     resolutions  (commit number, path) -> etag, size, key, Xet hash; no etag: there is no such file
     listings     (repo, text) -> status, headers, body (zlib when that is marked)
     publicity    (repo, plane) -> when an anonymous caller was last seen to be allowed
+    responses    (place, request fields that select) -> head of a generic origin's response, when it came
     totals       rows and bytes of what is bounded, kept by triggers, so that all workers agree without counting
 
 `used` is in hours since 1970: coarse, so that reading hardly ever writes.
@@ -73,6 +74,23 @@ CREATE TRIGGER listing_removed AFTER DELETE ON listings BEGIN
     UPDATE totals SET amount = amount - length(old.body) WHERE name = 'listing bytes';
 END;
 """
+
+ADDED: Final = """
+CREATE TABLE IF NOT EXISTS responses (
+    place BLOB NOT NULL, selecting TEXT NOT NULL, origin TEXT NOT NULL, target TEXT NOT NULL, head BLOB NOT NULL,
+    received_at REAL NOT NULL, PRIMARY KEY (place, selecting)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS responses_by_age ON responses (received_at);
+CREATE INDEX IF NOT EXISTS responses_by_target ON responses (origin, target);
+INSERT OR IGNORE INTO totals VALUES ('responses', 0);
+CREATE TRIGGER IF NOT EXISTS response_added AFTER INSERT ON responses BEGIN
+    UPDATE totals SET amount = amount + 1 WHERE name = 'responses';
+END;
+CREATE TRIGGER IF NOT EXISTS response_removed AFTER DELETE ON responses BEGIN
+    UPDATE totals SET amount = amount - 1 WHERE name = 'responses';
+END;
+"""
+"""Tables that came later, made where they are missing: what is kept in the others stays."""
 
 SELECT_REF: Final = "SELECT commit_id, checked_at FROM refs WHERE repo = ? AND revision = ?"
 SELECT_RESOLUTION: Final = (

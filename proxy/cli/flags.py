@@ -31,6 +31,7 @@ class Flag:
 
 FLAGS: Final = (
     Flag("--origin", "origin.url", "URL"),
+    Flag("--origin-kind", "origin.kind", "KIND"),
     Flag("--listen", "server.listen", "HOST:PORT"),
     Flag("--admin", "server.admin", "HOST:PORT"),
     Flag("--admin-token-file", "admin.token_file", "PATH"),

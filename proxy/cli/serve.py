@@ -39,6 +39,7 @@ from .talk import fail, hint, put, say
       penstock serve
       penstock serve --listen 0.0.0.0:8080 --disk /data/a=2TB --disk /data/b=2TB --workers 4
       penstock serve --config /etc/penstock.toml --log-form json
+      penstock serve --origin https://data.example.org --origin-kind http
 
     Then, on a client:
 
@@ -117,8 +118,9 @@ def announce(config: Config, standing: Standing) -> None:
     if standing.workers:
         say(f"  workers   {len(standing.workers)}")
     say()
-    say(f"  export HF_ENDPOINT={endpoint(config, standing)}", "bold")
-    say()
+    if config.origin.kind == "hub":
+        say(f"  export HF_ENDPOINT={endpoint(config, standing)}", "bold")
+        say()
 
 
 def endpoint(config: Config, standing: Standing) -> str:

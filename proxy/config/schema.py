@@ -115,9 +115,14 @@ class LimitsSection(Section):
 
 
 class OriginSection(Section):
-    """The Hub we mirror."""
+    """The Hub we mirror, or a generic origin we cache."""
 
-    url: str = knob("https://huggingface.co", "The Hub to mirror.")
+    url: str = knob("https://huggingface.co", "The Hub to mirror, or the base of a generic origin.")
+    kind: Literal["hub", "http"] = knob(
+        "hub",
+        "What the origin speaks: hub (the Hugging Face Hub's interfaces), or http (any HTTP server: all that this node "
+        "is asked for is cached by RFC 9111).",
+    )
     connect_timeout: Duration = knob("5s", "Time to connect to the origin, TLS included.", gt=0)
     read_timeout: Duration = knob("10s", "Longest silence of the origin before a request is given up or resumed.", gt=0)
     connections_per_host: int = knob(32, "Transfers under way per origin host (and worker).", ge=1)
@@ -218,6 +223,14 @@ class FreshnessSection(Section):
     public_ttl: Duration = knob("24h", "A repo seen to be public is taken as public this long for pinned commits.")
 
 
+class WebSection(Section):
+    """How generic origins are cached."""
+
+    longest_unannounced: Size = knob(
+        "4GiB", "Most bytes held of one answer whose length the origin does not say; longer ones break off.", ge=MIB
+    )
+
+
 class FetchSection(Section):
     """How bytes are fetched from the origin."""
 
@@ -280,5 +293,6 @@ class Config(Section):
     freshness: FreshnessSection = FreshnessSection()
     fetch: FetchSection = FetchSection()
     xet: XetSection = XetSection()
+    web: WebSection = WebSection()
     log: LogSection = LogSection()
     cluster: ClusterSection = ClusterSection()

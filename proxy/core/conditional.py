@@ -34,10 +34,11 @@ class EntityTag:
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What identifies this state of a file: strong tags (opaque texts, at least one), and seconds since 1970."""
+    """What identifies this state of a file: strong tags (opaque texts), seconds since 1970, and tags that are weak."""
 
     etags: frozenset[str]
     modified: int | None = None
+    weak: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _matches_strongly(field: str, file: Validators) -> bool:
 def _matches_weakly(field: str, file: Validators) -> bool:
     if field.strip(" \t") == "*":
         return True
-    return any(tag.opaque in file.etags for tag in _tags(field))
+    return any(tag.opaque in file.etags | file.weak for tag in _tags(field))
 
 
 def _modified_since(field: str | None, file: Validators) -> bool | None:

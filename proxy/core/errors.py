@@ -20,6 +20,8 @@ PenstockError
 │   ├── SourceChanged           another generation: validator, length or digest is not the record's
 │   ├── RangeMangled            a 206 (or a 200 in its place) that is not the range asked for
 │   └── DigestMismatch          the bytes are whole and wrong
+├── SpoolFull                   an answer of unknown length is longer than what is held of one
+├── NotKept                     the client wants what is kept or nothing (only-if-cached), and there is nothing
 ├── StoreError
 │   ├── NoDisk                  no disk can take or give the bytes: relay without storing
 │   ├── DiskFailed              one disk failed under an operation
@@ -146,6 +148,14 @@ class RangeMangled(OriginLied):
 
 class DigestMismatch(OriginLied):
     """All bytes arrived and they are not what the origin's own digest says."""
+
+
+class SpoolFull(PenstockError):
+    """An answer whose length the origin does not say is longer than what is held of one."""
+
+
+class NotKept(PenstockError):
+    """The client wants what is kept or nothing, and nothing is."""
 
 
 class StoreError(PenstockError):

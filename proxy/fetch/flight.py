@@ -78,8 +78,13 @@ class Flight:
         limits: FlightLimits,
         mistrust: Mistrust,
         mender: Mender | None = None,
+        *,
+        eager: bool = True,
     ) -> None:
+        """Without `eager` each reader has one span fetched at a time: where one answer of the origin runs through
+        several."""
         self._mender = mender
+        self._eager = eager
         self.blob = blob
         self._filler = filler
         self._tasks = tasks
@@ -178,6 +183,7 @@ class Flight:
             self._running,
             span_size=self._limits.span,
             parallel=self._limits.parallel,
+            eager=self._eager,
         )
         for span in spans:
             task = self._tasks.start(self._fill(span), f"fill {span}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -38,8 +38,13 @@ class Flights:
         clock: Clock,
         limits: FlightLimits,
         mender: Mender | None = None,
+        ended: Callable[[BlobKey], None] = lambda _key: None,
+        eager: bool = True,
     ) -> None:
-        """`mender` sees to blobs that are whole and wrong, in a fleet."""
+        """`mender` sees to blobs that are whole and wrong, in a fleet. `ended` is told of blobs that nobody fetches any
+        more. Without `eager` a reader has one span fetched at a time."""
+        self._ended = ended
+        self._eager = eager
         self._mender = mender
         self._store = store
         self._filler = filler
@@ -97,7 +102,16 @@ class Flights:
         """The life of a flight, from opening its blob to the moment nobody needs it."""
         try:
             async with self._store.open_blob(record) as blob, TaskSet(f"flight {record.key}") as tasks:
-                flight = Flight(blob, self._filler, tasks, self._clock, self._limits, self.mistrust, self._mender)
+                flight = Flight(
+                    blob,
+                    self._filler,
+                    tasks,
+                    self._clock,
+                    self._limits,
+                    self.mistrust,
+                    self._mender,
+                    eager=self._eager,
+                )
                 entry.ready.set_result(flight)
                 # Between the check for idleness and the removal nothing else runs: whoever boards later begins anew.
                 await flight.until_idle(lambda: entry.boarding > 0)
@@ -118,6 +132,7 @@ class Flights:
     def _remove(self, key: BlobKey, entry: _Entry) -> None:
         if self._entries.get(key) is entry:
             del self._entries[key]
+            self._ended(key)
 
 
 def _is_over(ready: asyncio.Future[Flight]) -> bool:

@@ -30,11 +30,13 @@ def next_spans(
     *,
     span_size: int,
     parallel: int,
+    eager: bool = True,
 ) -> tuple[Span, ...]:
     """The spans to start fetching now, most urgent first.
 
     Each is missing, not running, at most `span_size` bytes, and inside one slice. At most `parallel` run at a time; a
-    reader that stands still at a byte nobody fetches gets one more, up to twice `parallel`.
+    reader that stands still at a byte nobody fetches gets one more, up to twice `parallel`. Without `eager` no interest
+    gets a span while some of what it wants is fetched already, but for a reader that stands still elsewhere in it.
     """
     busy = list(running)
     chosen: list[Span] = []
@@ -43,7 +45,8 @@ def next_spans(
     while queues and len(busy) < 2 * parallel:
         still: list[_Gaps] = []
         for queue in queues:
-            if len(busy) >= (2 * parallel if queue.is_starved(busy) else parallel):
+            starved = queue.is_starved(busy)
+            if len(busy) >= (2 * parallel if starved else parallel) or not (eager or starved or queue.is_idle(busy)):
                 continue
             span = queue.take(busy)
             if span is None:
@@ -67,6 +70,9 @@ class _Gaps:
     def is_starved(self, busy: list[Span]) -> bool:
         first = self._interest.span.start
         return self._interest.waiting and not any(first in span for span in busy)
+
+    def is_idle(self, busy: list[Span]) -> bool:
+        return not any(self._interest.span.overlaps(span) for span in busy)
 
     def take(self, busy: list[Span]) -> Span | None:
         while self._rest:

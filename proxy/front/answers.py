@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from proxy.core.byterange import Ignored, Multi, Single
 from proxy.fetch.coordinator import CacheOutcome, Located, LocatedObject, Readable
+from proxy.fetch.reading import Piece
+from proxy.fetch.web.answers import Held
 from proxy.hub.names import FileTarget, ObjectTarget
 from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack
@@ -66,7 +69,15 @@ class PointerText:
     content: bytes
 
 
-Body = FileBody | XorbBody | PeerBody | PointerText
+@dataclass(frozen=True, slots=True)
+class HeldBody:
+    """A body that the cache of a generic origin has, or gets. `again` gives another answer, should it be gone."""
+
+    held: Held
+    again: Callable[[], Awaitable[Answer]] | None = None
+
+
+Body = FileBody | XorbBody | PeerBody | PointerText | HeldBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,8 @@ class FilePart:
     part: Ignored | Single | Multi
     sized: bool = True
     """Whether a HEAD tells the length."""
+    status: int = 200
+    """Of an answer with all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +106,17 @@ class PackRelay:
     patience: float
 
 
-Answer = Small | FilePart | PackRelay
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """An answer whose body is passed on as it comes: `length` bytes, None where nobody knows.
+
+    `begin` opens the body; it is called once, also for an answer without one."""
+
+    status: int
+    headers: Headers
+    length: int | None
+    begin: Callable[[], AbstractAsyncContextManager[AsyncIterator[Piece]]]
+    has_body: bool = True
+
+
+Answer = Small | FilePart | PackRelay | Flow

@@ -68,6 +68,7 @@ from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
 from .tickets import Tickets
 from .visit import Visit
+from .web_routes import Mount, WebRoutes
 from .wire import Wire
 from .xet_routes import XetRoutes
 
@@ -86,18 +87,19 @@ def make_data_server(
     xet: XetSection | None = None,
     signatures: Signatures | None = None,
     signer: Signer | None = None,
+    mounts: tuple[Mount, ...] = (),
 ) -> Gate:
     """The protocol factory of the data port; call it on the running loop, give it to `listen`.
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
     `signatures` make the addresses that clients carry around (None: such that this process alone knows), `signer` knows
-    the other nodes of the fleet (None: there are none).
+    the other nodes of the fleet (None: there are none). `mounts` are the generic origins.
     """
     gate = Gate(limits, observer)
     clock = clock or SystemClock()
     signatures = signatures or Signatures.passing(clock=clock)
     application = Application(
-        coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures, signer
+        coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures, signer, mounts
     )
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
@@ -125,7 +127,9 @@ class Application:
         xet: XetSection,
         signatures: Signatures,
         signer: Signer | None,
+        mounts: tuple[Mount, ...],
     ) -> None:
+        self._web = WebRoutes(mounts, gate.limits)
         self._gate = gate
         self._clock = clock
         self._ready = ready
@@ -184,12 +188,15 @@ class Application:
     async def _answer(self, visit: Visit) -> Answer:
         request = visit.request
         head = Head(request.method, request.raw_path, request.version, request.headers, request.body_exists)
-        if (refused := refusal(head)) is not None:
+        is_web = not head.raw_target.startswith("/-/") and self._web.is_for(head.raw_target)
+        if (refused := refusal(head, any_method=is_web)) is not None:
             raise refused
         if self._peers is not None and is_for_peers(head.raw_target):
             return await self._peers.answer(head.raw_target, visit)
         if head.raw_target.startswith("/-/"):
             return answer_health(head.raw_target, head.method, self._ready)
+        if is_web:
+            return await self._web.answer(head.raw_target, visit)
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES
         target = _target(head)
         visit.target, visit.route = target, _label(target)

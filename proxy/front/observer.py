@@ -8,7 +8,7 @@ from typing import Protocol
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
-ROUTES = ("resolve", "raw", "api", "git", "lfs", "oci", "xet", "peer", "manifest", "other")
+ROUTES = ("resolve", "raw", "api", "git", "lfs", "oci", "xet", "peer", "manifest", "web", "other")
 """The closed set of route labels; `other` is health checks and what never reached a route."""
 
 

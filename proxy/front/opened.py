@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from proxy.fetch.coordinator import CacheOutcome, Readable, Reading
@@ -36,13 +36,20 @@ class Opened:
 
 @contextlib.asynccontextmanager
 async def opened(located: Readable, reading: Reading) -> AsyncIterator[Opened]:
+    """As `begun`; the outcome says also how the file was located."""
+    async with begun(reading) as ready:
+        yield replace(ready, cache=combined(located.cache, reading.cache))
+
+
+@contextlib.asynccontextmanager
+async def begun(reading: Reading) -> AsyncIterator[Opened]:
     """The pieces of `reading` once the first is there. Raises what getting it raises, and ShortBody without one."""
     pieces = reading.pieces()
     try:
         first = await anext(pieces, None)
         if first is None:
             raise ShortBody("there is no piece of it")
-        yield Opened(first, _behind(first, pieces), combined(located.cache, reading.cache), reading.verified, reading)
+        yield Opened(first, _behind(first, pieces), reading.cache, reading.verified, reading)
     finally:
         await close(pieces)
 

@@ -213,6 +213,10 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     errors.RangeMangled: _fixed(502),
     # ... but wrong bytes were dropped, and the next fill may be right
     errors.DigestMismatch: _retried(502, 1),
+    # RFC 9111 §5.2.1.7
+    errors.NotKept: _fixed(504),
+    # a range waited for the end of it; asked for as a whole it is passed on
+    errors.SpoolFull: _fixed(502),
     # the next try finds another disk, or a relay
     errors.NoDisk: _retried(503, 1),
     errors.DiskFailed: _retried(503, 1),

@@ -10,20 +10,33 @@ from typing import Final, assert_never
 from aiohttp import web
 
 from proxy.core.byterange import Ignored, Multi, Single, content_range, multipart
-from proxy.core.errors import DiskFailed
+from proxy.core.errors import BlobDropped, DiskFailed, RangeMangled, SourceChanged
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.hub import xet
 
-from .answers import Answer, Body, FileBody, FilePart, Headers, PackRelay, PeerBody, PointerText, Small, XorbBody
+from .answers import (
+    Answer,
+    Body,
+    FileBody,
+    FilePart,
+    Flow,
+    Headers,
+    HeldBody,
+    PackRelay,
+    PeerBody,
+    PointerText,
+    Small,
+    XorbBody,
+)
 from .cache_status import cache_status
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
 from .gate import Gate
 from .leak_watch import LeakWatch
-from .opened import Opened, ShortBody, close, opened
+from .opened import Opened, ShortBody, begun, close, opened
 from .visit import Visit
 from .xorbs import XorbReading
 
@@ -45,15 +58,28 @@ class Sender:
 
     async def send(self, answer: Answer, visit: Visit) -> web.StreamResponse:
         """Send `answer` whole. Raises PenstockError (look at `visit.head_sent`), ClientGone, ShortBody."""
+        try:
+            return await self._send(answer, visit)
+        except (SourceChanged, RangeMangled, BlobDropped):
+            if visit.head_sent or not isinstance(answer, FilePart) or not isinstance(answer.body, HeldBody):
+                raise
+            if answer.body.again is None:
+                raise
+            another = await answer.body.again()
+        return await self._send(another, visit)
+
+    async def _send(self, answer: Answer, visit: Visit) -> web.StreamResponse:
         if isinstance(answer, Small):
             return await self.send_small(answer, visit)
         if isinstance(answer, PackRelay):
             return await self._send_pack(answer, visit)
+        if isinstance(answer, Flow):
+            return await self._send_flow(answer, visit)
         match answer.part:
             case Ignored():
                 if not visit.wants_body and not answer.sized:
-                    return await self._send_head(200, answer.body, None, answer.headers, visit)
-                return await self._send_span(200, answer.body, whole(answer.size), answer.headers, visit)
+                    return await self._send_head(answer.status, answer.body, None, answer.headers, visit)
+                return await self._send_span(answer.status, answer.body, whole(answer.size), answer.headers, visit)
             case Single(span):
                 headers = (*answer.headers, ("Content-Range", content_range(span, answer.size)))
                 return await self._send_span(206, answer.body, span, headers, visit)
@@ -66,7 +92,8 @@ class Sender:
         """Head and body in one write."""
         visit.cache = answer.cache
         response = web.Response(status=answer.status, body=answer.body)
-        self._watch.body(answer.headers, answer.plain or answer.body, visit)
+        if visit.cache_status is None:
+            self._watch.body(answer.headers, answer.plain or answer.body, visit)
         self._dress(response, answer.headers, visit)
         if answer.close:
             response.force_close()
@@ -93,13 +120,26 @@ class Sender:
         await response.write_eof()
         return response
 
+    async def _send_flow(self, flow: Flow, visit: Visit) -> web.StreamResponse:
+        async with flow.begin() as pieces:
+            response = self._head(flow.status, flow.length, flow.headers, visit, unverified=False)
+            with self._delivery(visit) as delivery:
+                await self._hand_over(response, visit, flow.length or 0)
+                if flow.has_body and visit.wants_body:
+                    await delivery.send(pieces, response)
+                    if flow.length is not None:
+                        _check(delivery, flow.length)
+        await response.write_eof()
+        return response
+
     async def _send_span(
         self, status: int, body: Body, span: Span, headers: Headers, visit: Visit
     ) -> web.StreamResponse:
         if not span or not visit.wants_body:
             return await self._send_head(status, body, len(span), headers, visit)
         async with self._open(body, span, visit) as ready:
-            visit.cache = ready.cache
+            if not isinstance(body, HeldBody):
+                visit.cache = ready.cache
             unverified = status == 206 and not ready.verified
             if (content := _at_hand(ready.first, len(span))) is not None:
                 return await self._send_at_once(status, content, ready.first.source, headers, visit, unverified)
@@ -129,7 +169,8 @@ class Sender:
         others = (field for field in answer.headers if field[0] != "Content-Type")
         headers = (*others, ("Content-Type", layout.content_type))
         async with self._open(answer.body, spans[0], visit) as first:
-            visit.cache = first.cache
+            if not isinstance(answer.body, HeldBody):
+                visit.cache = first.cache
             response = self._head(206, layout.length, headers, visit, unverified=not first.verified)
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, layout.length)
@@ -148,7 +189,13 @@ class Sender:
         self, status: int, body: Body, length: int | None, headers: Headers, visit: Visit
     ) -> web.StreamResponse:
         """The same head as for a GET (None: without its length), and no body: HEAD, and the empty file."""
-        visit.cache = CacheOutcome.HIT if isinstance(body, PointerText) else body.located.cache
+        match body:
+            case PointerText():
+                visit.cache = CacheOutcome.HIT
+            case HeldBody():
+                pass
+            case _:
+                visit.cache = body.located.cache
         response = self._head(status, length, headers, visit, unverified=False)
         await self._hand_over(response, visit, length or 0)
         await response.write_eof()
@@ -166,6 +213,9 @@ class Sender:
             case PeerBody(question, hops):
                 asked = self._coordinator.read_for_peer(visit.caller, question, span, hops)
                 async with asked as reading, opened(body.located, reading) as ready:
+                    yield ready
+            case HeldBody(held=held):
+                async with held.open(span) as reading, begun(reading) as ready:
                     yield ready
             case XorbBody(located, index):
                 async with self._open_xorb(located, index, span, visit) as ready:
@@ -195,12 +245,13 @@ class Sender:
 
     def _dress(self, response: web.StreamResponse, headers: Headers, visit: Visit, *, unverified: bool = False) -> None:
         """The fields that every answer carries, and its own."""
-        self._watch.fields(headers, visit)
+        if visit.cache_status is None:
+            self._watch.fields(headers, visit)
         for name, text in headers:
             response.headers.add(name, text)
-        response.headers["Server"] = "penstock"
+        response.headers.setdefault("Server", "penstock")
         response.headers["X-Request-Id"] = visit.request_id
-        response.headers["Cache-Status"] = cache_status(visit.cache, unverified=unverified)
+        response.headers["Cache-Status"] = visit.cache_status or cache_status(visit.cache, unverified=unverified)
         # what stood behind an offer of another protocol in the same packet, the parser has thrown away
         if self._gate.draining or "Upgrade" in visit.fields:
             response.force_close()

@@ -59,9 +59,10 @@ class Head:
     has_body: bool
 
 
-def refusal(head: Head) -> RequestRefused | None:
-    """Why the request is refused before it is routed; None when it is not."""
-    if (method := _method(head)) is not None:
+def refusal(head: Head, *, any_method: bool = False) -> RequestRefused | None:
+    """Why the request is refused before it is routed; None when it is not. `any_method`: even those nobody knows go on
+    to a generic origin."""
+    if (method := _method(head, any_method=any_method)) is not None:
         return method
     reason = _target(head) or _duplicates(head) or _host(head) or _framing(head)
     if reason is not None:
@@ -77,10 +78,10 @@ def valid_host(host: str) -> bool:
     return match is not None and (match[1] is None or 0 < int(match[1]) <= 65535)
 
 
-def _method(head: Head) -> RequestRefused | None:
+def _method(head: Head, *, any_method: bool) -> RequestRefused | None:
     if head.method == "CONNECT":
         return RequestRefused("this is no forward proxy: CONNECT is not taken")
-    if head.method not in METHODS:
+    if head.method not in METHODS and (not any_method or head.method == "TRACE"):
         return MethodRefused("this method is not taken here; GET and HEAD are")
     return None
 

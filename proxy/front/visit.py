@@ -68,6 +68,8 @@ class Visit:
         self.asker: Asker | None = None
         """The node that asks, once it has shown to be one."""
         self.target: Target | None = None
+        self.cache_status: str | None = None
+        """The whole Cache-Status field, where more is to be said than `cache` does."""
         self.sent: Counter[ByteSource] = Counter()
         self._clock = clock
         self._began = clock.monotonic()

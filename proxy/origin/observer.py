@@ -8,11 +8,12 @@ from typing import Protocol
 
 class HostClass(Enum):
     """Whom a request went to: the configured origin, a host it sent us to, or its Xet store, which hf_xet asks by
-    itself (bytes as they are given to us, no requests). The metric label `host`."""
+    itself (bytes as they are given to us, no requests), or a generic origin. The metric label `host`."""
 
     HUB = "hub"
     CDN = "cdn"
     XET = "xet"
+    WEB = "web"
 
 
 class OriginObserver(Protocol):

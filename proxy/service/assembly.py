@@ -33,6 +33,7 @@ from proxy.store.blobstore import BlobStore, DiskStatus
 from proxy.store.disk import DiskState
 from proxy.telemetry.telemetry import Telemetry
 
+from . import generic
 from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
@@ -61,6 +62,7 @@ async def assemble(
             config.origin, clock=clock, observer=OriginObserver(telemetry), xet_folder=state_folder(config) / "xet"
         ) as origin,
         _fleet(config, node_weight(config.store), FleetObserver(telemetry)) as fleet,
+        generic.mounts(config, store, catalogue, telemetry, clock, state_folder(config)) as mounts,
         TaskSet("mirror") as tasks,
     ):
         shared = None if fleet is None else fleet.shared
@@ -101,6 +103,7 @@ async def assemble(
             signatures=Signatures.open(state_folder(config), clock=clock, file=config.server.secret_file),
             ready=lambda: tuple(running.ready()),
             signer=None if fleet is None else fleet.signer,
+            mounts=mounts,
         )
         running.gate = gate
         running.listener = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)

@@ -54,7 +54,7 @@ def hints(config: Config) -> list[str]:
     if len(lost := _unusable_disks(config)) < len(config.store.disks):
         # A node of many disks must come up with one of them dead.
         found += [f"{obstacle} (the node goes on without it)" for obstacle in lost]
-    if config.origin.xet and not is_installed():
+    if config.origin.kind == "hub" and config.origin.xet and not is_installed():
         found.append(
             "hf_xet is not installed, so what the Hub gives by Xet alone (files above 50 GB) cannot be fetched: "
             "pip install 'penstock[xet]', or set origin.xet = false"

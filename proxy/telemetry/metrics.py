@@ -27,7 +27,7 @@ from .metric import (
 
 LABELS: Final = {
     "route": "resolve, raw, api, git, lfs, oci, xet, peer (other nodes of the fleet), manifest (their questions about "
-    "digests), other (health checks, and what "
+    "digests), web (generic origins), other (health checks, and what "
     "never reached a route)",
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
@@ -35,7 +35,8 @@ LABELS: Final = {
     "source": "disk, fill, memory, relay",
     "state": "see the metric",
     "result": "see the metric",
-    "host": "hub (the origin itself), cdn (where it sends us for bytes), xet (what hf_xet fetched: bytes only), all",
+    "host": "hub (the origin itself), cdn (where it sends us for bytes), xet (what hf_xet fetched: bytes only), web (a "
+    "generic origin), all",
     "volume": "the disk's short name: disk0, disk1, … in the order of the configuration (folders: /-/status)",
     "reason": "see the metric",
     "peer": "the name of a node of the fleet",

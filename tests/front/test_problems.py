@@ -62,7 +62,7 @@ def test_a_file_never_gets_a_5xx_that_another_try_may_mend(kind: type[errors.Pen
     """huggingface_hub gives up at once on a 5xx of a file, and tries again after a 429 (HUB-PROTOCOL §3)."""
     found = problem(_instance(kind), Side.FILES)
     lasting = {errors.ConfigError, errors.PenstockError, errors.XetNeeded, errors.OriginLied}
-    lasting |= {errors.SourceChanged, errors.RangeMangled}
+    lasting |= {errors.SourceChanged, errors.RangeMangled, errors.NotKept, errors.SpoolFull}
     if found.status >= 500:
         assert kind in lasting
     assert (found.status == 429) == (dict(found.headers).get("Retry-After") is not None)

@@ -1,0 +1,268 @@
+"""The door of a generic origin's cache: what a request gets, from what is kept or from the origin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Hashable
+from typing import Final, assert_never
+
+from proxy.core.bounded import BoundedDict
+from proxy.core.clock import Clock
+from proxy.core.errors import NotKept, OriginAway, PenstockError
+from proxy.core.tasks import TaskSet
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.rfc9111 import relaying
+from proxy.rfc9111.directives import Directives
+from proxy.rfc9111.fields import joined
+from proxy.rfc9111.freshness import age, remaining
+from proxy.rfc9111.reuse import (
+    Forward,
+    NotCached,
+    Revalidate,
+    Serve,
+    ServeAndRevalidate,
+    decide,
+    may_be_shared,
+    may_stand_in,
+)
+from proxy.rfc9111.stored import StoredResponse
+from proxy.rfc9111.validation import made_void
+from proxy.rfc9111.variants import is_for, select, selecting
+
+from .answers import Kept, Passed, Told, WebReply, WebRequest
+from .leader import Leader
+from .outcomes import Failed, ForOne, Found, Outcome, Question
+from .ports import WebOrigin
+from .shelving import Shelving
+
+_TOGETHER: Final = 3
+"""Times a request joins a question that turns out not to be its own; then it asks for itself."""
+_PASSED_FOR: Final = 60.0
+"""Seconds for which an answer that could not be kept is taken to be such: nobody waits for another's meanwhile."""
+_PASSED: Final = 10_000
+_SAYS_NOTHING: Final = frozenset({206, 304, 412, 416})
+"""Answers to what one client asked, that say nothing of whether others could be kept."""
+
+
+class WebCache:
+    """The cache of one origin, for one worker."""
+
+    def __init__(self, origin: WebOrigin, shelving: Shelving, leader: Leader, clock: Clock, tasks: TaskSet) -> None:
+        self._origin = origin
+        self._shelving = shelving
+        self._leader = leader
+        self._clock = clock
+        self._tasks = tasks
+        self._questions: dict[Hashable, Question] = {}
+        self._passed: BoundedDict[bytes, float] = BoundedDict(entries=_PASSED)
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    async def answer(self, request: WebRequest) -> WebReply:
+        """What a GET or HEAD gets. Raises OriginAway, OriginLied, NotKept."""
+        for _ in range(_TOGETHER):
+            kept = self._shelving.at(request.target)
+            stored = select(kept, request.fields)
+            decision = decide(request.fields, stored, self._clock.wall())
+            match decision:
+                case Serve(found, rule):
+                    return self._served(
+                        request, found, CacheOutcome.HIT, f"hit{'' if rule == 'fresh' else f'; detail={rule}'}"
+                    )
+                case ServeAndRevalidate(found):
+                    self._revalidate_behind(request, found, kept)
+                    return self._served(request, found, CacheOutcome.STALE, "hit; detail=stale-while-revalidate")
+                case NotCached():
+                    raise NotKept("nothing that may be served is kept here, and nothing else was wanted")
+                case Revalidate() | Forward():
+                    reply = await self._asked(request, stored, kept)
+                    if reply is not None:
+                        return reply
+                case _:
+                    assert_never(decision)
+        return await self._alone(request, select(self._shelving.at(request.target), request.fields))
+
+    async def pass_on(self, request: WebRequest, body: AsyncIterable[bytes] | None) -> Passed:
+        """What any other method gets: the origin's answer, after what it makes void was forgotten. Raises OriginAway,
+        OriginLied, and what `body` raises."""
+        fields = relaying.request_fields(request.fields, request.version)
+        length = request.field("content-length")
+        if body is not None and length is not None:
+            fields = (*fields, ("Content-Length", length))
+        answer = await self._origin.ask(request.method, request.target, fields, body)
+        try:
+            sites = frozenset({self._origin.site.lower(), request.site.lower()})
+            for target in made_void(request.method, answer.status, request.target, answer.fields, sites):
+                await self._shelving.void(target)
+        except BaseException:
+            await answer.aclose()
+            raise
+        return Passed(answer, f"fwd=method; fwd-status={answer.status}")
+
+    async def forget(self, request: WebRequest, kept: Kept) -> None:
+        """What was answered with cannot be read: it is not to be answered with again."""
+        await self._shelving.forget(request.target, kept.stored.selecting)
+
+    # --- one question for all who wait -----------------------------------------------------------------------------
+
+    async def _asked(
+        self, request: WebRequest, stored: StoredResponse | None, kept: tuple[StoredResponse, ...]
+    ) -> WebReply | None:
+        """The origin's answer, ours or that of one who asked before us; None when that was not for us."""
+        name = self._name(request, kept)
+        under_way = None if name is None else self._questions.get(name)
+        if under_way is not None:
+            return await self._joined(under_way, request, stored)
+        if request.method == "HEAD":
+            return await self._head(request, stored)
+        if name is None:
+            return await self._alone(request, stored)
+        return await self._led(request, stored, name)
+
+    def _name(self, request: WebRequest, kept: tuple[StoredResponse, ...]) -> Hashable | None:
+        """Who asks the same; None for a request that nobody else waits for."""
+        place = self._shelving.place(request.target)
+        asked = Directives.read(request.field("cache-control"))
+        if request.field("authorization") is not None or "no-store" in asked or self._is_passed(place):
+            return None
+        conditional = any(request.field(name) is not None for name in ("if-match", "if-unmodified-since"))
+        if conditional or (not kept and _is_conditional(request)):
+            return None  # the origin judges the condition, for this client alone
+        varies = {name for stored in kept for name in stored.varies_on}
+        return place, selecting(request.fields, varies)
+
+    def _is_passed(self, place: bytes) -> bool:
+        until = self._passed.get(place)
+        return until is not None and self._clock.monotonic() < until
+
+    async def _led(self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None) -> WebReply:
+        question = self._begin(request, stored, name)
+        try:
+            outcome = await asyncio.shield(question.outcome)
+        except asyncio.CancelledError:
+            question.is_abandoned = True
+            if question.outcome.done() and not question.outcome.cancelled() and not question.outcome.exception():
+                self._let_go(question.outcome.result())
+            raise
+        except OriginAway as error:
+            return self._stand_in(request, stored, error)
+        return self._reply(request, stored, outcome)
+
+    async def _alone(self, request: WebRequest, stored: StoredResponse | None) -> WebReply:
+        if request.method == "HEAD":
+            return await self._head(request, stored)
+        return await self._led(request, stored, None)
+
+    def _begin(self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None) -> Question:
+        question = Question()
+        if name is not None:
+            self._questions[name] = question
+        self._tasks.start(self._ask(request, stored, question, name), f"ask for {request.target[:200]}")
+        return question
+
+    async def _ask(
+        self, request: WebRequest, stored: StoredResponse | None, question: Question, name: Hashable | None
+    ) -> None:
+        place = self._shelving.place(request.target)
+        verbatim = self._is_passed(place)
+        question.outcome.add_done_callback(
+            lambda outcome: self._learn(place, question, outcome, is_shared=name is not None)
+        )
+        try:
+            await self._leader.ask(request, stored, question, verbatim=verbatim)
+        except PenstockError as error:
+            question.fail(error)
+        finally:
+            if name is not None and self._questions.get(name) is question:
+                del self._questions[name]
+            if not question.outcome.done():
+                question.outcome.cancel()
+
+    def _learn(self, place: bytes, question: Question, outcome: asyncio.Future[Outcome], *, is_shared: bool) -> None:
+        """Remember what may be waited for; close what nobody will read."""
+        if outcome.cancelled() or outcome.exception() is not None:
+            return
+        match outcome.result():
+            case ForOne(answer) as found:
+                if is_shared and answer.status < 500 and answer.status not in _SAYS_NOTHING:
+                    self._passed.put(place, self._clock.monotonic() + _PASSED_FOR)
+                if question.is_abandoned:
+                    self._let_go(found)
+            case Found():
+                self._passed.discard(place)
+            case Failed():
+                pass
+
+    def _let_go(self, outcome: Outcome) -> None:
+        if isinstance(outcome, ForOne) and not self._tasks.is_closing:
+            self._tasks.start(outcome.answer.aclose(), "let an answer go")
+
+    async def _joined(self, question: Question, request: WebRequest, stored: StoredResponse | None) -> WebReply | None:
+        try:
+            outcome = await asyncio.shield(question.outcome)
+        except asyncio.CancelledError:
+            if question.outcome.cancelled():
+                return None
+            raise
+        except OriginAway as error:
+            return self._stand_in(request, stored, error)
+        match outcome:
+            case Found(found, body):
+                now = self._clock.wall()
+                if not is_for(found, request.fields) or not may_be_shared(request.fields, found, now):
+                    return None
+                told = f"fwd={'uri-miss' if stored is None else 'stale'}; collapsed"
+                return Kept(found, body, age(found, now), CacheOutcome.COALESCED, told, confirmed=True)
+            case Failed():
+                return self._reply(request, stored, outcome)
+            case ForOne():
+                return None
+
+    # --- replies ---------------------------------------------------------------------------------------------------
+
+    def _reply(self, request: WebRequest, stored: StoredResponse | None, outcome: Outcome) -> WebReply:
+        match outcome:
+            case Found(found, body, how, told):
+                return Kept(found, body, age(found, self._clock.wall()), how, told, confirmed=True)
+            case ForOne(answer, told):
+                return Passed(answer, f"fwd={'uri-miss' if stored is None else 'stale'}; {told}")
+            case Failed(status, fields, body_bytes, told):
+                if stored is not None and may_stand_in(request.fields, stored, self._clock.wall()):
+                    words = f"fwd=stale; {told}; detail=stale-if-error"
+                    return self._served(request, stored, CacheOutcome.STALE, words)
+                return Told(status, fields, body_bytes, f"fwd={'uri-miss' if stored is None else 'stale'}; {told}")
+            case _:
+                assert_never(outcome)
+
+    def _stand_in(self, request: WebRequest, stored: StoredResponse | None, error: OriginAway) -> Kept:
+        if stored is None or not may_stand_in(request.fields, stored, self._clock.wall()):
+            raise error.with_traceback(None)
+        return self._served(request, stored, CacheOutcome.STALE, "fwd=stale; detail=stale-if-error")
+
+    def _served(self, request: WebRequest, stored: StoredResponse, how: CacheOutcome, told: str) -> Kept:
+        now = self._clock.wall()
+        if told.startswith("hit"):
+            told = f"hit; ttl={int(remaining(stored, now))}{told[3:]}"
+        body = self._leader.held(request, stored)
+        return Kept(stored, body, age(stored, now), how, told, confirmed=False)
+
+    def _revalidate_behind(self, request: WebRequest, stored: StoredResponse, kept: tuple[StoredResponse, ...]) -> None:
+        """Have it confirmed, once for all who are served it meanwhile."""
+        name = self._name(request, kept)
+        if name is None or name in self._questions or self._tasks.is_closing:
+            return
+        question = self._begin(request, stored, name)
+        question.is_abandoned = True
+
+    async def _head(self, request: WebRequest, stored: StoredResponse | None) -> WebReply:
+        fields = relaying.request_fields(request.fields, request.version, leaving=frozenset({"range", "if-range"}))
+        try:
+            answer = await self._origin.ask("HEAD", request.target, fields)
+        except OriginAway as error:
+            return self._stand_in(request, stored, error)
+        return Passed(answer, f"fwd={'uri-miss' if stored is None else 'stale'}; fwd-status={answer.status}")
+
+
+def _is_conditional(request: WebRequest) -> bool:
+    return any(joined(request.fields, name) is not None for name in ("if-none-match", "if-modified-since"))

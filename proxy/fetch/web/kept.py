@@ -1,0 +1,160 @@
+"""Bodies that are kept: opened for one reader at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from proxy.core.blob import BlobRecord, Extent
+from proxy.core.clock import Clock
+from proxy.core.errors import DiskFailed, NoDisk, SourceChanged
+from proxy.core.sizes import CHUNK
+from proxy.core.spans import Span
+from proxy.fetch.coordinator import CacheOutcome, Reading
+from proxy.fetch.flight import Flight
+from proxy.fetch.flights import Flights
+from proxy.fetch.follow import follow
+from proxy.fetch.followers import Follower
+from proxy.fetch.ports import BlobStore
+from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
+from proxy.fetch.relay import RelayedEnd, relay
+from proxy.rfc9111.stored import SmallBody
+
+from .ports import WebSource
+from .sources import Sources
+from .spool import Spool
+
+
+class SmallHeld:
+    """A body of one file, or of no byte."""
+
+    def __init__(self, store: BlobStore, body: SmallBody) -> None:
+        self._store = store
+        self._body = body
+        self.size = body.size
+
+    async def completed(self) -> int:
+        return self.size
+
+    @asynccontextmanager
+    async def open(self, span: Span | None) -> AsyncIterator[Reading]:
+        """Raises SourceChanged when it is here no more."""
+        async with self._store.open_small(self._body.key) as extent:
+            if extent is None or extent.length != self.size:
+                raise SourceChanged("the answer has left the cache; ask again")
+            yield _SmallReading(self._store, self._body, extent, span or Span(0, self.size))
+
+
+class _SmallReading:
+    cache = CacheOutcome.HIT
+    verified = True
+
+    def __init__(self, store: BlobStore, body: SmallBody, extent: Extent, span: Span) -> None:
+        self._store = store
+        self._body = body
+        self._extent = extent
+        self._span = span
+
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        """It is forgotten, and the next request fetches it."""
+        self._store.disk_failed(piece.disk, error)
+        await self._store.drop(self._body.key, "unreadable")
+        raise DiskFailed(f"disk {piece.disk} could not read the answer; ask again") from error
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        extent, span = self._extent, self._span
+        yield FilePiece(extent.fd, extent.offset + span.start, len(span), extent.disk, ByteSource.DISK)
+
+
+class LargeHeld:
+    """A body with a chunk map: what is missing comes from the origin, for all its readers together."""
+
+    def __init__(self, rooms: Rooms, record: BlobRecord, target: str, source: WebSource) -> None:
+        self._rooms = rooms
+        self._record = record
+        self._target = target
+        self._source = source
+        self.size = record.size
+
+    async def completed(self) -> int:
+        return self.size
+
+    @asynccontextmanager
+    async def open(self, span: Span | None) -> AsyncIterator[Reading]:
+        """Raises what fetching raises; SourceChanged: the origin has another version by now."""
+        span = span or Span(0, self.size)
+        wanted = span.aligned(CHUNK, self.size)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self._rooms.sources.use(self._record.key, self._source))
+            stack.enter_context(self._source.wanting(wanted))
+            try:
+                reading = await stack.enter_async_context(self._followed(span, wanted))
+            except NoDisk:
+                yield await stack.enter_async_context(relay(self._record, span, self._source))
+            else:
+                yield reading
+
+    @asynccontextmanager
+    async def _followed(self, span: Span, wanted: Span) -> AsyncIterator[RelayedEnd]:
+        rooms, record = self._rooms, self._record
+
+        @asynccontextmanager
+        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
+            async with rooms.flights.board(record, self._source, wanted, needs_seal=needs_seal) as place:
+                yield place
+
+        async with (
+            rooms.store.open_blob(record) as blob,
+            follow(blob, span, board, rooms.store.disk_failed, rooms.clock, rooms.patience) as reading,
+        ):
+            yield RelayedEnd(reading, record, span, self._source)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What large bodies are read with. `patience`: seconds without progress."""
+
+    store: BlobStore
+    flights: Flights
+    sources: Sources
+    clock: Clock
+    patience: float
+
+
+class Coming:
+    """A body that is still on its way."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    @property
+    def size(self) -> int | None:
+        return self._spool.size
+
+    async def completed(self) -> int:
+        return self._spool.size if self._spool.size is not None else await self._spool.completed()
+
+    @asynccontextmanager
+    async def open(self, span: Span | None) -> AsyncIterator[Reading]:
+        async with aclosing(_pieces(self._spool, span)) as pieces:
+            yield _ComingReading(pieces)
+
+
+class _ComingReading:
+    cache = CacheOutcome.MISS
+    verified = True
+
+    def __init__(self, pieces: AsyncIterator[Piece]) -> None:
+        self._pieces = pieces
+
+    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
+        raise AssertionError("what comes is in memory: no file of the store can fail")
+
+    def pieces(self) -> AsyncIterator[Piece]:
+        return self._pieces
+
+
+async def _pieces(spool: Spool, span: Span | None) -> AsyncGenerator[Piece, None]:
+    async for content in spool.pieces(span):
+        yield MemoryPiece(content, ByteSource.FILL)

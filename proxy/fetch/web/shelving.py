@@ -1,0 +1,102 @@
+"""Putting what has come into the store, and its head into the catalogue."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from proxy.core.blob import BlobKey, BlobRecord
+from proxy.core.bounded import BoundedDict
+from proxy.core.errors import NoDisk
+from proxy.core.sizes import CHUNK, MIB, SLICE
+from proxy.core.spans import Span, whole
+from proxy.fetch.ports import Blob, BlobStore
+from proxy.rfc9111.fields import Fields
+from proxy.rfc9111.stored import LargeBody, SmallBody, StoredResponse
+
+from .places import place_of
+from .ports import Responses
+from .spool import Spool
+from .windows import strong_validator
+
+log = logging.getLogger(__name__)
+
+_VOIDED = 10_000
+"""Targets of which it is remembered when they were last made void."""
+
+
+class Shelving:
+    """Keeps and forgets responses of one origin. What was asked before a write made it void is not kept."""
+
+    def __init__(
+        self, origin: str, store: BlobStore, responses: Responses, folder: Path, wall: Callable[[], float]
+    ) -> None:
+        self._origin = origin
+        self._store = store
+        self._responses = responses
+        self.folder = folder
+        self._wall = wall
+        self._voided: BoundedDict[bytes, float] = BoundedDict(entries=_VOIDED)
+
+    def place(self, target: str) -> bytes:
+        return place_of(self._origin, target)
+
+    def at(self, target: str) -> tuple[StoredResponse, ...]:
+        """What is kept for `target`."""
+        return self._responses.at(self.place(target))
+
+    async def keep(self, target: str, stored: StoredResponse) -> bool:
+        """Keep a head whose body is in the store, or will be. False when it was made void meanwhile."""
+        place = self.place(target)
+        if (self._voided.get(place) or 0.0) >= stored.requested_at:
+            return False
+        await self._responses.keep(place, self._origin, target, stored)
+        return True
+
+    async def forget(self, target: str, selecting: Fields | None = None) -> None:
+        """Nothing is kept for `target` any more (or for the requests with those fields)."""
+        await self._responses.drop(self.place(target), selecting)
+
+    async def void(self, target: str) -> None:
+        """`target` was written to: nothing kept of it holds, nor anything that is on its way."""
+        place = self.place(target)
+        self._voided.put(place, self._wall())
+        await self._responses.drop(place)
+
+    async def put(self, target: str, stored: StoredResponse, spool: Spool) -> None:
+        """Store a body that is whole, then keep its head. Raises StoreError, OSError: then nothing is kept."""
+        if spool.length <= CHUNK:
+            key = BlobKey.sha256(spool.hexdigest)
+            if spool.length and not await self._store.put_small(key, await spool.part(0, spool.length)):
+                raise NoDisk("no disk takes the answer")
+            await self.keep(target, replace(stored, body=SmallBody(key, spool.length)))
+            return
+        body = self._large(target, stored, spool)
+        async with self._store.open_blob(body.record) as blob:
+            for span in whole(spool.length).split(SLICE):
+                await _copied(spool, blob, span)
+        await self.keep(target, replace(stored, body=body))
+
+    def _large(self, target: str, stored: StoredResponse, spool: Spool) -> LargeBody:
+        strong = strong_validator(stored.fields)
+        if strong is None or stored.field("content-encoding") is not None:
+            # A name that no other answer will ever have, so that nothing is ever put to these bytes.
+            return LargeBody(self.record(target, secrets.token_hex(16), spool.length), strong=False)
+        return LargeBody(self.record(target, strong, spool.length), strong=True)
+
+    def record(self, target: str, validator: str, size: int) -> BlobRecord:
+        """The record of a body known by its place."""
+        return BlobRecord(BlobKey.of_place(f"{self._origin} {target}", validator, size), size, validator, None)
+
+
+async def _copied(spool: Spool, blob: Blob, span: Span) -> None:
+    for gap in blob.missing(span):
+        claim = blob.try_claim(gap)
+        if claim is None:
+            continue  # another worker has the same bytes at hand
+        async with claim as writer:
+            for start in range(gap.start, gap.stop, MIB):
+                await writer.write([await spool.part(start, min(gap.stop, start + MIB))])

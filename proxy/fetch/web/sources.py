@@ -1,0 +1,63 @@
+"""The sources of this process, one per blob, shared by its readers and closed with the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from proxy.core.blob import BlobKey
+from proxy.core.tasks import TaskSet
+
+from .ports import WebSource
+
+
+@dataclass(slots=True)
+class _Shared:
+    source: WebSource
+    users: int = 0
+
+
+class Sources:
+    """Finds the source of a blob, or makes it."""
+
+    def __init__(self, tasks: TaskSet) -> None:
+        self._tasks = tasks
+        self._shared: dict[BlobKey, _Shared] = {}
+        self.is_flying: Callable[[BlobKey], bool] = lambda _key: False
+
+    def __len__(self) -> int:
+        return len(self._shared)
+
+    def of(self, key: BlobKey, make: Callable[[], WebSource]) -> WebSource:
+        """The source of the blob. Whoever reads from it does so inside `use`."""
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = _Shared(make())
+        return shared.source
+
+    @contextmanager
+    def use(self, key: BlobKey, source: WebSource) -> Iterator[None]:
+        """Keep it open meanwhile, and for as long as a flight of the blob needs it."""
+        shared = self._shared.setdefault(key, _Shared(source))
+        shared.users += 1
+        try:
+            yield
+        finally:
+            shared.users -= 1
+            self.settle(key)
+
+    def settle(self, key: BlobKey) -> None:
+        """Close the source of the blob if nobody needs it."""
+        shared = self._shared.get(key)
+        if shared is None or shared.users or self.is_flying(key):
+            return
+        del self._shared[key]
+        if not self._tasks.is_closing:
+            self._tasks.start(shared.source.aclose(), "close a source")
+
+    async def aclose(self) -> None:
+        """Close them all."""
+        shared, self._shared = list(self._shared.values()), {}
+        for one in shared:
+            await one.source.aclose()

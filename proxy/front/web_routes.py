@@ -1,0 +1,187 @@
+"""Generic origins: their mounts, and a request's way from its head to an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, assert_never
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from proxy.core.errors import MalformedTarget, RequestRefused
+from proxy.fetch.coordinator import CacheOutcome
+from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
+from proxy.fetch.web.answers import Kept, Passed, Told, WebReply, WebRequest
+from proxy.fetch.web.cache import WebCache
+from proxy.fetch.web.ports import WebAnswer
+from proxy.rfc9111.fields import joined, lowered
+from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields
+
+from .answers import Answer, Flow, Small
+from .conditions import conditions_of
+from .limits import Limits
+from .presence import ClientGone
+from .strictness import READS, BodyTooSlow
+from .visit import Visit
+from .web_answers import Again, answer_kept, needs_size, stored_without_content
+
+_UNSENDABLE: Final = re.compile(r"[\x00-\x20\x7f\\#]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """The targets under `prefix` ("" is all of them) are those of one origin."""
+
+    prefix: str
+    cache: WebCache
+
+    def target(self, raw: str) -> str | None:
+        """What `raw` is called at the origin; None when it is none of its."""
+        if not raw.startswith(f"{self.prefix}/"):
+            return None
+        return raw[len(self.prefix) :]
+
+
+class WebRoutes:
+    """All targets of generic origins."""
+
+    def __init__(self, mounts: tuple[Mount, ...], limits: Limits) -> None:
+        self._mounts = mounts
+        self._limits = limits
+
+    def is_for(self, raw_target: str) -> bool:
+        """Whether the target is one of a generic origin's."""
+        return any(mount.target(raw_target) is not None for mount in self._mounts)
+
+    async def answer(self, raw_target: str, visit: Visit) -> Answer:
+        """Raises MalformedTarget and what the cache raises."""
+        visit.route = "web"
+        target = checked(raw_target)
+        mount, at_origin = next((mount, found) for mount in self._mounts if (found := mount.target(target)) is not None)
+        version = visit.request.version
+        request = WebRequest(
+            visit.method,
+            at_origin,
+            lowered(visit.request.headers.items()),
+            f"{version.major}.{version.minor}",
+            visit.request.headers.get("Host", ""),
+        )
+        if visit.method not in READS:
+            body = self._body(visit) if visit.request.body_exists else None
+            return self._replied(await mount.cache.pass_on(request, body), None, visit, None)
+        return await self._read(mount.cache, request, visit)
+
+    async def _read(self, cache: WebCache, request: WebRequest, visit: Visit, *, can_retry: bool = True) -> Answer:
+        reply = await cache.answer(request)
+
+        async def again() -> Answer:
+            # What was kept is gone, or of a version that the origin has no more.
+            assert isinstance(reply, Kept), "only what is kept can have changed"
+            await cache.forget(request, reply)
+            return await self._read(cache, request, visit, can_retry=False)
+
+        return self._replied(reply, await self._size(reply, request), visit, again if can_retry else None)
+
+    async def _size(self, reply: WebReply, request: WebRequest) -> int | None:
+        if not isinstance(reply, Kept):
+            return None
+        if reply.body.size is None and needs_size(reply.stored, request.field("range"), request.method):
+            return await reply.body.completed()
+        return reply.body.size
+
+    def _replied(self, reply: WebReply, size: int | None, visit: Visit, again: Again) -> Answer:
+        fields = lowered(visit.request.headers.items())
+        match reply:
+            case Kept():
+                visit.cache, visit.cache_status = reply.outcome, _status(reply.stored.fields, reply.told)
+                if size is None:
+                    return _unsized(reply)
+                return answer_kept(reply, size, conditions_of(visit), joined(fields, "range"), visit.method, again)
+            case Passed(answer, told):
+                visit.cache, visit.cache_status = CacheOutcome.BYPASS, _status(answer.fields, told)
+                return _passed(answer, visit.method)
+            case Told(status, told_fields, body, told):
+                visit.cache, visit.cache_status = CacheOutcome.COALESCED, _status(told_fields, told)
+                return Small(status, response_fields(told_fields), body, cache=visit.cache)
+            case _:
+                assert_never(reply)
+
+    async def _body(self, visit: Visit) -> AsyncIterator[bytes]:
+        """The request's body as it comes. Raises BodyTooSlow, RequestRefused, ClientGone."""
+        if visit.field("Expect") is not None:
+            visit.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.body_timeout):
+                    piece = await visit.request.content.readany()
+            except TimeoutError:
+                raise BodyTooSlow(f"no byte of the body came for {self._limits.body_timeout:g} s") from None
+            except web.RequestPayloadError as error:
+                raise RequestRefused("the body is not framed as HTTP wants it") from error
+            except ConnectionError as error:
+                raise ClientGone("the client left in the middle of its body") from error
+            if not piece:
+                return
+            yield piece
+
+
+def checked(raw: str) -> str:
+    """The target as it may go to an origin: visible ASCII that no two parties read in two ways. Raises
+    MalformedTarget."""
+    text = raw if raw.isascii() else _quoted(raw)
+    if _UNSENDABLE.search(text):
+        raise MalformedTarget("the target holds what has to be percent-encoded")
+    path = text.partition("?")[0]
+    if _BAD_ESCAPE.search(path):
+        raise MalformedTarget("a '%' in the target is not followed by two hexadecimal digits; write it as %25")
+    for segment in path.split("/"):
+        if unquote_to_bytes(segment) in (b".", b".."):
+            raise MalformedTarget("a path segment is a dot, or two; paths here do not climb")
+    return text
+
+
+def _quoted(raw: str) -> str:
+    encoded = raw.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in encoded)
+
+
+def _unsized(kept: Kept) -> Answer:
+    fields = served_fields(kept.stored, kept.age, confirmed=kept.confirmed)
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[AsyncIterator[Piece]]:
+        async with kept.body.open(None) as reading:
+            yield reading.pieces()
+
+    return Flow(kept.stored.status, fields, None, begin, has_body=not stored_without_content(kept.stored))
+
+
+def _passed(answer: WebAnswer, method: str) -> Flow:
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[AsyncIterator[Piece]]:
+        try:
+            async with aclosing(_pieces(answer)) as pieces:
+                yield pieces
+        finally:
+            await answer.aclose()
+
+    has_body = method != "HEAD" and answer.status not in (204, 304)
+    length = None if answer.status in (204, 304) else answer.length
+    return Flow(answer.status, response_fields(answer.fields), length, begin, has_body=has_body)
+
+
+async def _pieces(answer: WebAnswer) -> AsyncGenerator[Piece, None]:
+    async with aclosing(answer.pieces()) as pieces:
+        async for content in pieces:
+            yield MemoryPiece(content, ByteSource.RELAY)
+
+
+def _status(fields: tuple[tuple[str, str], ...], told: str) -> str:
+    before = joined(fields, "cache-status")
+    ours = f"{PSEUDONYM}; {told}"
+    return ours if before is None else f"{before}, {ours}"

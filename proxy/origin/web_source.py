@@ -1,0 +1,213 @@
+"""The bytes of one representation at a generic origin: few long requests, read in short spans.
+
+Theory of operation. A flight asks for a megabyte at a time, in the order in which readers want them. Here each answer
+that is being read is a *course*: it stands at an offset and runs to its end. A read that begins where a course stands,
+or will stand when the reads that wait for it are done, or a little further on, is given its bytes; for any other a new
+course is begun, up to the end of what the reader of that place wants. So a whole GET is one request however many spans
+it is read in, a range far ahead of it is a second, and what is cut is asked for again from the byte where it ended.
+
+Without a strong validator there is no second request: what was read from another answer could be of another version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from random import Random
+from typing import Final, Protocol
+
+from proxy.core.blob import BlobRecord
+from proxy.core.errors import OriginRefused, OriginUnreachable, SourceChanged
+from proxy.core.sizes import MIB
+from proxy.core.spans import Span
+
+from .exactness import judge_transfer
+from .head import Head
+from .patience import Patience
+from .transport import TransferCut
+
+READ_OVER: Final = MIB
+"""Bytes that are rather read over than asked for anew."""
+
+
+class Body(Protocol):
+    """An answer of the origin (`web.WebAnswer`)."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+
+    def pieces(self) -> AsyncGenerator[bytes, None]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Course:
+    """One answer on its way: the bytes from `position` to `stop`, used by one read after another."""
+
+    def __init__(self, answer: Body, pieces: AsyncGenerator[bytes, None], position: int, stop: int) -> None:
+        self._answer = answer
+        self._pieces = pieces
+        self._left = b""
+        self._waiting: list[int] = []
+        self._turn = asyncio.Lock()
+        self.position = position
+        self.stop = stop
+        self.is_closed = False
+
+    @property
+    def planned(self) -> int:
+        """Where it will stand when all who wait for it have read."""
+        return max(self._waiting, default=self.position)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, until: int) -> AsyncGenerator[None, None]:
+        """Have it for oneself, after those who came before, to read up to `until`."""
+        self._waiting.append(until)
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting.remove(until)
+
+    async def take(self, most: int) -> bytes:
+        """The next bytes, 1 to `most`. Raises TransferCut."""
+        while not self._left:
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                raise TransferCut(f"the transfer ended {self.stop - self.position} bytes early")
+            self._left = piece
+        taken, self._left = self._left[:most], self._left[most:]
+        self.position += len(taken)
+        return taken
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+        await self._pieces.aclose()
+        await self._answer.aclose()
+
+
+class WebSource:
+    """A source (`fetch.ports.Source`) that all readers of one record share. `aclose` it when nobody reads any more."""
+
+    def __init__(
+        self,
+        ask: Callable[[tuple[tuple[str, str], ...]], Awaitable[Body]],
+        record: BlobRecord,
+        *,
+        strong: bool,
+        retries: int,
+        chance: Random,
+        pause: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """`ask` sends a GET with these fields besides its own; `strong`: what is missing can be asked for by range."""
+        self._ask = ask
+        self._record = record
+        self._strong = strong
+        self._retries = retries
+        self._chance = chance
+        self._pause = pause
+        self._courses: list[Course] = []
+        self._wanted: list[Span] = []
+
+    def adopt(self, answer: Body, span: Span) -> None:
+        """Read on from an answer that is under way already, whose body is `span`."""
+        self._courses.append(Course(answer, answer.pieces(), span.start, span.stop))
+
+    @contextlib.contextmanager
+    def wanting(self, span: Span) -> Iterator[None]:
+        """While inside, somebody reads `span`: a request for some of it is made for the rest of it too."""
+        self._wanted.append(span)
+        try:
+            yield
+        finally:
+            self._wanted.remove(span)
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        courses, self._courses = self._courses, []
+        for course in courses:
+            await course.aclose()
+
+    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span`, exactly, in order (`fetch.ports.Source`). `can_wait` makes no difference."""
+        offset = span.start
+        patience = Patience(self._retries, self._chance)
+        while offset < span.stop:
+            try:
+                async with contextlib.aclosing(self._attempt(Span(offset, span.stop))) as pieces:
+                    async for piece in pieces:
+                        offset += len(piece)
+                        patience.progressed()
+                        yield piece
+            except OriginUnreachable as error:
+                if (pause := patience.pause()) is None or not self._strong:
+                    raise
+                del error
+                await self._pause(pause)
+
+    async def _attempt(self, span: Span) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span` from one course, as far as it goes; none when it has gone on without us."""
+        course = self._nearest(span) or await self._begun(span)
+        stop = min(span.stop, course.stop)
+        async with course.turn(stop):
+            if course.is_closed or course.position > span.start:
+                return
+            is_done = False
+            try:
+                while course.position < span.start:
+                    await course.take(span.start - course.position)
+                while course.position < stop:
+                    yield await course.take(stop - course.position)
+                is_done = True
+            finally:
+                if not is_done or course.position == course.stop:
+                    if course in self._courses:
+                        self._courses.remove(course)
+                    await course.aclose()
+
+    def _nearest(self, span: Span) -> Course | None:
+        """The course that will stand at the beginning of `span`, or nearest before it, soon enough."""
+        near = [
+            course for course in self._courses if span.start - READ_OVER <= course.planned <= span.start < course.stop
+        ]
+        return max(near, key=lambda course: course.planned, default=None)
+
+    async def _begun(self, span: Span) -> Course:
+        """A new course for the beginning of `span`. Raises what the origin's answer deserves."""
+        if not self._strong:
+            raise SourceChanged(
+                "the origin gives no strong validator, so that no part of it can be asked for; ask anew"
+            )
+        reach = Span(span.start, self._reach(span))
+        extra = (("Range", f"bytes={reach.start}-{reach.stop - 1}"), ("If-Range", f'"{self._record.validator}"'))
+        answer = await self._ask(extra)
+        try:
+            start = self._judged(answer, reach)
+        except BaseException:
+            await answer.aclose()
+            raise
+        course = Course(answer, answer.pieces(), start, self._record.size if start < reach.start else reach.stop)
+        self._courses.append(course)
+        return course
+
+    def _reach(self, span: Span) -> int:
+        """The end of what is wanted from there on, or where another course has begun."""
+        wanted = max((want.stop for want in self._wanted if span.start in want), default=span.stop)
+        ahead = [course.position for course in self._courses if course.position > span.start]
+        return max(span.stop, min(wanted, *ahead, self._record.size))
+
+    def _judged(self, answer: Body, reach: Span) -> int:
+        """The offset of the first byte of its body. Raises SourceChanged, RangeMangled, OriginRefused,
+        OriginUnreachable."""
+        head = Head(answer.status, answer.fields)
+        if head.status >= 500 or head.status in (408, 429):
+            raise OriginUnreachable(f"the origin failed with status {head.status}")
+        if head.status == 412 or 300 <= head.status < 400:
+            raise SourceChanged(f"the origin has something else there now (status {head.status})")
+        if 400 <= head.status < 500 and head.status != 416:
+            raise OriginRefused(head.status, f"the origin refuses the rest of it (status {head.status})")
+        # An origin without ranges sends it all again, and what comes before is read over: slow, and right.
+        asked = Span(0, reach.stop) if head.status == 200 else reach
+        judge_transfer(head, asked, self._record.size, f'"{self._record.validator}"')
+        return asked.start

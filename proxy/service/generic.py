@@ -1,0 +1,68 @@
+"""The caches of generic origins, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from proxy.catalogue.catalogue import Catalogue
+from proxy.config.schema import Config, OriginSection
+from proxy.core.clock import Clock
+from proxy.core.sizes import CHUNK
+from proxy.core.tasks import TaskSet
+from proxy.fetch.flight import FlightLimits
+from proxy.fetch.flights import Flights
+from proxy.fetch.node import OncePerNode
+from proxy.fetch.web.cache import WebCache
+from proxy.fetch.web.kept import Rooms
+from proxy.fetch.web.leader import Leader
+from proxy.fetch.web.shelving import Shelving
+from proxy.fetch.web.sources import Sources
+from proxy.front.web_routes import Mount
+from proxy.origin.web import WebOrigin
+from proxy.store.blobstore import BlobStore
+from proxy.telemetry.telemetry import Telemetry
+
+from .observers import OriginObserver
+
+
+@asynccontextmanager
+async def mounts(
+    config: Config, store: BlobStore, catalogue: Catalogue, telemetry: Telemetry, clock: Clock, state: Path
+) -> AsyncIterator[tuple[Mount, ...]]:
+    """A cache for each generic origin of `config`; what they have under way ends with them."""
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(TaskSet("web"))
+        sources = Sources(tasks)
+        stack.push_async_callback(sources.aclose)
+        flights = Flights(
+            store, OncePerNode(telemetry), tasks, clock, _limits(config), ended=sources.settle, eager=False
+        )
+        sources.is_flying = flights.is_under_way
+        rooms = Rooms(store, flights, sources, clock, config.fetch.progress_timeout)
+        made = []
+        for name, prefix, section in _origins(config):
+            opened = WebOrigin.open(section, clock=clock, observer=OriginObserver(telemetry))
+            origin = await stack.enter_async_context(opened)
+            shelving = Shelving(name, store, catalogue.responses, state / "spool", clock.wall)
+            leader = Leader(origin, shelving, rooms, clock, telemetry, config.web.longest_unannounced)
+            made.append(Mount(prefix, WebCache(origin, shelving, leader, clock, tasks)))
+        yield tuple(made)
+
+
+def _origins(config: Config) -> list[tuple[str, str, OriginSection]]:
+    """Name, prefix of its targets, and section of each generic origin."""
+    return [(config.origin.url, "", config.origin)] if config.origin.kind == "http" else []
+
+
+def _limits(config: Config) -> FlightLimits:
+    section = config.fetch
+    return FlightLimits(
+        # One answer of the origin runs through many of these; the shorter they are, the sooner a reader elsewhere is
+        # served.
+        span=CHUNK,
+        parallel=section.parallel,
+        finish_below=section.finish_below,
+        progress_timeout=section.progress_timeout,
+    )

@@ -1,0 +1,63 @@
+"""A node before a generic origin, in this process: quick to start, on real sockets and a real disk."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from proxy.config.load import load
+from proxy.service.assembly import assemble
+from proxy.telemetry.accesslog import AccessLog
+from proxy.telemetry.exposition import metrics_of_process
+from proxy.telemetry.telemetry import Telemetry
+
+from .asking import Answer, ask
+
+
+@dataclass(frozen=True)
+class WebNode:
+    """Where it is. Its targets are those of the origin."""
+
+    url: str
+
+    async def get(self, target: str, method: str = "GET", body: bytes | None = None, **fields: str) -> Answer:
+        """One request on a connection of its own; `if_none_match=…` is If-None-Match."""
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        return await ask(self.url, method, target, headers, body)
+
+    @contextlib.asynccontextmanager
+    async def reading(self, target: str, **fields: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer whose body is still to be read."""
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), auto_decompress=False) as session,
+            session.get(self.url + target, headers=headers, allow_redirects=False) as answer,
+        ):
+            yield answer
+
+
+@contextlib.asynccontextmanager
+async def web_node(folder: Path, origin: str, **settings: Any) -> AsyncIterator[WebNode]:
+    """`settings` are knobs with `__` for the dot."""
+    knobs = {
+        "origin__url": origin,
+        "origin__kind": "http",
+        "origin__read_timeout": "3s",
+        "store__disks": [f"{folder / 'disk'}=256MiB"],
+        "store__free_floor": "1MiB",
+        "store__state": str(folder / "state"),
+        **settings,
+    }
+    flags = {name.replace("__", "."): ("a test", value) for name, value in knobs.items()}
+    config = load(environment={}, flags=flags).config
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        telemetry = Telemetry(metrics_of_process(), AccessLog(None))
+        async with assemble(config, 0, listening, telemetry):
+            yield WebNode(f"http://127.0.0.1:{listening.getsockname()[1]}")
