@@ -17,8 +17,9 @@ from proxy.core.clock import Clock
 from proxy.core.errors import OriginLied
 
 from .credentials import Fields
+from .incoming import Answer, Disconnected
 from .observer import HostClass, OriginObserver, Unobserved
-from .transport import Answer, Asking, Disconnected, Lane, Transport
+from .transport import Asking, Lane, Transport
 from .upload import Upload
 from .web_source import WebSource
 

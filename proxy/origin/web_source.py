@@ -24,8 +24,8 @@ from proxy.core.spans import Span
 
 from .exactness import judge_transfer
 from .head import Head
+from .incoming import TransferCut
 from .patience import Patience
-from .transport import TransferCut
 
 READ_OVER: Final = MIB
 """Bytes that are rather read over than asked for anew."""
