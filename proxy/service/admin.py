@@ -34,7 +34,7 @@ class View(ClusterView, BlobView, OperationView, Protocol):
 @asynccontextmanager
 async def admin_listener(sock: socket.socket, view: View, admission: Admission) -> AsyncIterator[None]:
     """Serve `view` on the bound socket `sock` until left, to those whom `admission` lets in."""
-    runner = web.AppRunner(_application(view, admission), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application_of(view, admission), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.SockSite(runner, sock).start()
@@ -43,7 +43,7 @@ async def admin_listener(sock: socket.socket, view: View, admission: Admission) 
         await runner.cleanup()
 
 
-def _application(view: View, admission: Admission) -> web.Application:
+def application_of(view: View, admission: Admission) -> web.Application:
     async def livez(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
+from . import openapi
 from .carried_out import in_words
 from .on_node import NodeView, operations_of
 from .shape import Operation, Reply
@@ -32,6 +33,12 @@ class OperationView(NodeView, Protocol):
 
 def add_operations(application: web.Application, view: OperationView) -> None:
     """Serve every operation of the table."""
+    described = orjson.dumps(openapi.document(), option=orjson.OPT_APPEND_NEWLINE)
+
+    async def describe(request: web.Request) -> web.Response:
+        return web.Response(body=described, content_type="application/json")
+
+    application.router.add_get(openapi.PATH, describe)
     for operation in IN_WORKER:
         application.router.add_route(operation.method, operation.path, _handler(operation, view.operate))
     ours = operations_of(view)
