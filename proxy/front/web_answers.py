@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from proxy.core.byterange import Ignored, Multi, Single, Unsatisfiable, unsatisfied_range, wanted
-from proxy.core.conditional import Conditions, NotModified, PreconditionFailed, Validators, judge, parse_etag
+from proxy.core.conditional import (
+    Conditions,
+    NotModified,
+    PreconditionFailed,
+    Validators,
+    format_date,
+    judge,
+    parse_etag,
+)
 from proxy.fetch.web.answers import Kept
 from proxy.rfc9111.dates import seconds_of
 from proxy.rfc9111.fields import Fields, joined
@@ -29,7 +38,7 @@ def answer_kept(
     if stored.status != 200:
         return _entire(kept, size, fields, again)
     validators = validators_of(stored)
-    judgement = judge(conditions, validators, method)
+    judgement = judge(_in_todays_form(conditions, stored.received_at), validators, method)
     if isinstance(judgement, NotModified):
         return Small(304, contentless_fields(fields), cache=kept.outcome)
     if isinstance(judgement, PreconditionFailed):
@@ -51,6 +60,21 @@ def validators_of(stored: StoredResponse) -> Validators:
     weak = frozenset({tag.opaque}) if tag is not None and tag.weak else frozenset()
     modified = seconds_of(stored.field("last-modified"), stored.received_at)
     return Validators(strong, None if modified is None else int(modified), weak)
+
+
+def _in_todays_form(conditions: Conditions, now: float) -> Conditions:
+    """The dates of the conditions as they are written today: two older forms have to be understood (RFC 9110
+    §5.6.7)."""
+    return replace(
+        conditions,
+        if_modified_since=_today(conditions.if_modified_since, now),
+        if_unmodified_since=_today(conditions.if_unmodified_since, now),
+    )
+
+
+def _today(text: str | None, now: float) -> str | None:
+    seconds = seconds_of(text, now)
+    return text if seconds is None else format_date(int(seconds))
 
 
 def needs_size(stored: StoredResponse, range_field: str | None, method: str) -> bool:

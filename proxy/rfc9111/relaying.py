@@ -10,10 +10,11 @@ from .stored import StoredResponse
 
 PSEUDONYM: Final = "penstock"
 _OURS: Final = frozenset({"host", "content-length", "expect", "via", "x-request-id"})
-_OF_A_WHOLE: Final = frozenset({"content-digest", "digest", "content-md5"})
-"""Digests of the message's content: false on a part of it, and on one put together from parts (RFC 9530 §2)."""
+_OF_A_WHOLE: Final = frozenset({"content-digest", "digest", "content-md5", "content-range"})
+"""Digests of the message's content: false on a part of it, and on one put together from parts (RFC 9530 §2); and what
+a whole answer said of ranges, which means nothing there (RFC 9110 §14.4)."""
 _NO_CONTENT: Final = frozenset(
-    {"content-type", "content-encoding", "content-language", "content-digest", "content-md5"}
+    {"content-type", "content-encoding", "content-language", "content-digest", "content-md5", "content-range"}
 )
 
 

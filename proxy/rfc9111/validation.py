@@ -11,7 +11,9 @@ from .stored import StoredResponse
 
 CONDITIONS: Final = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-_OF_THE_BODY: Final = frozenset({"content-length", "content-encoding", "content-range", "transfer-encoding"})
+_OF_THE_BODY: Final = frozenset(
+    {"content-length", "content-encoding", "content-range", "content-digest", "content-md5", "transfer-encoding"}
+)
 """Fields that a 304 does not change: they describe the bytes that we keep (§3.2)."""
 _HERE: Final = "here.invalid"
 

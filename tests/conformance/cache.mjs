@@ -12,10 +12,9 @@ const say = console.log;
 console.log = console.error; // the suite tells what it does there
 
 const suite = "http-cache-tests";
-const [{ runTests, getResults }, { default: tests }, { default: surrogate }] = await Promise.all([
+const [{ runTests, getResults }, { default: tests }] = await Promise.all([
   import(`${suite}/client/runner.mjs`),
   import(`${suite}/tests/index.mjs`),
-  import(`${suite}/tests/surrogate-control.mjs`),
 ]);
 const answers = Object.fromEntries(
   await Promise.all(
@@ -35,7 +34,7 @@ const lines = createInterface({ input: process.stdin });
 const { base, only, outcomes, at_once } = JSON.parse((await lines[Symbol.asyncIterator]().next()).value);
 lines.close();
 
-const suites = [...tests, surrogate].map((one) => ({
+const suites = tests.map((one) => ({
   ...one,
   tests: one.tests.filter((test) => !test.browser_only && (!only || only.includes(test.id))),
 }));

@@ -184,7 +184,7 @@ class Leader:
 
     def _head(self, exchange: _Exchange, status: int) -> StoredResponse:
         empty = SmallBody(_NOWHERE, 0)
-        fields = without(exchange.answer.fields, {"content-range"} if status == 200 else ())
+        fields = without(exchange.answer.fields, {"content-range"} if exchange.answer.status == 206 else ())
         if joined(fields, "date") is None:
             fields = (*fields, ("date", format_date(int(exchange.received_at))))  # RFC 9110 §6.6.1
         head = StoredResponse(status, kept_fields(fields), (), exchange.requested_at, exchange.received_at, empty)
