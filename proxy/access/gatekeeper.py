@@ -19,6 +19,7 @@ from typing import Final
 
 from proxy.config.schema import FreshnessSection
 from proxy.core.caller import ANONYMOUS, Caller
+from proxy.core.changes import Changes
 from proxy.core.clock import Clock
 from proxy.core.errors import OriginRefused
 from proxy.core.rights import Denied, Plane
@@ -44,7 +45,11 @@ class _Refused:
 class Gatekeeper:
     """The rights of all callers of one worker."""
 
-    def __init__(self, freshness: FreshnessSection, *, clock: Clock, entries: int = ENTRIES) -> None:
+    def __init__(
+        self, freshness: FreshnessSection, *, clock: Clock, entries: int = ENTRIES, changes: Changes | None = None
+    ) -> None:
+        """`changes` counts the rights of everybody that are taken back."""
+        self._changes = changes or Changes()
         self._allow_ttl = freshness.allow_ttl
         self._deny_ttl = freshness.deny_ttl
         self._clock = clock
@@ -63,6 +68,13 @@ class Gatekeeper:
         own = self._fresh((caller.identity, repo, plane))
         return Denied(_afresh(own.refusal)) if isinstance(own, _Refused) else False
 
+    def left(self, repo: RepoId, plane: Plane) -> float:
+        """For how many seconds everybody is allowed still; 0 when nobody in particular is known to be."""
+        opening = (plane, Plane.FILES) if plane is Plane.CARD else (plane,)
+        rights = (self._fresh((ANONYMOUS.identity, repo, one)) for one in opening)
+        until = max((right.until for right in rights if isinstance(right, _Allowed)), default=0.0)
+        return max(0.0, until - self._clock.monotonic())
+
     def allow(self, caller: Caller, repo: RepoId, plane: Plane) -> None:
         """The origin has just let `caller` read."""
         self._keep((caller.identity, repo, plane), _Allowed(self._clock.monotonic() + self._allow_ttl))
@@ -70,6 +82,8 @@ class Gatekeeper:
     def deny(self, caller: Caller, repo: RepoId, plane: Plane, refusal: OriginRefused) -> None:
         """The origin has just refused `caller`; an earlier allow of the same caller is void."""
         until = self._clock.monotonic() + self._deny_ttl
+        if caller.is_anonymous and isinstance(self._rights.get((caller.identity, repo, plane)), _Allowed):
+            self._changes.happened()
         self._keep((caller.identity, repo, plane), _Refused(until, _afresh(refusal)))
 
     def close(self, repo: RepoId, plane: Plane) -> None:
@@ -77,11 +91,13 @@ class Gatekeeper:
         key = (ANONYMOUS.identity, repo, plane)
         if isinstance(self._rights.get(key), _Allowed):
             del self._rights[key]
+            self._changes.happened()
 
     def forget(self, repo: RepoId) -> None:
         """Drop every right to `repo`, so that everybody is judged anew."""
         for key in [key for key in self._rights if key[1] == repo]:
             del self._rights[key]
+        self._changes.happened()
 
     def _fresh(self, key: _Key) -> _Allowed | _Refused | None:
         right = self._rights.get(key)

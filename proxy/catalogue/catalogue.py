@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from proxy.core.changes import Changes
 from proxy.core.clock import Clock
 from proxy.core.rights import Plane
 from proxy.hub.facts import Absent, FileFacts, Listing, ListingKey, RefEntry
@@ -49,8 +50,11 @@ class Unobserved:
 class Catalogue:
     """The catalogue of one worker, over the file that all workers of the node share."""
 
-    def __init__(self, folder: Path, clock: Clock, limits: Limits, observer: CatalogueObserver) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, limits: Limits, observer: CatalogueObserver, changes: Changes
+    ) -> None:
         self._clock = clock
+        self._changes = changes
         self._disk = StateDisk(folder, limits, observer.state_disk_failed)
         self.responses: Final = StoredResponses(self._disk)
         """Heads of generic origins' responses."""
@@ -63,10 +67,19 @@ class Catalogue:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, folder: Path, *, clock: Clock, observer: CatalogueObserver | None = None, limits: Limits | None = None
+        cls,
+        folder: Path,
+        *,
+        clock: Clock,
+        observer: CatalogueObserver | None = None,
+        limits: Limits | None = None,
+        changes: Changes | None = None,
     ) -> AsyncIterator[Self]:
-        """The catalogue in `folder`, made when it is not there. Never fails: without a disk it is memory only."""
-        made = cls(folder, clock, limits or Limits(), observer or Unobserved())
+        """The catalogue in `folder`, made when it is not there. Never fails: without a disk it is memory only.
+
+        `changes` counts what this worker takes back: where a branch pointed, what a file was, that a repo was
+        public."""
+        made = cls(folder, clock, limits or Limits(), observer or Unobserved(), changes or Changes())
         async with made._disk.open(clock):
             yield made
 
@@ -82,13 +95,19 @@ class Catalogue:
     async def keep_ref(self, repo: RepoId, revision: Revision, commit: str, asked_at: float | None = None) -> None:
         """`revision` was at `commit` when the origin was asked (wall clock, seconds): now, if not given."""
         entry = RefEntry(commit, self._clock.wall() if asked_at is None else asked_at)
+        before = self.ref(repo, revision)
         await self._disk.write(
             changes.put_ref(repo, revision, commit, entry.checked_at), ("ref", repo, revision), entry
         )
+        if before is not None and before.commit != commit:
+            self._changes.happened()
 
     async def drop_ref(self, repo: RepoId, revision: Revision) -> None:
         """`revision` is no more."""
+        was_known = self.ref(repo, revision) is not None
         await self._disk.write(changes.drop_ref(repo, revision), ("ref", repo, revision), NOTHING)
+        if was_known:
+            self._changes.happened()
 
     # --- resolutions ----------------------------------------------------------------------------------------------
 
@@ -134,6 +153,7 @@ class Catalogue:
         self._resolutions.drop(target)
         await self._disk.write(changes.drop_resolution(target), ("resolution", target), NOTHING)
         self._resolutions.drop(target)
+        self._changes.happened()
 
     async def keep_resolutions(self, repo: RepoId, commit: str, files: Iterable[tuple[str, FileFacts]]) -> None:
         """Many files of one commit, as (path, facts): what a listing says of them. Written by the thousand."""
@@ -235,6 +255,7 @@ class Catalogue:
         """An anonymous caller would be allowed no more."""
         if not await self._disk.written(changes.drop_publicity(repo, plane)):
             await self.forget(repo)  # what stays on a failing disk must not open the repo again when it recovers
+        self._changes.happened()
 
     async def forget(self, repo: RepoId) -> None:
         """Drop refs, listings and publicity of `repo` (resolutions at commits stay: they cannot change)."""
@@ -242,6 +263,7 @@ class Catalogue:
         self._disk.drop_unwritten(lambda key: repo in key or getattr(key[1], "repo", None) == repo)
         await self._disk.forget(repo)
         self._listings.drop_where(lambda key: key.repo == repo)
+        self._changes.happened()
 
     async def make_stale(self, repo: RepoId, age: float) -> bool:
         """Refs and listings of `repo` count as confirmed `age` seconds ago, or earlier; False when that is lost."""

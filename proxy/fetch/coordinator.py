@@ -42,12 +42,15 @@ class CacheOutcome(Enum):
 class Located:
     """A file the caller may read. `target` is at a commit; `cache` tells how commit, right and facts were known.
 
-    `age` is how long ago (seconds) the origin last confirmed a mutable revision; 0 for a pinned commit."""
+    `age` is how long ago (seconds) the origin last confirmed a mutable revision; 0 for a pinned commit. `fresh_for` is
+    for how many seconds everybody may be told the same without anybody's being asked, unless something of it is taken
+    back meanwhile (`core.changes`); 0 when that is not known."""
 
     target: FileTarget
     facts: FileFacts
     cache: CacheOutcome
     age: int
+    fresh_for: float = 0.0
 
     @property
     def commit(self) -> str:

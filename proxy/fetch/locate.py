@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn, TypeVar
 
@@ -127,12 +128,13 @@ class Locator:
         """The answer that needs no origin, if what is kept is enough. Raises OriginRefused when that is the answer."""
         if not self._rights.hold(caller, target.repo, plane_of(target), origin_away=enough is Enough.AWAY):
             return None
-        commit, age = target.revision.text, 0.0
+        commit, age, left = target.revision.text, 0.0, math.inf
         if not target.revision.is_commit:
             ref = self._catalogue.ref(target.repo, target.revision)
             if ref is None:
                 return None
             commit, age = ref.commit, max(0.0, self._clock.wall() - ref.checked_at)
+            left = self._freshness.ref_ttl - age
             if age >= (self._freshness.ref_ttl if enough is Enough.FRESH else self._freshness.stale_for):
                 return None
         facts = self._catalogue.resolution(target.at(commit))
@@ -142,8 +144,10 @@ class Locator:
             case Absent():
                 raise entry_not_found(target.at(commit))
             case FileFacts():
-                cache = CacheOutcome.HIT if enough is Enough.FRESH else CacheOutcome.STALE
-                return Located(target.at(commit), facts, cache, int(age))
+                if enough is not Enough.FRESH:
+                    return Located(target.at(commit), facts, CacheOutcome.STALE, int(age))
+                fresh_for = min(left, self._rights.left(target.repo, plane_of(target))) if caller.is_anonymous else 0.0
+                return Located(target.at(commit), facts, CacheOutcome.HIT, int(age), fresh_for)
 
     async def _ask(self, caller: Caller, target: FileTarget, *, can_wait: bool) -> Located | Elsewhere:
         """Ask the origin, and keep what it says; in a fleet, once for all nodes."""

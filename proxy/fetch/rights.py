@@ -80,6 +80,12 @@ class Rights:
         both = (own, self._catalogue.public_since(repo, Plane.FILES))
         return max((since for since in both if since is not None), default=None)
 
+    def left(self, repo: RepoId, plane: Plane) -> float:
+        """For how many seconds everybody holds the right still, as far as is known; 0 when not everybody does."""
+        since = self._public_since(repo, plane)
+        public = 0.0 if since is None else since + self._freshness.public_ttl - self._clock.wall()
+        return max(0.0, public, self._gatekeeper.left(repo, plane))
+
     def is_public(self, repo: RepoId) -> bool:
         """Whether everybody was lately seen to be allowed the files."""
         since = self._catalogue.public_since(repo, Plane.FILES)

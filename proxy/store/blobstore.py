@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from proxy.config.schema import StoreSection
 from proxy.core.blob import BlobKey, BlobRecord, Extent
+from proxy.core.changes import Changes
 from proxy.core.clock import Clock
 from proxy.core.errors import StoreError
 from proxy.core.hashing import HashThreads
@@ -43,7 +44,8 @@ _ONCE_POLL: Final = (0.002, 0.05)
 class BlobStore:
     """See the head of the file. Make it with `open`."""
 
-    def __init__(self, rack: Rack) -> None:
+    def __init__(self, rack: Rack, changes: Changes) -> None:
+        self._changes = changes
         self.tasks = rack.tasks
         self.rack = rack
         self.blobs: dict[BlobKey, OpenBlob] = {}
@@ -69,10 +71,12 @@ class BlobStore:
         observer: StoreObserver | None = None,
         boot: bytes | None = None,
         syscalls: Callable[[str], Syscalls] = lambda _path: Syscalls(),
+        changes: Changes | None = None,
     ) -> AsyncIterator[Self]:
         """The store over `config.disks`, for worker number `worker` (unique on the node) of `node`.
 
-        `boot` is this boot's id (the kernel's if None), `syscalls` gives the calls to use for a folder.
+        `boot` is this boot's id (the kernel's if None), `syscalls` gives the calls to use for a folder, `changes`
+        counts the blobs that are dropped by their key.
         Raises StoreError when no disk can be used, saying why of each."""
         rack = Rack(
             config,
@@ -82,7 +86,7 @@ class BlobStore:
             tasks=TaskSet("store"),
             syscalls=syscalls,
         )
-        store = cls(rack)
+        store = cls(rack, changes or Changes())
         try:
             await store._start()
             yield store
@@ -198,6 +202,7 @@ class BlobStore:
         if blob is not None:
             await blob.drop(reason)
         await self.rack.on_all(lambda shelf: shelf.forget(key))
+        self._changes.happened()
 
     async def holds(self, key: BlobKey) -> bool:
         """Whether any usable disk keeps something of it; opens and makes nothing."""

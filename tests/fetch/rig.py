@@ -18,6 +18,7 @@ from proxy.catalogue.catalogue import Catalogue
 from proxy.config.schema import FreshnessSection
 from proxy.core.blob import BlobKey
 from proxy.core.caller import ANONYMOUS, Caller
+from proxy.core.changes import Changes
 from proxy.core.clock import ManualClock
 from proxy.core.errors import OriginBusy, OriginRefused, PenstockError, RangeMangled
 from proxy.core.sizes import KIB, MIB
@@ -187,6 +188,8 @@ class Rig:
     clock: ManualClock
     tasks: TaskSet
     counts: Counts
+    changes: Changes
+    """What catalogue and gatekeeper took back."""
 
     @classmethod
     @asynccontextmanager
@@ -204,11 +207,12 @@ class Rig:
     ) -> AsyncIterator[Self]:
         clock, origin, counts = ManualClock(), origin or SteeredOrigin(), Counts()
         section = FreshnessSection()
-        async with Catalogue.open(state, clock=clock) as catalogue, TaskSet("rig") as tasks:
+        changes = Changes()
+        async with Catalogue.open(state, clock=clock, changes=changes) as catalogue, TaskSet("rig") as tasks:
             mirror = Mirror(
                 store=store,
                 catalogue=catalogue,
-                gatekeeper=Gatekeeper(section, clock=clock),
+                gatekeeper=Gatekeeper(section, clock=clock, changes=changes),
                 origin=origin,
                 tasks=tasks,
                 clock=clock,
@@ -222,7 +226,7 @@ class Rig:
                 notices=notices,
                 ring=ring,
             )
-            yield cls(origin, mirror, store, catalogue, clock, tasks, counts)
+            yield cls(origin, mirror, store, catalogue, clock, tasks, counts, changes)
 
     def located(self, path: str) -> Located:
         target = FileTarget(REPO, Revision(COMMIT), path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.blob import BlobKey
+from proxy.core.changes import Changes
 from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
@@ -341,3 +342,12 @@ async def test_what_is_this_node_s_own_outlives_copies_that_came_later(tmp_path:
                 assert await store.put_small(record_of(content).key, content)
         assert await store.holds(own)
         assert not await store.holds(record_of(content_of(size, 2)).key)
+
+
+async def test_a_blob_that_is_dropped_by_its_key_is_counted(tmp_path: Path) -> None:
+    changes = Changes()
+    async with open_store(section(tmp_path), changes=changes) as store:
+        await keep(store, 1)
+        assert changes.count == 0
+        await store.drop(record_of(content_of(THREE_CHUNKS, 1)).key, "purged")
+        assert changes.count == 1
