@@ -114,6 +114,17 @@ class LimitsSection(Section):
     send_timeout: Duration = knob("60s", "A client that takes no byte for this long is let go.", gt=0)
 
 
+class HotSection(Section):
+    """Answers kept ready in memory, for a second each: small files, heads and redirects that anybody may have."""
+
+    memory: Size = knob("64MiB", "Most bytes of them (per worker); 0 keeps none, and sends every request the long way.")
+    entries: int = knob(10_000, "Most of them (per worker); 0 keeps none.", ge=0)
+
+    @property
+    def is_on(self) -> bool:
+        return self.memory > 0 and self.entries > 0
+
+
 class OriginSection(Section):
     """The Hub we mirror, or a generic origin we cache."""
 
@@ -288,6 +299,7 @@ class Config(Section):
     server: ServerSection = ServerSection()
     admin: AdminSection = AdminSection()
     limits: LimitsSection = LimitsSection()
+    hot: HotSection = HotSection()
     origin: OriginSection = OriginSection()
     store: StoreSection = Field(default_factory=StoreSection)
     freshness: FreshnessSection = FreshnessSection()

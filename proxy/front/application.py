@@ -16,7 +16,8 @@ from aiohttp.abc import AbstractStreamWriter
 
 from proxy.access.signatures import Signatures
 from proxy.cluster.signing import Signer
-from proxy.config.schema import XetSection
+from proxy.config.schema import HotSection, XetSection
+from proxy.core.changes import Changes
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
 from proxy.fetch.coordinator import Coordinator
@@ -51,15 +52,17 @@ from proxy.hub.targets import (
 from .answers import Answer, Small
 from .caller import caller_of
 from .cold import ColdReader
+from .fastlane import FastLane
 from .gate import Gate
 from .git_routes import GitRoutes
 from .health import Readiness, answer_health
 from .hub_routes import FileRoutes
+from .labels import label, side_of
 from .leak_watch import LeakWatch
 from .lfs_routes import LfsRoutes
 from .limits import Limits
 from .metadata_routes import MetadataRoutes
-from .observer import Observer
+from .observer import Observer, SilentObserver
 from .oci_routes import OciRoutes
 from .peer_routes import PeerRoutes, is_for_peers
 from .presence import ClientGone
@@ -88,15 +91,21 @@ def make_data_server(
     signatures: Signatures | None = None,
     signer: Signer | None = None,
     mounts: tuple[Mount, ...] = (),
+    hot: HotSection | None = None,
+    changes: Changes | None = None,
 ) -> Gate:
     """The protocol factory of the data port; call it on the running loop, give it to `listen`.
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
     `signatures` make the addresses that clients carry around (None: such that this process alone knows), `signer` knows
-    the other nodes of the fleet (None: there are none). `mounts` are the generic origins.
+    the other nodes of the fleet (None: there are none). `mounts` are the generic origins. `changes` counts what the
+    rooms below take back, `hot` bounds what is kept ready (None for either: nothing is).
     """
-    gate = Gate(limits, observer)
-    clock = clock or SystemClock()
+    clock, observer = clock or SystemClock(), observer or SilentObserver()
+    lane = None
+    if hot is not None and changes is not None and hot.is_on:
+        lane = FastLane(changes, observer, clock, entries=hot.entries, memory=hot.memory)
+    gate = Gate(limits, observer, lane)
     signatures = signatures or Signatures.passing(clock=clock)
     application = Application(
         coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures, signer, mounts
@@ -151,11 +160,14 @@ class Application:
         except ClientGone:
             return NobodyThere()
         connection.began()
-        visit = Visit(request, connection, self._clock)
+        visit, goes_on = Visit(request, connection, self._clock), False
         self._gate.observer.request_began()
         try:
             async with connection.while_connected():
-                return await self._respond(visit)
+                response = await self._respond(visit)
+                goes_on = bool(response.keep_alive)
+                self._offer(response, visit)
+                return response
         except ConnectionError as gone:  # ClientGone is one
             visit.broke(gone)
             connection.abort()
@@ -165,8 +177,16 @@ class Application:
             connection.abort()
             raise
         finally:
-            connection.answered(had_body=request.method not in READS)
+            connection.answered(had_body=request.method not in READS, goes_on=goes_on)
             self._gate.observer.request_ended(visit.exchange())
+
+    def _offer(self, response: web.StreamResponse, visit: Visit) -> None:
+        """Let the fast lane have an answer that it would have liked to give."""
+        lane, candidate = self._gate.lane, visit.connection.candidate
+        if lane is None or candidate is None or visit.located is None or visit.leaks or not response.keep_alive:
+            return
+        if not self._xet.knows_client(visit.method):
+            lane.keep(candidate, visit.exchange(), visit.located, response)
 
     async def _respond(self, visit: Visit) -> web.StreamResponse:
         try:
@@ -199,8 +219,8 @@ class Application:
             return await self._web.answer(head.raw_target, visit)
         visit.side = Side.API if head.raw_target.startswith("/api/") else Side.FILES
         target = _target(head)
-        visit.target, visit.route = target, _label(target)
-        visit.side = _side(target, visit.side)
+        visit.target, visit.route = target, label(target)
+        visit.side = side_of(target, visit.side)
         visit.caller = caller_of(request.headers.get("Authorization"), self._key)
         return await self._route(target, visit)
 
@@ -246,39 +266,6 @@ def _target(head: Head) -> Target:
         if head.method in READS:
             raise
         raise MethodRefused(str(error)) from error
-
-
-def _label(target: Target) -> str:
-    match target:
-        case ResolveFile():
-            return "resolve"
-        case RawFile():
-            return "raw"
-        case XetReconstruction() | XetXorb() | XetTelemetry():
-            return "xet"
-        case GitRefs() | GitPack():
-            return "git"
-        case LfsBatch() | LfsObject():
-            return "lfs"
-        case OciPing() | OciToken() | OciManifest() | OciBlob():
-            return "oci"
-        case _:
-            return "api"
-
-
-def _side(target: Target, side: Side) -> Side:
-    """In whose words errors about `target` are told."""
-    match target:
-        case GitRefs() | GitPack():
-            return Side.GIT
-        case LfsBatch():
-            return Side.LFS
-        case OciPing() | OciToken() | OciManifest() | OciBlob():
-            return Side.OCI
-        case WriteCall(raw_target) if not raw_target.startswith("/api/"):
-            return Side.GIT
-        case _:
-            return side
 
 
 def _problem(error: Exception, visit: Visit) -> Small:

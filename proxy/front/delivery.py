@@ -30,7 +30,7 @@ from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 
 from . import tcp
 from .cold import ColdReader, read_now, resident
-from .gate import Connection
+from .connection import Connection
 from .presence import ClientGone, ClientStalled
 
 STEP: Final = MIB

@@ -27,6 +27,7 @@ class FileRoutes:
             case Elsewhere(target):
                 return moved(asked, target)
             case Located() as located:
+                visit.located = located
                 hints = self._hints(located, visit) if isinstance(asked, ResolveFile) else ()
                 return answer_file(asked, located, conditions_of(visit), visit.field("Range"), visit.method, hints)
             case never:

@@ -60,6 +60,11 @@ class Exchange:
 class Observer(Protocol):
     """Who keeps the books. Called on the event loop: must return at once and must not raise."""
 
+    @property
+    def logs(self) -> bool:
+        """Whether requests that are booked in sums are wanted one by one as well (`logged`)."""
+        ...
+
     def connection_opened(self) -> None: ...
 
     def connection_closed(self) -> None: ...
@@ -80,9 +85,20 @@ class Observer(Protocol):
 
     def request_ended(self, exchange: Exchange) -> None: ...
 
+    def repeated(self, like: Exchange, count: int, seconds: float) -> None:
+        """`count` requests began and ended, all like `like`, none longer than a millisecond, in `seconds` together.
+        Their bytes are not told by `bytes_sent`; they are not for the log (`logged`)."""
+        ...
+
+    def logged(self, exchange: Exchange) -> None:
+        """One of those that are booked in sums."""
+        ...
+
 
 class SilentObserver:
     """Keeps nothing."""
+
+    logs = False
 
     def connection_opened(self) -> None:
         pass
@@ -103,4 +119,10 @@ class SilentObserver:
         pass
 
     def request_ended(self, exchange: Exchange) -> None:
+        pass
+
+    def repeated(self, like: Exchange, count: int, seconds: float) -> None:
+        pass
+
+    def logged(self, exchange: Exchange) -> None:
         pass

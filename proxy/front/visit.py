@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +11,7 @@ from aiohttp import web
 from proxy.cluster.signing import Asker
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
-from proxy.fetch.coordinator import CacheOutcome
+from proxy.fetch.coordinator import CacheOutcome, Located
 from proxy.fetch.reading import ByteSource
 from proxy.hub.names import RepoId
 from proxy.hub.targets import (
@@ -35,18 +33,13 @@ from proxy.hub.targets import (
     XetToken,
 )
 
-from .gate import Connection
+from .connection import Connection
 from .observer import Exchange
 from .problems import Side
+from .request_ids import request_id
 from .strictness import valid_host
 
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT"})
-
-
-def request_id(offered: str | None) -> str:
-    """The client's own id when it is harmless in a log, else a fresh one of 32 hexadecimal digits."""
-    return offered if offered is not None and _SANE_ID.fullmatch(offered) else secrets.token_hex(16)
 
 
 class Visit:
@@ -70,6 +63,8 @@ class Visit:
         self.target: Target | None = None
         self.cache_status: str | None = None
         """The whole Cache-Status field, where more is to be said than `cache` does."""
+        self.located: Located | None = None
+        """The file that is answered for, once the caller was found to be allowed it."""
         self.sent: Counter[ByteSource] = Counter()
         self._clock = clock
         self._began = clock.monotonic()

@@ -10,11 +10,13 @@ from aiohttp import StreamReader, web
 from aiohttp.web_protocol import _ErrInfo
 
 from .gate import Gate
-from .visit import request_id
+from .request_ids import request_id
 
 log = logging.getLogger(__name__)
 
 MOST_HEADERS = 64
+_NEVER = 1e7
+"""Seconds. The connection closes itself when it is idle: aiohttp does not see what the fast lane answers."""
 
 
 class Wire(web.RequestHandler):
@@ -29,7 +31,7 @@ class Wire(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=limits.keepalive_timeout,
+            keepalive_timeout=_NEVER,
             access_log=None,  # type: ignore[arg-type] # documented as the way to have none
             # the gate's limit on the whole head (431) comes first; a line alone cannot pass it
             max_line_size=limits.header_bytes,

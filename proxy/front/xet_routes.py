@@ -80,6 +80,10 @@ class XetRoutes:
         links = (Link(refresh, ("xet-auth",)), Link(about, ("xet-reconstruction-info",)))
         return (("X-Xet-Hash", facts.xet), ("X-Xet-Refresh-Route", refresh), ("Link", format_links(links)))
 
+    def knows_client(self, method: str) -> bool:
+        """Whether `sized_for` asks who the client is."""
+        return self._settings.hide_size_above is not None and method == "HEAD"
+
     def sized_for(self, answer: Answer, visit: Visit) -> Answer:
         """The answer about a file, its size kept from a client that would refuse to fetch so much by plain HTTP."""
         above = self._settings.hide_size_above

@@ -17,6 +17,7 @@ from proxy.catalogue.catalogue import Catalogue
 from proxy.cluster.cluster import Cluster
 from proxy.config.schema import Config
 from proxy.core.blob import BlobKey
+from proxy.core.changes import Changes
 from proxy.core.clock import SystemClock
 from proxy.core.tasks import TaskSet
 from proxy.fetch.fleet import OncePerFleet
@@ -51,13 +52,18 @@ async def assemble(
     config: Config, worker_index: int, listen_socket: socket.socket, telemetry: Telemetry
 ) -> AsyncIterator[Node]:
     """A node of `config` that listens on the bound `listen_socket`. See `node.Assemble`."""
-    clock = SystemClock()
+    clock, changes = SystemClock(), Changes()
     tls = tls_context(config)
     async with (
         BlobStore.open(
-            config.store, clock=clock, node=_node_id(config), worker=worker_index, observer=StoreObserver(telemetry)
+            config.store,
+            clock=clock,
+            node=_node_id(config),
+            worker=worker_index,
+            observer=StoreObserver(telemetry),
+            changes=changes,
         ) as store,
-        Catalogue.open(state_folder(config), clock=clock) as catalogue,
+        Catalogue.open(state_folder(config), clock=clock, changes=changes) as catalogue,
         OriginClient.open(
             config.origin, clock=clock, observer=OriginObserver(telemetry), xet_folder=state_folder(config) / "xet"
         ) as origin,
@@ -71,7 +77,7 @@ async def assemble(
         mirror = Mirror(
             store=store,
             catalogue=catalogue,
-            gatekeeper=Gatekeeper(config.freshness, clock=clock),
+            gatekeeper=Gatekeeper(config.freshness, clock=clock, changes=changes),
             origin=origin,
             tasks=tasks,
             clock=clock,
@@ -104,6 +110,8 @@ async def assemble(
             ready=lambda: tuple(running.ready()),
             signer=None if fleet is None else fleet.signer,
             mounts=mounts,
+            hot=config.hot,
+            changes=changes,
         )
         running.gate = gate
         running.listener = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)

@@ -48,6 +48,16 @@ class FrontObserver:
     def request_ended(self, exchange: Exchange) -> None:
         self._telemetry.request_ended(self._record(exchange))
 
+    @property
+    def logs(self) -> bool:
+        return self._telemetry.access.is_on
+
+    def repeated(self, like: Exchange, count: int, seconds: float) -> None:
+        self._telemetry.requests_repeated(self._record(like), count, seconds)
+
+    def logged(self, exchange: Exchange) -> None:
+        self._telemetry.access.write(self._record(exchange))
+
     def _record(self, exchange: Exchange) -> AccessRecord:
         sources = [source.value for source, count in exchange.sent if count]
         failure = exchange.failure or ("aborted" if exchange.aborted else None)

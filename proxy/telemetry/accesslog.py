@@ -52,6 +52,11 @@ class AccessLog:
     def __init__(self, writer: LineWriter[AccessRecord] | None) -> None:
         self._writer = writer
 
+    @property
+    def is_on(self) -> bool:
+        """Whether records go anywhere."""
+        return self._writer is not None
+
     def write(self, record: AccessRecord) -> None:
         if self._writer is not None:
             self._writer.offer(record)

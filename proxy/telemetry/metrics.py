@@ -9,6 +9,7 @@ multi-process mode), named after the worker's number, so that a restarted worker
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -311,6 +312,16 @@ NODE_METRICS: Final = (
 """What is counted once a node."""
 
 
+class Tallied(Histogram):
+    """A histogram that takes many like observations at once, which costs as much as one."""
+
+    def observe_many(self, amount: float, count: int) -> None:
+        """`count` observations of `amount`: what `Histogram.observe` does, so many times over. The library has no word
+        for it, so this reaches into it; a test compares the two."""
+        self._sum.inc(amount * count)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(count)
+
+
 class Metrics:
     """The metrics of one process, on a registry of its own. Look them up by name; a wrong name is a KeyError."""
 
@@ -326,7 +337,7 @@ class Metrics:
     def gauge(self, name: str) -> Gauge:
         return self._gauges[f"penstock_{name}"]
 
-    def histogram(self, name: str) -> Histogram:
+    def histogram(self, name: str) -> Tallied:
         return self._histograms[f"penstock_{name}"]
 
 
@@ -338,5 +349,5 @@ def _gauge(row: Metric, registry: CollectorRegistry) -> Gauge:
     return Gauge(row.name, row.meaning, row.labels, registry=registry, multiprocess_mode=row.mode)
 
 
-def _histogram(row: Metric, registry: CollectorRegistry) -> Histogram:
-    return Histogram(row.name, row.meaning, row.labels, registry=registry, buckets=row.buckets)
+def _histogram(row: Metric, registry: CollectorRegistry) -> Tallied:
+    return Tallied(row.name, row.meaning, row.labels, registry=registry, buckets=row.buckets)

@@ -57,6 +57,8 @@ class FakeCoordinator:
     cache: CacheOutcome = CacheOutcome.HIT
     verified: bool = True
     in_memory: bool = False
+    fresh_for: float = 0.0
+    """For how long what `locate` says may be told again."""
     refuse: BaseException | None = None
     """Raised by every call."""
     fail_entering: BaseException | None = None
@@ -101,7 +103,8 @@ class FakeCoordinator:
         if target.path not in self._files:
             raise OriginRefused(404, "Entry not found", code="EntryNotFound", commit=COMMIT)
         facts, _ = self._files[target.path]
-        return Located(target.at(COMMIT), facts, CacheOutcome.HIT, 0 if target.revision.is_commit else 7)
+        age = 0 if target.revision.is_commit else 7
+        return Located(target.at(COMMIT), facts, CacheOutcome.HIT, age, self.fresh_for)
 
     async def vouch_for_file(self, caller: Caller, target: FileTarget) -> Located:
         found = await self.locate(caller, target)

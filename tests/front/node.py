@@ -33,6 +33,21 @@ class Books(SilentObserver):
     open: int = 0
     in_flight: int = 0
     leaks: int = 0
+    summed: int = 0
+    """Requests booked in sums."""
+    at_once: int = 0
+    """Requests that the fast lane has answered."""
+
+    logs = True
+
+    def logged(self, exchange: Exchange) -> None:
+        self.at_once += 1
+        self.exchanges.append(exchange)
+
+    def repeated(self, like: Exchange, count: int, seconds: float) -> None:
+        self.summed += count
+        for source, size in like.sent:
+            self.sent[source] += count * size
 
     def leaked(self) -> None:
         self.leaks += 1
@@ -185,9 +200,9 @@ async def serving(
         cold.close()
 
 
-async def until(condition: object) -> None:
-    """Wait until `condition()` is true; fails after `PATIENCE` seconds."""
+async def until(condition: object, *, patience: float = PATIENCE) -> None:
+    """Wait until `condition()` is true. Raises TimeoutError after `patience` seconds."""
     assert callable(condition)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110 - a look now and then, at anything
             await asyncio.sleep(0.005)

@@ -162,3 +162,21 @@ def test_a_disks_gauge_is_not_multiplied_by_the_workers(tmp_path: Path) -> None:
     work(tmp_path, 0, 100)
     work(tmp_path, 1, 200)
     assert sample(SharedMetrics(tmp_path).page(), "penstock_cache_bytes", volume="/a") == 200
+
+
+@pytest.mark.parametrize("seconds", [0.00001, 0.001])
+@pytest.mark.parametrize("size", [0, 700, 32_768])
+def test_many_like_answers_count_as_so_many_single_ones(size: int, seconds: float) -> None:
+    one_by_one, together = (Telemetry(metrics_of_process(), AccessLog(None)) for _ in range(2))
+    like = record(size=size, first_byte=seconds, duration=seconds, source="memory")
+    for _ in range(8):
+        one_by_one.request_started()
+        if size:
+            one_by_one.bytes_delivered("resolve", "memory", size)
+        one_by_one.request_ended(like)
+    together.requests_repeated(like, 8, 8 * seconds)
+    expected, found = (
+        [line for line in page_of(each.metrics).decode().splitlines() if line.startswith("penstock_")]
+        for each in (one_by_one, together)
+    )
+    assert found == expected

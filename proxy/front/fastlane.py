@@ -1,0 +1,204 @@
+"""The fast lane (DESIGN D10): a plain head for something hot is answered here, head and body in one write.
+
+It gives again what the full lane has given (`hot`), to heads that it fully understands (`plainhead`); so it decides
+nothing. What it does not understand, or has no copy of, goes to aiohttp byte for byte.
+
+Its requests are booked like all others, but in sums: writing each of them into six metrics would cost more than
+answering it. A log of requests still gets each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from proxy.core.changes import Changes
+from proxy.core.clock import Clock
+from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.fetch.reading import ByteSource
+
+from .hot import HOLD, Hot, HotAnswers, Template
+from .observer import Exchange, Observer
+from .plainhead import Key, PlainHead, plain
+from .request_ids import FRESH
+
+BOOK_EVERY: Final = 0.05
+"""Seconds until what was answered is in the books. A process that is killed loses so much of its account."""
+QUICK: Final = 0.001
+"""Seconds; a request that took longer is booked by itself, so that a sum holds what falls into one bucket of every
+histogram."""
+HEADS: Final = 4096
+"""Heads remembered with what they mean: a client says the same again and again."""
+LONGEST_REMEMBERED: Final = 1024
+"""Bytes of such a head."""
+_REPEATED: Final = (200, 304, 307)
+_ABOUT_FILES: Final = (b"/resolve/", b"/raw/")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A request whose answer, which the full lane will give, may be given again."""
+
+    key: Key
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """An answer that was given, but is not all in the kernel yet."""
+
+    hot: Hot
+    head: PlainHead
+    request_id: str
+    began: float
+
+
+class Caller(Protocol):
+    """The connection, as far as the lane has to know it."""
+
+    client: str
+    candidate: Candidate | None
+    late: Late | None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the transport holds bytes that the kernel has not taken."""
+        ...
+
+
+class FastLane:
+    """Answers for one listener. `changes` counts what was taken back (see `hot`)."""
+
+    def __init__(self, changes: Changes, observer: Observer, clock: Clock, *, entries: int, memory: int) -> None:
+        self._answers = HotAnswers(changes, entries=entries, memory=memory)
+        self._changes = changes
+        self._observer = observer
+        self._now = clock.monotonic
+        self._wall = clock.wall
+        self._heads: dict[bytes, PlainHead] = {}
+        self._unbooked: list[Hot] = []
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        return f"<FastLane {len(self._answers)} answers, {self._answers.weight} bytes>"
+
+    def serve(self, head: bytes, write: Callable[[bytes], None], caller: Caller) -> bool:
+        """Answer `head`, all that has arrived on an idle connection. False when that is for the full lane to do."""
+        asked = self._heads.get(head) or self._read(head)
+        if asked is None:
+            return False
+        began = self._now()
+        hot = self._answers.get(asked.key, began)
+        if hot is None:
+            caller.candidate = Candidate(asked.key, self._changes.count)
+            return False
+        if hot.second != (second := int(self._wall())):
+            _render(hot, second)
+        request_id = asked.request_id or next(FRESH)
+        write(b"".join((hot.before, request_id.encode(), hot.after)))
+        if caller.paused:
+            caller.late = Late(hot, asked, request_id, began)
+        else:
+            self._book(hot, asked, request_id, caller.client, self._now() - began)
+        return True
+
+    def ended(self, late: Late, client: str, failure: str | None) -> None:
+        """The rest of a late answer has been taken by the kernel, or (`failure`: the class of the error) never will."""
+        exchange = self._exchange(late.hot, late.head, late.request_id, client, self._now() - late.began)
+        if failure is not None:
+            exchange = replace(exchange, sent=(), aborted=True, failure=failure)
+        self._book_alone(exchange)
+
+    def keep(self, candidate: Candidate, exchange: Exchange, located: Located, answer: web.StreamResponse) -> None:
+        """Give `answer` again, if it can be: `exchange` is its account, `located` what it is about."""
+        holds = min(HOLD, located.fresh_for) - exchange.seconds
+        content = _repeatable(exchange, answer)
+        if holds <= 0.0 or content is None:
+            return
+        now = self._now()
+        sent = ((ByteSource.MEMORY, len(content)),) if content else ()
+        hot = Hot(
+            replace(exchange, sent=sent),
+            _template(answer, content, located.age if exchange.code == 307 else None),
+            candidate.changes,
+            refresh_at=now + holds / 2,
+            until=now + holds,
+            made_at=self._wall(),
+        )
+        self._answers.put(candidate.key, hot)
+
+    def flush(self) -> None:
+        """Book all that was answered so far."""
+        unbooked, self._unbooked = self._unbooked, []
+        for hot in unbooked:
+            count, hot.count = hot.count, 0
+            seconds, hot.seconds = hot.seconds, 0.0
+            self._observer.repeated(hot.like, count, seconds)
+
+    def _read(self, head: bytes) -> PlainHead | None:
+        if not any(word in head for word in _ABOUT_FILES):
+            return None
+        asked = plain(head)
+        if asked is not None and asked.request_id is None and len(head) <= LONGEST_REMEMBERED:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[head] = asked
+        return asked
+
+    def _book(self, hot: Hot, head: PlainHead, request_id: str, client: str, seconds: float) -> None:
+        if seconds > QUICK:
+            self._book_alone(self._exchange(hot, head, request_id, client, seconds))
+            return
+        if not hot.count:
+            if not self._unbooked:
+                self._loop.call_later(BOOK_EVERY, self.flush)
+            self._unbooked.append(hot)
+        hot.count += 1
+        hot.seconds += seconds
+        if self._observer.logs:
+            self._observer.logged(self._exchange(hot, head, request_id, client, seconds))
+
+    def _book_alone(self, exchange: Exchange) -> None:
+        self._observer.request_began()
+        for source, count in exchange.sent:
+            self._observer.bytes_sent(exchange.route, source, count)
+        self._observer.request_ended(exchange)
+
+    def _exchange(self, hot: Hot, head: PlainHead, request_id: str, client: str, seconds: float) -> Exchange:
+        return replace(
+            hot.like,
+            request_id=request_id,
+            client=client,
+            first_byte_seconds=seconds,
+            seconds=seconds,
+            user_agent=None if head.agent is None else head.agent[:256],
+            host=head.host[:255],
+        )
+
+
+def _repeatable(exchange: Exchange, answer: web.StreamResponse) -> bytes | None:
+    """The body of an answer that would be the same for everybody who sends this head; None when it would not be, or is
+    no answer to keep."""
+    if exchange.cache is not CacheOutcome.HIT or exchange.code not in _REPEATED or exchange.aborted:
+        return None
+    if any(name == "Link" or name.startswith("X-Xet-") for name in answer.headers):
+        return None  # they lead to the host that was asked
+    if exchange.method == "HEAD" or exchange.code == 304:
+        return b""
+    return answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else None
+
+
+def _template(answer: web.StreamResponse, content: bytes, age: int | None) -> Template:
+    status_line = f"HTTP/1.1 {answer.status} {answer.reason}"
+    return Template(status_line, tuple(answer.headers.items()), content, age)
+
+
+def _render(hot: Hot, second: int) -> None:
+    date = formatdate(second, usegmt=True)
+    hot.before, hot.after = hot.template.rendered(date, max(0, second - int(hot.made_at)))
+    hot.second = second

@@ -1,0 +1,123 @@
+"""The one strict grammar of the fast lane. Pure.
+
+    request   = method SP target SP "HTTP/1.1" CRLF 1*( field CRLF ) CRLF      and nothing behind it
+    method    = "GET" / "HEAD"
+    target    = "/" *( visible ASCII but "#" )
+    field     = name ":" *SP [ text ] *SP                    printable ASCII, no line folding, no blank before ":"
+
+with a name from the lists below: those that the full lane reads, which make up the answer or its account, and those
+that it does not look at. Of the former each comes once at most. Everything else, and whatever else there may be to
+HTTP, is aiohttp's to judge: a head that is not plain is not wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from .request_ids import is_sane
+from .strictness import READS, valid_host
+
+MOST: Final = 4096
+"""Bytes of a plain head."""
+MOST_FIELDS: Final = 32
+"""Of one; aiohttp refuses more than `wire.MOST_HEADERS`."""
+
+Key = tuple[str, str, str, str | None]
+"""What an answer for nobody in particular depends on: method, Host, raw target, If-None-Match."""
+
+IGNORED: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "baggage",
+        "cache-control",
+        "dnt",
+        "forwarded",
+        "origin",
+        "pragma",
+        "priority",
+        "referer",
+        "traceparent",
+        "tracestate",
+        "via",
+        "x-amzn-trace-id",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
+    }
+)
+"""Fields that nothing in `front` reads when it answers for a file."""
+
+_READ: Final = frozenset({"host", "user-agent", "connection", "x-request-id", "if-none-match"})
+_END: Final = b"\r\n\r\n"
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+
+
+@dataclass(frozen=True, slots=True)
+class PlainHead:
+    """A request of an anonymous client for the whole of something."""
+
+    key: Key
+    host: str
+    agent: str | None
+    request_id: str | None
+    """The client's own, if it is fit for a log."""
+
+
+def plain(head: bytes) -> PlainHead | None:
+    """What `head`, all that has arrived, asks for; None when it is not one whole plain head."""
+    if len(head) > MOST or not head.endswith(_END):
+        return None
+    # Without its printable bytes a plain head is line ends and nothing else, one for each line and the last.
+    if head.translate(None, _PRINTABLE) != b"\r\n" * (head.count(b"\n")):
+        return None
+    first, *lines = head[: -len(_END)].decode("ascii").split("\r\n")
+    words = first.split(" ")
+    if (
+        len(lines) > MOST_FIELDS
+        or len(words) != 3
+        or words[0] not in READS
+        or words[2] != "HTTP/1.1"
+        or not _is_path(words[1])
+    ):
+        return None
+    fields = _fields(lines)
+    return None if fields is None else _asked(words[0], words[1], fields)
+
+
+def _is_path(target: str) -> bool:
+    return target.startswith("/") and "#" not in target
+
+
+def _fields(lines: list[str]) -> dict[str, str] | None:
+    """Those that count, by lower-case name; None when there is anything that is not plain."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, colon, text = line.partition(":")
+        name = name.lower()
+        if not colon:
+            return None
+        if name in IGNORED:
+            continue
+        if name not in _READ or name in fields:
+            return None
+        fields[name] = text.strip(" ")
+    return fields
+
+
+def _asked(method: str, target: str, fields: dict[str, str]) -> PlainHead | None:
+    host, tag = fields.get("host"), fields.get("if-none-match")
+    if (
+        host is None
+        or not valid_host(host)
+        or tag == ""
+        or fields.get("connection", "keep-alive").lower() != "keep-alive"
+    ):
+        return None
+    offered = fields.get("x-request-id")
+    sane = offered if offered is not None and is_sane(offered) else None
+    return PlainHead((method, host, target, tag), host, fields.get("user-agent"), sane)

@@ -1,0 +1,117 @@
+"""The grammar of the fast lane."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.front.plainhead import IGNORED, MOST, MOST_FIELDS, PlainHead, plain
+from proxy.front.wire import MOST_HEADERS
+
+PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+TARGETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#"), max_size=40)
+TEXTS = st.text(PRINTABLE, max_size=30)
+FIELDS = st.lists(st.tuples(st.sampled_from(sorted(IGNORED)), TEXTS), max_size=8)
+
+
+def written(method: str, target: str, *lines: str) -> bytes:
+    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+@given(st.sampled_from(["GET", "HEAD"]), TARGETS, FIELDS, TEXTS, st.randoms(use_true_random=False))
+def test_every_plain_head_is_understood(
+    method: str, target: str, fields: list[tuple[str, str]], agent: str, chance: Any
+) -> None:
+    lines = ["Host: mirror.test:8080", f"User-Agent: {agent}", *(f"{name}: {text}" for name, text in fields)]
+    chance.shuffle(lines)
+    cased = ["".join(chance.choice([c.upper(), c.lower()]) for c in line[:4]) + line[4:] for line in lines]
+    found = plain(written(method, f"/{target}", *cased))
+    assert found == PlainHead(
+        (method, "mirror.test:8080", f"/{target}", None), "mirror.test:8080", agent.strip(" "), None
+    )
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_head_are_left_alone(raw: bytes) -> None:
+    assert plain(raw) is None
+    assert plain(raw + b"\r\n\r\n") is None
+
+
+HEAD = written("GET", "/a/b/resolve/main/c", "Host: m", "Accept: */*", "User-Agent: u")
+
+
+@given(st.integers(0, len(HEAD) - 1), st.integers(0, 255))
+def test_one_byte_changed_is_another_plain_head_or_none(at: int, byte: int) -> None:
+    """What is understood after the change is what aiohttp's parser understands of it."""
+    changed = HEAD[:at] + bytes([byte]) + HEAD[at + 1 :]
+    found = plain(changed)
+    if found is not None:
+        assert parsed(changed) == [(found.key[0], found.key[2], found.host, found.agent)]
+
+
+@pytest.mark.parametrize("at", range(len(HEAD)))
+def test_a_part_of_a_head_or_more_than_one_is_left_alone(at: int) -> None:
+    assert plain(HEAD[:at]) is None
+    assert plain(HEAD + HEAD[:at]) is None or not at
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Authorization: Bearer x",
+        "authorization:",
+        "Range: bytes=0-1",
+        "If-Match: *",
+        "If-Range: x",
+        "If-Modified-Since: x",
+        "If-Unmodified-Since: x",
+        "Content-Length: 0",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+        "Connection: keep-alive, close",
+        "Upgrade: h2c",
+        "Expect: 100-continue",
+        "If-None-Match:",
+        "Host: m",
+        "Cookie: a=b",
+        "X-Unheard-Of: 1",
+        "Host : m",
+        " folded",
+        "\tfolded",
+        ": nameless",
+        "no colon",
+        "Accept: a\tb",
+        "Accept: \xe9",
+        "Accept: a\rb",
+        "Accept: a\nb",
+        "Accept: a\x00b",
+    ],
+)
+def test_whatever_else_a_head_may_say_is_not_plain(line: str) -> None:
+    assert plain(written("GET", "/a/b/resolve/main/c", "Host: m")) is not None
+    assert plain(written("GET", "/a/b/resolve/main/c", "Host: m", line)) is None
+    assert plain(written("GET", "/a/b/resolve/main/c", line, "Host: m")) is None
+
+
+def test_a_head_has_a_longest_length_and_a_largest_number_of_fields() -> None:
+    assert MOST_FIELDS <= MOST_HEADERS
+    assert plain(written("GET", "/", "Host: m", *["Accept: x"] * (MOST_FIELDS - 1))) is not None
+    assert plain(written("GET", "/", "Host: m", *["Accept: x"] * MOST_FIELDS)) is None
+    assert plain(written("GET", "/", "Host: m", f"Accept: {'x' * MOST}")) is None
+
+
+def parsed(raw: bytes) -> list[tuple[str, str, str | None, str | None]]:
+    """What aiohttp's parser makes of it."""
+
+    async def parse() -> list[tuple[str, str, str | None, str | None]]:
+        parser = HttpRequestParser(cast(Any, web.RequestHandler), asyncio.get_running_loop(), 2**16)
+        messages, _, _ = parser.feed_data(raw)
+        return [(m.method, m.path, m.headers.get("Host"), m.headers.get("User-Agent")) for m, _ in messages]
+
+    return asyncio.run(parse())
