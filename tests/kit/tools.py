@@ -14,6 +14,7 @@ PACKAGES = {
     "curl": "curl",
     "unshare": "util-linux",
     "mkfs.ext4": "e2fsprogs",
+    "systemd-analyze": "systemd",
 }
 """Program -> the Debian package that has it. `make test` installs them where it may."""
 
