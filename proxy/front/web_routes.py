@@ -30,6 +30,8 @@ from .visit import Visit
 from .web_answers import Again, answer_kept, needs_size, stored_without_content
 
 _UNSENDABLE: Final = re.compile(r"[\x00-\x20\x7f\\#]")
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_PARTING: Final = re.compile(rb"[/\\]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -140,9 +142,21 @@ def checked(raw: str) -> str:
     if _BAD_ESCAPE.search(path):
         raise MalformedTarget("a '%' in the target is not followed by two hexadecimal digits; write it as %25")
     for segment in path.split("/"):
-        if unquote_to_bytes(segment) in (b".", b".."):
-            raise MalformedTarget("a path segment is a dot, or two; paths here do not climb")
+        _refuse_ambiguous(unquote_to_bytes(segment))
     return text
+
+
+def _refuse_ambiguous(segment: bytes) -> None:
+    """Raises MalformedTarget for a segment that one server takes for a name and another for a way (DESIGN D12b)."""
+    if _CONTROL.search(segment):
+        raise MalformedTarget("the path holds a control character")
+    # What stands behind ; is a parameter of the segment to some; an encoded slash or backslash parts it for others.
+    if any(part.partition(b";")[0] in (b".", b"..") for part in _PARTING.split(segment)):
+        raise MalformedTarget("a path segment is a dot, or two; paths here do not climb")
+    try:
+        segment.decode()
+    except UnicodeDecodeError:
+        raise MalformedTarget("the path is no UTF-8") from None
 
 
 def _quoted(raw: str) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 
 import pytest
 
 from proxy.front.limits import Limits
 from tests.front.fakes import FakeCoordinator
-from tests.front.node import PATIENCE, Node, serving, until
-from tests.kit.payloads import REFUSED, Payload, Plane, payloads
+from tests.front.node import serving, until
+from tests.kit.payloads import BEHIND, KINDS, REFUSED, Payload, Plane, payloads, surprises
+from tests.kit.rawasking import statuses_heard, statuses_of
 
 UPLOAD = b"Content-Type: application/x-git-upload-pack-request\r\n"
 HUB = Plane(b"/-/livez", b"/acme/tiny/git-upload-pack", UPLOAD, b"/acme/tiny/resolve/main/")
-BEHIND = b"GET /-/livez HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n"
-"""An ordinary request behind the bad one, which is answered only if that one was not refused."""
-KINDS = ("coding", "length", "chunk", "line", "path", "host", "field")
 BODIES = {b"hello", b"5\r\nhello\r\n0\r\n\r\n"}
 """What may be taken for a body: five letters, or, where the framing is a length of fifteen, what looks like a chunk."""
 LIMITS = Limits(git_body_timeout=0.5)
@@ -31,8 +28,8 @@ def rows(kind: str) -> list[Payload]:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_bad_request_is_refused_whole(coordinator: FakeCoordinator, kind: str) -> None:
     async with serving(coordinator, LIMITS) as node:
-        said = await asyncio.gather(*(_asked(node, row.raw + BEHIND) for row in rows(kind)))
-    assert _surprises(rows(kind), said) == {}
+        said = await asyncio.gather(*(statuses_of(*node.address, row.raw + BEHIND) for row in rows(kind)))
+    assert surprises(rows(kind), said) == {}
     assert {call[-1] for call in coordinator.calls if call[0] == "git_pack"} <= BODIES
     assert len(coordinator.calls) <= sum(row.answers != REFUSED for row in rows(kind))
 
@@ -41,10 +38,10 @@ async def test_a_bad_request_is_refused_whole(coordinator: FakeCoordinator, kind
 async def test_a_bad_request_is_refused_however_it_is_cut(coordinator: FakeCoordinator, kind: str) -> None:
     """The same in small pieces, when its head has been read, and perhaps its body waited for, before the bad byte."""
     async with serving(coordinator, LIMITS) as node:
-        said = await asyncio.gather(*(_asked(node, row.raw + BEHIND, pieces=200) for row in rows(kind)))
+        said = await asyncio.gather(*(statuses_of(*node.address, row.raw + BEHIND, pieces=200) for row in rows(kind)))
     # A refusal may be lost on its way when what comes behind it meets a closed connection.
     heard = [(row, answers) for row, answers in zip(rows(kind), said, strict=True) if answers]
-    assert _surprises([row for row, _ in heard], [answers for _, answers in heard]) == {}
+    assert surprises([row for row, _ in heard], [answers for _, answers in heard]) == {}
     assert {call[-1] for call in coordinator.calls if call[0] == "git_pack"} <= BODIES
 
 
@@ -58,8 +55,8 @@ async def test_a_body_that_breaks_while_it_is_waited_for_is_refused_at_once(coor
         for row, client in zip(table, clients, strict=True):
             await client.write(row.raw.partition(b"\r\n\r\n")[2] + BEHIND)
         async with asyncio.timeout(LIMITS.body_timeout / 2):
-            said = await asyncio.gather(*(_statuses(client.reader) for client in clients))
-    assert _surprises(table, said) == {}
+            said = await asyncio.gather(*(statuses_heard(client.reader) for client in clients))
+    assert surprises(table, said) == {}
 
 
 async def test_a_trailer_is_no_field_of_the_next_request(coordinator: FakeCoordinator) -> None:
@@ -75,27 +72,3 @@ def test_the_table_is_as_long_as_it_should_be() -> None:
     table = list(payloads(HUB))
     assert len(table) >= 124
     assert len({(row.kind, row.name) for row in table}) == len(table)
-
-
-def _surprises(table: list[Payload], said: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    return {row.name: answers for row, answers in zip(table, said, strict=True) if answers not in row.answers}
-
-
-async def _asked(node: Node, raw: bytes, *, pieces: int = 1) -> tuple[int, ...]:
-    """The statuses of all answers before the connection ended. Raises TimeoutError when it does not."""
-    step = max(1, len(raw) // pieces)
-    async with node.client() as client:
-        with contextlib.suppress(ConnectionError):
-            for start in range(0, len(raw), step):
-                await client.write(raw[start : start + step])
-                await asyncio.sleep(0)
-        return await _statuses(client.reader)
-
-
-async def _statuses(reader: asyncio.StreamReader) -> tuple[int, ...]:
-    answer = b""
-    async with asyncio.timeout(PATIENCE):
-        with contextlib.suppress(ConnectionError):
-            while piece := await reader.read(65536):
-                answer += piece
-    return tuple(int(status) for status in re.findall(rb"HTTP/[0-9.]+ ([0-9]{3}) ", answer))

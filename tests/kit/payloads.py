@@ -7,13 +7,16 @@ what differs; the request around it is an ordinary one to a plane's own address.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 HOST = b"Host: m\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 ONE = b"5\r\nhello\r\n"
 END = b"0\r\n\r\n"
+
+
+Answers = frozenset[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,8 @@ class Plane:
     post: bytes
     fields: bytes
     below: bytes
-
-
-Answers = frozenset[tuple[int, ...]]
+    taken: Mapping[tuple[str, str], Answers] = field(default_factory=dict)
+    """Where this plane answers otherwise than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +43,39 @@ class Payload:
     answers: Answers
 
 
+BEHIND = b"GET /-/livez HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n"
+"""An ordinary request behind the bad one, which is answered only if that one was not refused."""
+KINDS = ("coding", "length", "chunk", "line", "path", "host", "field")
+
+
 def payloads(plane: Plane) -> Iterator[Payload]:
     """Every row of the table, for this plane."""
+    for kind, name, raw in _requests(plane):
+        yield Payload(kind, name, raw, ({**TAKEN, **plane.taken}).get((kind, name), REFUSED))
+
+
+def _requests(plane: Plane) -> Iterator[tuple[str, str, bytes]]:
     head = b"POST " + plane.post + b" HTTP/1.1\r\n" + HOST + plane.fields
     for name, fields in CODINGS.items():
-        yield _row("coding", name, head + fields + b"\r\n" + ONE + END)
-    yield _row("coding", "in HTTP/1.0", head.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"\r\n" + ONE + END)
+        yield ("coding", name, head + fields + b"\r\n" + ONE + END)
+    yield ("coding", "in HTTP/1.0", head.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"\r\n" + ONE + END)
     for name, fields in LENGTHS.items():
-        yield _row("length", name, head + fields + b"\r\nhello")
+        yield ("length", name, head + fields + b"\r\nhello")
     for name, body in CHUNKS.items():
-        yield _row("chunk", name, head + CHUNKED + b"\r\n" + body)
+        yield ("chunk", name, head + CHUNKED + b"\r\n" + body)
     for name, line in LINES.items():
-        yield _row("line", name, line.replace(b"@", plane.get) + b"\r\n" + HOST + b"\r\n")
+        yield ("line", name, line.replace(b"@", plane.get) + b"\r\n" + HOST + b"\r\n")
     for name, path in PATHS.items():
-        yield _row("path", name, b"GET " + plane.below + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+        yield ("path", name, b"GET " + plane.below + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
     for name, fields in HOSTS.items():
-        yield _row("host", name, b"GET " + plane.get + b" HTTP/1.1\r\n" + fields + b"\r\n")
+        yield ("host", name, b"GET " + plane.get + b" HTTP/1.1\r\n" + fields + b"\r\n")
     for name, fields in FIELDS.items():
-        yield _row("field", name, b"GET " + plane.get + b" HTTP/1.1\r\n" + HOST + fields + b"\r\n")
+        yield ("field", name, b"GET " + plane.get + b" HTTP/1.1\r\n" + HOST + fields + b"\r\n")
 
 
-def _row(kind: str, name: str, raw: bytes) -> Payload:
-    return Payload(kind, name, raw, TAKEN.get((kind, name), REFUSED))
+def surprises(table: Sequence[Payload], said: Sequence[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The rows that were answered otherwise than they should be, with the answers."""
+    return {row.name: answers for row, answers in zip(table, said, strict=True) if answers not in row.answers}
 
 
 CODINGS: Mapping[str, bytes] = {
@@ -206,27 +219,15 @@ PATHS: Mapping[str, bytes] = {
     "long segment": b"a" * 5000 + b"/b", "long target": b"a/" * 9000 + b"b",
     "encoded twice": b"a%25c0%25ae", "question in the query": b"a?b?c",
 }
-# fmt: on
 HOSTS: Mapping[str, bytes] = {
-    "none": b"X: y\r\n",
-    "two": HOST + HOST,
-    "two, unlike": HOST + b"Host: evil\r\n",
-    "empty": b"Host:\r\n",
-    "blank": b"Host: h evil\r\n",
-    "user": b"Host: h@evil\r\n",
-    "path": b"Host: evil/x?\r\n",
-    "list": b"Host: m, evil\r\n",
-    "port beyond": b"Host: h:99999\r\n",
-    "port of letters": b"Host: h:http\r\n",
-    "two ports": b"Host: h:80:81\r\n",
-    "fragment": b"Host: h#\r\n",
-    "backslash": b"Host: h\\evil\r\n",
-    "percent": b"Host: h%00\r\n",
-    "high byte": b"Host: h\xe9\r\n",
-    "half an address": b"Host: [::1\r\n",
-    "long": b"Host: " + b"h" * 300 + b"\r\n",
-    "absolute": b"Host: http://m\r\n",
+    "none": b"X: y\r\n", "two": HOST + HOST, "two, unlike": HOST + b"Host: evil\r\n", "empty": b"Host:\r\n",
+    "blank": b"Host: h evil\r\n", "user": b"Host: h@evil\r\n", "path": b"Host: evil/x?\r\n",
+    "list": b"Host: m, evil\r\n", "port beyond": b"Host: h:99999\r\n", "port of letters": b"Host: h:http\r\n",
+    "two ports": b"Host: h:80:81\r\n", "fragment": b"Host: h#\r\n", "backslash": b"Host: h\\evil\r\n",
+    "percent": b"Host: h%00\r\n", "high byte": b"Host: h\xe9\r\n", "half an address": b"Host: [::1\r\n",
+    "long": b"Host: " + b"h" * 300 + b"\r\n", "absolute": b"Host: http://m\r\n",
 }
+# fmt: on
 
 FIELDS: Mapping[str, bytes] = {
     "folded": b"X: a\r\n b\r\n",
