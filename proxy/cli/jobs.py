@@ -92,15 +92,18 @@ def cancel(job_id: str, config_file: Path | None, admin: str | None, as_json: bo
     say(f"{job_id} is being cancelled")
 
 
-def begin(asked: Asked, path: str, order: dict[str, Any], *, follow: bool, as_json: bool) -> None:
-    """Order a job, and unless it is to go on in the background show how far it is. Ends the command as the job ends."""
+def begin(asked: Asked, path: str, order: dict[str, Any], *, follow: bool, as_json: bool) -> dict[str, Any] | None:
+    """Order a job, and unless it is to go on in the background show how far it is: the job when it is done, None when
+    it was not waited for. Ends the command when it fails."""
     job = ask(asked, "POST", path, order)
     if follow:
-        end_as(followed(asked, job["id"]), as_json=as_json)
-        return
+        ended = followed(asked, job["id"])
+        end_as(ended, as_json=as_json)
+        return ended
     if as_json:
         put_json(job)
     say(f"{job['id']} is under way; watch it with: penstock jobs follow {job['id']}")
+    return None
 
 
 def followed(asked: Asked, job_id: str) -> dict[str, Any]:

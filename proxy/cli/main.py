@@ -16,6 +16,7 @@ from .doctor import doctor
 from .inventory import du, info, ls
 from .jobs import jobs
 from .pins import pin, pins, unpin
+from .proof import scrub, verify
 from .removal import prune, purge, rm
 from .serve import serve
 from .stats import stats, top
@@ -52,6 +53,7 @@ COMMANDS: Final = (
     *(serve, check, doctor, config, version),
     *(stats, top, ls, du, info, warm, jobs),
     *(pin, unpin, pins, rm, purge, prune),
+    *(verify, scrub),
     *(cluster, bench),
 )
 

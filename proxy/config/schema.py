@@ -15,7 +15,7 @@ from proxy.core.sizes import GIB, KIB, MIB
 
 from .admin import AdminSection
 from .cluster import ClusterSection
-from .spelling import AnchoredPath, Duration, Section, Size, SizeOrOff, http_url, knob
+from .spelling import AnchoredPath, Duration, DurationOrOff, Section, Size, SizeOrOff, http_url, knob
 
 
 class Address(Section):
@@ -216,6 +216,14 @@ class StoreSection(Section):
         4, "Threads for the reads and writes of one disk, so that one that hangs stops no other.", ge=1
     )
     durable_every: Size = knob("64MiB", "fdatasync after this many bytes of a fill; what a power cut can cost.")
+
+    scrub_every: DurationOrOff = knob(
+        "14d",
+        "Read everything that is kept this often, to find what has rotted (it is dropped, and fetched anew when it is "
+        "wanted); off is never of its own accord: see `penstock scrub`.",
+        reload=True,
+    )
+    scrub_rate: Size = knob("32MiB", "Bytes a second that this may read, over all disks.", ge=MIB, reload=True)
 
     @field_validator("disks", mode="before")
     @classmethod

@@ -25,6 +25,9 @@ def _duration(value: object) -> float:
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: None if value in ("off", None) else _size(value))]
+DurationOrOff = Annotated[
+    float | None, BeforeValidator(lambda value: None if value in ("off", None) else _duration(value))
+]
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 
 

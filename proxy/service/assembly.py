@@ -38,7 +38,7 @@ from . import generic
 from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
-from .operations.desk import Desk
+from .operations.desk import Desk, Scrubbing
 from .operations.shape import Reply
 from .weight import node_weight
 
@@ -96,7 +96,15 @@ async def assemble(
             shared.notices.listen(mirror.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
-        desk = Desk(mirror=mirror, store=store, catalogue=catalogue, state=state_folder(config), clock=clock)
+        desk = Desk(
+            mirror=mirror,
+            store=store,
+            catalogue=catalogue,
+            state=state_folder(config),
+            clock=clock,
+            scrubbing=_scrubbing(config),
+            scrub_ended=telemetry.scrub_ended,
+        )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(
             mirror,
@@ -180,9 +188,10 @@ class RunningNode:
         await self.gate.drain(gently=gently)
 
     def reload(self, config: Config) -> None:
-        """Freshness and connection limits are read anew with the next request."""
+        """Freshness, connection limits and the pace of scrubbing are read anew with the next request."""
         self._mirror.freshness.become(_freshness(config))
         self.gate.limits = Limits.of(config.limits)
+        self._desk.scrubbing = _scrubbing(config)
 
     def status(self) -> dict[str, Any]:
         return {
@@ -280,6 +289,10 @@ def _node_life(config: Config) -> str:
     machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     began = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
     return f"{machine}-{process}-{began}"
+
+
+def _scrubbing(config: Config) -> Scrubbing:
+    return Scrubbing(config.store.scrub_every, config.store.scrub_rate)
 
 
 def _freshness(config: Config) -> Freshness:

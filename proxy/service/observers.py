@@ -99,6 +99,9 @@ class StoreObserver:
     def evicted(self, disk: str, size: int, age: float, reason: str) -> None:
         self._telemetry.evicted(reason, size, age)
 
+    def scrubbed(self, size: int) -> None:
+        self._telemetry.scrubbed(size)
+
     def corrupted(self, disk: str, found_by: str) -> None:
         self._telemetry.corrupted(found_by)
         log.error("corruption found", extra={"disk": disk, "found_by": found_by})

@@ -29,6 +29,7 @@ from .observer import NoObserver, StoreObserver
 from .owned import Owns
 from .rack import DiskStatus, Rack, Tenant, read_boot_id
 from .recovery import DiskRefused
+from .scrubber import Scrubber
 from .shelf import Shelf, proven_otherwise
 from .small import SmallBlobs
 from .syscalls import Syscalls
@@ -55,6 +56,7 @@ class BlobStore:
         self._upkeep = Upkeep(rack, self.once)
         self._small = SmallBlobs(rack, self._upkeep.hit)
         self.inventory = Inventory(rack, rack.clock)
+        self.scrubber = Scrubber(rack)
         self._hashers = HashThreads()
         self._closing = False
         self._being_closed: set[asyncio.Task[None]] = set()
@@ -203,6 +205,11 @@ class BlobStore:
             await blob.drop(reason)
         await self.rack.on_all(lambda shelf: shelf.forget(key))
         self._changes.happened()
+
+    async def found_wrong(self, key: BlobKey, found_by: str) -> None:
+        """Bytes kept under `key` were found wrong: count it, and forget them."""
+        self.rack.observer.corrupted("any", found_by)
+        await self.drop(key, "corrupt")
 
     async def holds(self, key: BlobKey) -> bool:
         """Whether any usable disk keeps something of it; opens and makes nothing."""

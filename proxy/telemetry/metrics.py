@@ -288,6 +288,13 @@ WORKER_METRICS: Final = (
         AGE_BUCKETS,
     ),
     Metric("penstock_corruptions_total", C, "Chunks or blobs found wrong, dropped and fetched anew.", ("found_by",)),
+    Metric("penstock_scrub_bytes_total", C, "Bytes read by the scrubber to see whether they are still right."),
+    Metric(
+        "penstock_scrub_last_success_timestamp_seconds",
+        G,
+        "When the scrubber last came to the end of all disks (Unix time); before the first time: its first start.",
+        mode="max",
+    ),
     Metric("penstock_event_loop_lag_seconds", H, "How late a timer of the event loop fires.", (), LAG_BUCKETS),
     Metric("penstock_log_lines_lost_total", C, "Lines dropped because the log could not follow.", ("log",)),
 )

@@ -49,6 +49,8 @@ class Telemetry:
         self._refused = _Children(metrics.counter("connections_refused_total"))
         self._fills = _Children(metrics.counter("fills_total"))
         self._fills_in_progress = metrics.gauge("fills_in_progress")
+        self._scrub_bytes = metrics.counter("scrub_bytes_total")
+        self._scrub_end = metrics.gauge("scrub_last_success_timestamp_seconds")
         self._fill_bytes = metrics.counter("fill_bytes_total")
         self._waiters = metrics.gauge("coalesced_waiters")
         self._upstream = _Children(metrics.counter("upstream_requests_total"))
@@ -244,6 +246,13 @@ class Telemetry:
         self._evictions(reason).inc()
         self._evicted_bytes(reason).inc(size)
         self._eviction_age.observe(max(0.0, age))
+
+    def scrubbed(self, size: int) -> None:
+        self._scrub_bytes.inc(size)
+
+    def scrub_ended(self, at: float) -> None:
+        """A whole pass of the scrubber ended at `at` (wall clock)."""
+        self._scrub_end.set(at)
 
     def corrupted(self, found_by: str) -> None:
         self._corruptions(found_by).inc()

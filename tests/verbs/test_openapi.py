@@ -56,6 +56,11 @@ ASKED: list[tuple[str, dict[str, Any], int]] = [
     ("cancel", {"id": "warm-0"}, 404),
     ("warm", {"repo": REPO}, 202),
     ("warm", {"repo": "../nothing"}, 400),
+    ("verify", {"repo": REPO, "rate": "1MB"}, 202),
+    ("verify", {"rate": "fast"}, 400),
+    ("scrub", {"rate": 1024}, 202),
+    ("scrub", {}, 409),
+    ("scrub", {"rate": 1}, 400),
 ]
 """What is asked of each operation, and the status of the answer, in order."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.catalogue.catalogue import Catalogue
@@ -18,27 +20,56 @@ from proxy.store.blobstore import BlobStore
 from .carried_out import Operations
 from .inventory import InventoryDesk
 from .jobs import Job, JobBook
-from .orders import JobAsked, JobsTold, WarmAsked
+from .orders import JobAsked, JobsTold, ScrubAsked, VerifyAsked, WarmAsked
 from .pins import PinBook, PinDesk
+from .proof import ScrubWork, Verifier
 from .removal import RemovalDesk
 from .runner import JobRunner
-from .shape import Nothing
+from .shape import Nothing, Refused
 from .table import IN_WORKER
 from .warm import Warmer
+
+
+@dataclass(slots=True)
+class Scrubbing:
+    """How often (seconds; None: never) and how fast (bytes a second) everything is read. A reload changes it."""
+
+    every: float | None
+    rate: int
 
 
 class Desk:
     """Put together from the rooms below; `start` lets it run jobs."""
 
-    def __init__(self, *, mirror: Mirror, store: BlobStore, catalogue: Catalogue, state: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        mirror: Mirror,
+        store: BlobStore,
+        catalogue: Catalogue,
+        state: Path,
+        clock: Clock,
+        scrubbing: Scrubbing,
+        scrub_ended: Callable[[float], None],
+    ) -> None:
         self.catalogue = catalogue
         self._book = JobBook(state, clock)
-        warmer = Warmer(mirror, clock, secrets.token_bytes(32))
-        self._runner = JobRunner(self._book, {"warm": warmer.warm}, clock, self._apply_pins)
+        self._scrubber = ScrubWork(store, state, clock, scrub_ended)
+        self._scrub_ended = scrub_ended
+        self.scrubbing = scrubbing
+        self._clock = clock
         pin_book = PinBook(state)
         inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
         removal = RemovalDesk(inventory, pins, store, catalogue, mirror.freshness, mirror.purge)
+        verifier = Verifier(inventory, store, clock)
+        warmer = Warmer(mirror, clock, secrets.token_bytes(32))
+        self._runner = JobRunner(
+            self._book,
+            {"warm": warmer.warm, "verify": verifier.verify, "scrub": self._scrubber.scrub},
+            clock,
+            self._now_and_then,
+        )
         self.operations = Operations(
             IN_WORKER,
             {
@@ -55,16 +86,23 @@ class Desk:
                 "job": self._job,
                 "cancel": self._cancel,
                 "warm": self._warm,
+                "verify": self._verify,
+                "scrub": self._scrub,
             },
         )
 
     def start(self, tasks: TaskSet) -> None:
         tasks.start(self._runner.run(), "jobs")
 
-    async def _apply_pins(self) -> None:
-        """What the pins stand for may be known better now."""
+    async def _now_and_then(self) -> None:
+        """What the pins stand for may be known better now; and a scrub may be due."""
         with suppress(OSError, sqlite3.Error):  # the state disk fails: the disks keep what they were told
             await self._pins.apply_all()
+        with suppress(OSError, Refused):
+            since = await asyncio.to_thread(self._scrubber.since)
+            self._scrub_ended(since)
+            if self.scrubbing.every is not None and self._clock.wall() - since >= self.scrubbing.every:
+                await self._scrub(ScrubAsked(rate=self.scrubbing.rate))
 
     async def _jobs(self, asked: Nothing) -> JobsTold:
         return JobsTold(jobs=await asyncio.to_thread(self._book.all))
@@ -79,6 +117,15 @@ class Desk:
 
     async def _warm(self, asked: WarmAsked) -> Job:
         return await self._begin("warm", f"{asked.repo}@{asked.revision}", asked.model_dump(mode="json"))
+
+    async def _verify(self, asked: VerifyAsked) -> Job:
+        return await self._begin("verify", f"{asked.repo}@{asked.revision}", asked.model_dump(mode="json"))
+
+    async def _scrub(self, asked: ScrubAsked) -> Job:
+        under_way = [job for job in await asyncio.to_thread(self._book.all) if not job.state.has_ended]
+        if found := next((job for job in under_way if job.kind == "scrub"), None):
+            raise Refused(409, f"a scrub is under way: {found.id}")
+        return await self._begin("scrub", "all disks", asked.model_dump(mode="json"))
 
     async def _begin(self, kind: str, about: str, order: dict[str, object]) -> Job:
         job = await asyncio.to_thread(self._book.add, kind, about, order)

@@ -20,6 +20,18 @@ class WarmAsked(FilesAsked):
     )
 
 
+class VerifyAsked(FilesAsked):
+    """Compare these files with the digests of the Hub."""
+
+    rate: ByteRate = None
+
+
+class ScrubAsked(Asked):
+    """Read everything that is kept, and drop what has rotted."""
+
+    rate: ByteRate = None
+
+
 class JobAsked(Asked):
     """One job."""
 

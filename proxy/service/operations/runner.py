@@ -149,7 +149,7 @@ class JobRunner:
         )
         await asyncio.to_thread(self._book.write, job)
         log.info("job begins", extra={"job": job.id, "about": job.about, "resumed": job.resumed})
-        progress = Progress()
+        progress = Progress(job.files, None, job.bytes, None, "", dict(job.result)) if again else Progress()
         self._running[job.id] = _Running(job, progress, tasks.start(self._carry_out(job, progress), job.id))
 
     async def _carry_out(self, job: Job, progress: Progress) -> None:

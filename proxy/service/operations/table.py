@@ -6,7 +6,7 @@ from typing import Final
 
 from .inventory import BlobAsked, BlobTold, InfoAsked, InfoTold, ReposAsked, ReposTold
 from .jobs import Job
-from .orders import JobAsked, JobsTold, WarmAsked
+from .orders import JobAsked, JobsTold, ScrubAsked, VerifyAsked, WarmAsked
 from .pins import PinAsked, PinsTold, PinTold, UnpinAsked
 from .removal import PruneAsked, PrunedTold, RemoveAsked, RemovedTold, StaleAsked, StaleTold
 from .shape import Nothing, Operation
@@ -97,6 +97,26 @@ IN_WORKER: Final = (
         Job,
         status=202,
         refusals=(_TOO_MANY,),
+    ),
+    Operation(
+        "verify",
+        "POST",
+        "/-/api/jobs/verify",
+        "Compare files of a repo that are here whole with the digests of the Hub: a job.",
+        VerifyAsked,
+        Job,
+        status=202,
+        refusals=(_TOO_MANY,),
+    ),
+    Operation(
+        "scrub",
+        "POST",
+        "/-/api/jobs/scrub",
+        "Read everything that is kept, and drop what does not match its checksum: a job.",
+        ScrubAsked,
+        Job,
+        status=202,
+        refusals=((409, "Too many jobs wait already, or a scrub is under way."),),
     ),
 )
 """Carried out by any worker."""

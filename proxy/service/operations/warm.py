@@ -53,6 +53,7 @@ class Warmer:
 
     async def warm(self, order: dict[str, Any], progress: Progress) -> None:
         """Fetch `repo` at `revision`: the files that `include` and `exclude` choose. Raises JobFailed."""
+        progress.files = progress.bytes = 0
         caller = await self._caller(order.get("token_file"))
         repo, revision = repo_named(order["repo"]), Revision(order["revision"])
         progress.note = "asking for the list of files"
