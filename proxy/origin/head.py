@@ -42,7 +42,9 @@ class Head:
 
     def framed_as(self, version: tuple[int, int]) -> None:
         """Raises OriginLied when the body's end could be told in two ways, or in none that is known here (RFC 9112
-        §6.1)."""
+        §6.1); for a change of protocol, too, which nobody here asks for."""
+        if self.status < 200:
+            raise OriginLied(f"the origin ended its answer with the interim status {self.status}")
         if version not in _VERSIONS:
             raise OriginLied("the origin answered in a version of HTTP that is not spoken here")
         codings = [value.strip().lower() for key, value in self.fields if key == "transfer-encoding"]

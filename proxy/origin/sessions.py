@@ -70,7 +70,7 @@ class SessionAnswer:
         try:
             async for piece in self._response.content.iter_any():
                 yield piece
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:  # the last: "Connection closed."
             raise TransferCut(f"the transfer from {self._response.url.host} was cut: {in_short(error)}") from None
 
 
