@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         limits = self._gate.limits
-        tcp.tune(transport, send_buffer=limits.send_buffer, user_timeout=limits.send_timeout)
+        self.backlog = tcp.tune(transport, send_buffer=limits.send_buffer, user_timeout=limits.send_timeout)
         # An empty buffer is what `flushed` waits for: with such marks "paused" means not empty, "resumed" means empty.
         # A TLS transport pauses at its mark, a plain one above it.
         encrypted = transport.get_extra_info("sslcontext") is not None

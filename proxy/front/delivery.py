@@ -126,6 +126,7 @@ class Delivery:
         await self._connection.flushed(self._patience)
         offset = seen = piece.offset
         stop = piece.offset + piece.length
+        since, before = asyncio.get_running_loop().time(), offset
         while offset < stop:
             step = min(STEP, stop - offset)
             try:
@@ -140,8 +141,13 @@ class Delivery:
             offset += count
             if count == step:
                 await asyncio.sleep(0)  # the others' turn
-            elif offset < stop and await self._writable(out) > _MEMORY_HOLDS:
-                seen = offset
+            elif offset < stop:
+                now = await self._writable(out)
+                if self._connection.backlog.took(offset - before, now - since):
+                    tcp.bound_unsent(self._transport, self._connection.backlog.bound)
+                if now - since > _MEMORY_HOLDS:
+                    seen = offset
+                since, before = now, offset
 
     async def _copy_file(self, piece: FilePiece, response: web.StreamResponse) -> None:
         offset, stop = piece.offset, piece.offset + piece.length
@@ -163,10 +169,9 @@ class Delivery:
             await self._cold.warm(piece.disk, piece.fd, offset, length)
 
     async def _writable(self, out: int) -> float:
-        """Wait until the kernel takes more; the seconds it took. Raises ClientStalled when the peer acknowledged
+        """Wait until the kernel takes more; the loop's time then. Raises ClientStalled when the peer acknowledged
         nothing for the send timeout: a reader that crawls frees no room for a long while, and is still alive."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
         while True:
             waiting = tcp.unacknowledged(out)
             ready: asyncio.Future[None] = loop.create_future()
@@ -174,7 +179,7 @@ class Delivery:
             try:
                 async with asyncio.timeout(self._patience):
                     await ready
-                return loop.time() - began
+                return loop.time()
             except TimeoutError:
                 if tcp.unacknowledged(out) >= waiting:
                     raise ClientStalled(f"the client took no byte for {self._patience:g} s") from None

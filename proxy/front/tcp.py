@@ -12,24 +12,41 @@ from typing import Final
 
 from proxy.core.sizes import KIB
 
+from .backlog import Backlog
+
 TCP_NOTSENT_LOWAT: Final = 25
 """From linux/tcp.h; Python's socket module does not name it."""
 
 
-def tune(transport: asyncio.BaseTransport, *, send_buffer: int, user_timeout: float) -> None:
+def tune(transport: asyncio.BaseTransport, *, send_buffer: int, user_timeout: float) -> Backlog:
     """Bound what a slow reader of `transport` costs: about `send_buffer` bytes of kernel memory, `user_timeout` seconds
     without an acknowledgement. No Nagle: answers are written whole.
 
     Bounded is what waits behind the wire, not what is on it (docs/decisions/0006): SO_SNDBUF is left to the kernel,
     since a fixed one ends its tuning, and with it any speed beyond one buffer per round trip."""
+    backlog = Backlog(send_buffer)
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return backlog
+    with suppress(OSError):  # the peer may be gone already
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _unsent(send_buffer))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return backlog
+
+
+def bound_unsent(transport: asyncio.BaseTransport, send_buffer: int) -> None:
+    """From now on about `send_buffer` bytes may wait behind the wire, as in `tune`."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    with suppress(OSError):  # the peer may be gone already
-        # half, because it is looked at before each piece is taken, and the kernel's own books cost as well
-        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, max(16 * KIB, send_buffer // 2))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with suppress(OSError, ValueError):  # as in `cork`
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _unsent(send_buffer))
+
+
+def _unsent(send_buffer: int) -> int:
+    # half, because it is looked at before each piece is taken, and the kernel's own books cost as well
+    return max(16 * KIB, send_buffer // 2)
 
 
 def cork(transport: asyncio.BaseTransport, *, on: bool) -> None:

@@ -19,6 +19,7 @@ from proxy.core.sizes import KIB, MIB
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource, FilePiece
 from proxy.front import cold, delivery
+from proxy.front.backlog import Backlog
 from proxy.front.limits import Limits
 from tests.front.fakes import FakeCoordinator, at_commit
 from tests.front.node import PATIENCE, Client, serving, until
@@ -320,6 +321,7 @@ class _FullBuffer:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self.backlog = Backlog(256 * KIB)
         self.empty = asyncio.Event()
         self.asked = asyncio.Event()
 
