@@ -34,7 +34,11 @@ from .connection import Connection
 from .presence import ClientGone, ClientStalled
 
 STEP: Final = MIB
-"""Most bytes handed to the kernel in one call: the longest the loop is held up for one client."""
+"""Most bytes sent before the others have their turn: the longest the loop is held up for one client."""
+
+CALL: Final = 256 * KIB
+"""Most bytes handed to the kernel in one call. Less are more calls; more keep the reader waiting while the kernel
+collects them (a bare loop on loopback, GB per CPU-second: 4.8 with 128 KiB, 5.2 with 256 KiB, 4.0 with 1 MiB)."""
 
 COPY: Final = 256 * KIB
 """Most bytes of a body in our memory at once, where they must pass through it (TLS, memory pieces)."""
@@ -133,7 +137,7 @@ class Delivery:
                 if seen < offset + step:  # a call mostly takes a part: what it left was looked at already
                     await self._warm(piece, seen, offset + step - seen)
                     seen = offset + step
-                count = _sendfile(out, piece, offset, step)
+                count = _send_some(out, piece, offset, step)
             except DiskFailed as failed:
                 raise _unreadable(piece, offset, failed) from failed
             self._uncork()
@@ -201,6 +205,23 @@ def _unreadable(piece: FilePiece, offset: int, failed: DiskFailed) -> Unreadable
     cause = failed.__cause__
     error = cause if isinstance(cause, OSError) else OSError(errno.EIO, str(failed))
     return Unreadable(piece, offset - piece.offset, error)
+
+
+def _send_some(out: int, piece: FilePiece, offset: int, count: int) -> int:
+    """Bytes the kernel took, fewer than `count` when it takes no more now (or failed after some: the next call says)."""
+    sent = 0
+    while sent < count:
+        step = min(CALL, count - sent)
+        try:
+            taken = _sendfile(out, piece, offset + sent, step)
+        except (ClientGone, DiskFailed):
+            if sent:
+                break
+            raise
+        sent += taken
+        if taken < step:
+            break
+    return sent
 
 
 def _sendfile(out: int, piece: FilePiece, offset: int, count: int) -> int:
