@@ -109,7 +109,10 @@ class LimitsSection(Section):
         1024, "Open connections per client address and worker; further ones are closed at once.", ge=1, reload=True
     )
     send_buffer: Size = knob(
-        "256KiB", "Most bytes waiting in the kernel behind a slow reader, per connection.", ge=16 * KIB, le=64 * MIB
+        "256KiB",
+        "Most bytes waiting in the kernel behind a slow reader, per connection; a fast one is given 50 ms of its pace.",
+        ge=16 * KIB,
+        le=64 * MIB,
     )
     send_timeout: Duration = knob("60s", "A client that takes no byte for this long is let go.", gt=0)
 
