@@ -123,7 +123,7 @@ class Flight:
 
     def join(self, source: Source, wanted: Span, *, needs_seal: bool) -> Follower:
         """Take a reader aboard."""
-        follower = Follower(source, wanted, needs_seal)
+        follower = Follower(source, wanted, needs_seal, wants_all=wanted == whole(self.blob.record.size))
         self._followers.add(follower)
         self._last_source = source
         self._finishing = False
@@ -133,7 +133,12 @@ class Flight:
     def leave(self, follower: Follower) -> None:
         """The reader is done, or gone. What nobody wants any more stops, unless little is missing."""
         self._followers.discard(follower)
-        self._stop_unwanted()
+        if self._eager:
+            self._stop_unwanted()
+        elif follower.wants_all and self._is_nearly_whole():
+            # What is under way is short and ends by itself; only who wanted all of it leaves something to finish.
+            self._finishing = True
+            self._pump()
         self._wake()
 
     def read_ahead(self, span: Span) -> None:
@@ -258,12 +263,14 @@ class Flight:
         unwanted = [span for span in self._running if not any(span.overlaps(want) for want in interests)]
         if not unwanted or self.blob.dropped:
             return
-        left = total(self.blob.missing(whole(self.blob.record.size)))
-        if left <= self._limits.finish_below:
+        if self._is_nearly_whole():
             self._finishing = True
             return
         for span in unwanted:
             self._running[span].cancel()
+
+    def _is_nearly_whole(self) -> bool:
+        return total(self.blob.missing(whole(self.blob.record.size))) <= self._limits.finish_below
 
     # --- sealing ------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ class Follower:
     awaits_seal: bool = False
     """Whether what it waits for is the seal, not a byte."""
     error: PenstockError | None = None
+    wants_all: bool = False
+    """Whether it came for the whole blob."""
     under_way: bool = False
     """Whether it has had bytes: too late for an answer that says "come back later"."""
 

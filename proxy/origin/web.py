@@ -17,7 +17,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import OriginLied
 
 from .credentials import Fields
-from .incoming import Answer, Disconnected
+from .incoming import Answer
 from .observer import HostClass, OriginObserver, Unobserved
 from .transport import Asking, Lane, Transport
 from .upload import Upload
@@ -93,12 +93,13 @@ class WebOrigin:
         lane = Lane.CALL if upload is None else Lane.STREAM
         patience = 0.0 if upload is None else _UPLOAD_PATIENCE
         asking = Asking(method, self._url(target), fields, HostClass.WEB, True, lane, upload, patience)
-        try:
-            return await self._asked(asking)
-        except Disconnected:
-            if method not in ("GET", "HEAD"):
-                raise  # it may have been done already
-            return await self._asked(asking)
+        return await self._asked(asking)
+
+    async def _part(self, target: str, fields: Fields) -> WebAnswer:
+        """A GET of many bytes, on connections made for that."""
+        return await self._asked(
+            Asking("GET", self._url(target), fields, HostClass.WEB, True, Lane.TRANSFER, None, 0.0)
+        )
 
     async def _asked(self, asking: Asking) -> WebAnswer:
         # No turn is held while a body is read: readers at their own pace would keep out those who ask something short.
@@ -118,7 +119,7 @@ class WebOrigin:
     ) -> WebSource:
         """The bytes of `record` at `target`, asked for with `fields`. Asks nothing yet."""
         return WebSource(
-            lambda extra: self.ask("GET", target, (*fields, *extra)),
+            lambda extra: self._part(target, (*fields, *extra)),
             record,
             strong=strong,
             retries=self._config.retries,

@@ -33,9 +33,10 @@ async def mounts(
 ) -> AsyncIterator[tuple[Mount, ...]]:
     """A cache for each generic origin of `config`; what they have under way ends with them."""
     async with AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(TaskSet("web"))
+        tasks = TaskSet("web")
         sources = Sources(tasks)
         stack.push_async_callback(sources.aclose)
+        await stack.enter_async_context(tasks)  # ended first: what reads from the sources is a task
         flights = Flights(
             store, OncePerNode(telemetry), tasks, clock, _limits(config), ended=sources.settle, eager=False
         )

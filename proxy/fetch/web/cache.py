@@ -55,6 +55,8 @@ class WebCache:
         self._tasks = tasks
         self._questions: dict[Hashable, Question] = {}
         self._passed: BoundedDict[bytes, float] = BoundedDict(entries=_PASSED)
+        self._varies: BoundedDict[bytes, tuple[str, ...]] = BoundedDict(entries=_PASSED)
+        """What answers varied on when they came: known before they are kept."""
 
     def __len__(self) -> int:
         return len(self._questions)
@@ -130,7 +132,7 @@ class WebCache:
         if conditional or (not kept and _is_conditional(request)):
             return None  # the origin judges the condition, for this client alone
         varies = {name for stored in kept for name in stored.varies_on}
-        return place, selecting(request.fields, varies)
+        return place, selecting(request.fields, varies | set(self._varies.get(place) or ()))
 
     def _is_passed(self, place: bytes) -> bool:
         until = self._passed.get(place)
@@ -167,30 +169,38 @@ class WebCache:
         place = self._shelving.place(request.target)
         verbatim = self._is_passed(place)
         question.outcome.add_done_callback(
-            lambda outcome: self._learn(place, question, outcome, is_shared=name is not None)
+            lambda outcome: self._learn(request, question, outcome, is_shared=name is not None)
         )
         try:
             await self._leader.ask(request, stored, question, verbatim=verbatim)
         except PenstockError as error:
             question.fail(error)
         finally:
-            if name is not None and self._questions.get(name) is question:
-                del self._questions[name]
+            for known, other in list(self._questions.items()):
+                if other is question:
+                    del self._questions[known]
             if not question.outcome.done():
                 question.outcome.cancel()
 
-    def _learn(self, place: bytes, question: Question, outcome: asyncio.Future[Outcome], *, is_shared: bool) -> None:
-        """Remember what may be waited for; close what nobody will read."""
+    def _learn(
+        self, request: WebRequest, question: Question, outcome: asyncio.Future[Outcome], *, is_shared: bool
+    ) -> None:
+        """Remember what may be waited for, and by whom; close what nobody will read."""
         if outcome.cancelled() or outcome.exception() is not None:
             return
+        place = self._shelving.place(request.target)
         match outcome.result():
             case ForOne(answer) as found:
                 if is_shared and answer.status < 500 and answer.status not in _SAYS_NOTHING:
                     self._passed.put(place, self._clock.monotonic() + _PASSED_FOR)
                 if question.is_abandoned:
                     self._let_go(found)
-            case Found():
+            case Found(stored):
                 self._passed.discard(place)
+                if is_shared and stored.varies_on:
+                    # Those who asked for another variant meanwhile wait for one another, not for this one any more.
+                    self._varies.put(place, stored.varies_on)
+                    self._questions[place, stored.selecting] = question
             case Failed():
                 pass
 

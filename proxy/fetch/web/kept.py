@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from proxy.core.blob import BlobRecord, Extent
 from proxy.core.clock import Clock
-from proxy.core.errors import DiskFailed, NoDisk, SourceChanged
+from proxy.core.errors import DiskFailed, NoDisk, OriginLied, OriginRefused, SourceChanged
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
 from proxy.fetch.coordinator import CacheOutcome, Reading
@@ -70,11 +70,14 @@ class _SmallReading:
 class LargeHeld:
     """A body with a chunk map: what is missing comes from the origin, for all its readers together."""
 
-    def __init__(self, rooms: Rooms, record: BlobRecord, target: str, source: WebSource) -> None:
+    def __init__(
+        self, rooms: Rooms, record: BlobRecord, source: WebSource, forget: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`forget` is told that the origin has something else by now, so that its head is not served again."""
         self._rooms = rooms
         self._record = record
-        self._target = target
         self._source = source
+        self._forget = forget
         self.size = record.size
 
     async def completed(self) -> int:
@@ -89,11 +92,16 @@ class LargeHeld:
             stack.enter_context(self._rooms.sources.use(self._record.key, self._source))
             stack.enter_context(self._source.wanting(wanted))
             try:
-                reading = await stack.enter_async_context(self._followed(span, wanted))
-            except NoDisk:
-                yield await stack.enter_async_context(relay(self._record, span, self._source))
-            else:
-                yield reading
+                yield await self._begun(stack, span, wanted)
+            except (OriginLied, OriginRefused):
+                await self._forget()
+                raise
+
+    async def _begun(self, stack: AsyncExitStack, span: Span, wanted: Span) -> Reading:
+        try:
+            return await stack.enter_async_context(self._followed(span, wanted))
+        except NoDisk:
+            return await stack.enter_async_context(relay(self._record, span, self._source))
 
     @asynccontextmanager
     async def _followed(self, span: Span, wanted: Span) -> AsyncIterator[RelayedEnd]:

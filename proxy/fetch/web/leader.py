@@ -19,7 +19,7 @@ from typing import Final
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
 from proxy.core.conditional import format_date
-from proxy.core.errors import OriginUnreachable, PenstockError, SpoolFull
+from proxy.core.errors import OriginUnreachable, PenstockError
 from proxy.core.sizes import CHUNK, KIB
 from proxy.core.spans import whole
 from proxy.fetch.coordinator import CacheOutcome
@@ -49,8 +49,6 @@ LONGEST_ERROR: Final = 64 * KIB
 """Bytes of an error that is told to all who wait for it."""
 _STORED_WITHIN: Final = 2.0
 """Seconds that the end of an answer waits for the disk; then it goes out, and is stored or not."""
-_READ_WITHIN: Final = 10.0
-"""Seconds after which a long answer that nobody has begun to read is let go."""
 _TAKEN_UP: Final = 3
 """Times a spooled answer that was cut is taken up again."""
 
@@ -206,8 +204,7 @@ class Leader:
             await self._shelving.keep(target, stored)
         finally:
             question.settle(Found(stored, held, CacheOutcome.MISS, told))
-        await asyncio.sleep(_READ_WITHIN)
-        self._rooms.sources.settle(record.key)
+            self._rooms.sources.expect_reader(record.key)
 
     def held(self, request: WebRequest, stored: StoredResponse) -> Held:
         """The body of a response that is kept."""
@@ -215,7 +212,12 @@ class Leader:
             case SmallBody():
                 return SmallHeld(self._rooms.store, stored.body)
             case LargeBody(record):
-                return LargeHeld(self._rooms, record, request.target, self._source(request, stored))
+                return LargeHeld(
+                    self._rooms,
+                    record,
+                    self._source(request, stored),
+                    lambda: self._shelving.forget(request.target, stored.selecting),
+                )
 
     def _source(self, request: WebRequest, stored: StoredResponse) -> WebSource:
         assert isinstance(stored.body, LargeBody)
@@ -265,24 +267,24 @@ class Leader:
     async def _received(self, exchange: _Exchange, head: StoredResponse, spool: Spool) -> None:
         """All of the body; taken up again where it was cut, if a strong validator allows it."""
         answer = exchange.answer
-        for tries in range(_TAKEN_UP + 1):
+        for left in reversed(range(_TAKEN_UP + 1)):
             try:
-                async with aclosing(answer.pieces()) as pieces:
-                    async for piece in pieces:
-                        self._observer.fill_bytes(len(piece))
-                        await spool.write(piece)
-                if spool.size is not None and spool.length < spool.size:
-                    raise OriginUnreachable("the origin's answer ended early")
+                await self._read_out(answer, spool)
                 return
-            except SpoolFull:
-                raise
             except OriginUnreachable:
-                await answer.aclose()
-                if tries == _TAKEN_UP:
+                if not left:
                     raise
-                answer = await self._taken_up(exchange.request, head, spool)
             finally:
                 await answer.aclose()
+            answer = await self._taken_up(exchange.request, head, spool)
+
+    async def _read_out(self, answer: WebAnswer, spool: Spool) -> None:
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
+                self._observer.fill_bytes(len(piece))
+                await spool.write(piece)
+        if spool.size is not None and spool.length < spool.size:
+            raise OriginUnreachable("the origin's answer ended early")
 
     async def _taken_up(self, request: WebRequest, head: StoredResponse, spool: Spool) -> WebAnswer:
         """An answer that goes on where the body was cut. Raises OriginUnreachable when there is none."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.blob import BlobKey
 from proxy.core.tasks import TaskSet
 
 from .ports import WebSource
+
+_READ_WITHIN: Final = 5.0
+"""Seconds after which an answer that nobody has begun to read is let go."""
 
 
 @dataclass(slots=True)
@@ -46,6 +51,15 @@ class Sources:
         finally:
             shared.users -= 1
             self.settle(key)
+
+    def expect_reader(self, key: BlobKey) -> None:
+        """An answer was begun for somebody, who may have left: it is let go if nobody comes to read it."""
+        if not self._tasks.is_closing:
+            self._tasks.start(self._let_go(key), "let go what nobody reads")
+
+    async def _let_go(self, key: BlobKey) -> None:
+        await asyncio.sleep(_READ_WITHIN)
+        self.settle(key)
 
     def settle(self, key: BlobKey) -> None:
         """Close the source of the blob if nobody needs it."""

@@ -1,0 +1,124 @@
+"""Everything that is no GET: passed on with its body, and what it makes void (RFC 9110 §9, 9111 §4.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.kit.waiting import until
+from tests.kit.webnode import WebNode
+from tests.kit.weborigin import Asked, Document, Reply, WebSite, Wire
+
+FRESH = {"Cache-Control": "max-age=3600"}
+
+
+async def is_asked_again(site: WebSite, node: WebNode, target: str) -> bool:
+    before = len(site.requests(target, "GET"))
+    await node.get(target)
+    return len(site.requests(target, "GET")) > before
+
+
+VOID: list[tuple[str, str, int, dict[str, str], str, bool]] = [
+    ("POST", "POST", 200, {}, "/a", True),
+    ("PUT", "PUT", 204, {}, "/a", True),
+    ("DELETE", "DELETE", 202, {}, "/a", True),
+    ("PATCH", "PATCH", 200, {}, "/a", True),
+    ("a redirect", "POST", 303, {"Location": "/c"}, "/a", True),
+    ("a method nobody knows", "M-SEARCH", 200, {}, "/a", True),
+    ("Location", "POST", 201, {"Location": "/b"}, "/b", True),
+    ("Content-Location", "POST", 200, {"Content-Location": "b"}, "/b", True),
+    ("another site's Location", "POST", 201, {"Location": "http://elsewhere.example/b"}, "/b", False),
+    ("an error", "POST", 500, {}, "/a", False),
+    ("a refusal", "POST", 403, {}, "/a", False),
+    ("OPTIONS", "OPTIONS", 200, {}, "/a", False),
+]
+
+
+@pytest.mark.parametrize("row, method, status, fields, target, void", VOID, ids=[row[0] for row in VOID])
+async def test_9111_4_4(
+    site: WebSite, node: WebNode, row: str, method: str, status: int, fields: dict[str, str], target: str, void: bool
+) -> None:
+    async def answering(asked: Asked, wire: Wire) -> None:
+        if asked.method == "GET":
+            await wire.reply(200, FRESH, b"ok")
+        else:
+            await wire.reply(status, fields)
+
+    site.at("/a", answering)
+    site.at("/b", answering)
+    await node.get(target)
+    assert not await is_asked_again(site, node, target)
+    assert (await node.get("/a", method)).status == status
+    assert await is_asked_again(site, node, target) is void
+
+
+async def test_9111_4_4_an_answer_asked_for_before_the_write_is_not_kept(site: WebSite, node: WebNode) -> None:
+    goes_on = asyncio.Event()
+
+    async def answering(asked: Asked, wire: Wire) -> None:
+        if asked.method == "GET" and asked.number == 0:
+            await goes_on.wait()
+        await wire.reply(200, FRESH, b"old" if asked.number == 0 else b"new")
+
+    site.at("/a", answering)
+    reading = asyncio.create_task(node.get("/a"))
+    await until(lambda: site.asked, "it is asked for")
+    await node.get("/a", "PUT", b"new")
+    goes_on.set()
+    assert (await reading).body == b"old"
+    assert (await node.get("/a")).body == b"new"
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["announced", "chunked"])
+async def test_a_body_passes_as_it_is_framed(site: WebSite, node: WebNode, is_long: bool) -> None:
+    content = bytes(index % 251 for index in range(3_000_000))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(content), 100_000):
+            yield content[at : at + 100_000]
+
+    site.at("/a", Reply(200, {}, b"taken"))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{node.url}/a", data=pieces() if is_long else io.BytesIO(content)) as answer,
+    ):
+        assert (answer.status, await answer.read()) == (200, b"taken")
+    assert site.asked[0].body == content
+    assert site.asked[0]["Content-Length"] == (None if is_long else str(len(content)))
+
+
+async def test_9110_10_1_1_expect_continue(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Reply(200, {}, b"taken"))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(f"{node.url}/a", data=b"said", expect100=True) as answer,
+    ):
+        assert (answer.status, await answer.read()) == (200, b"taken")
+    assert site.asked[0].body == b"said"
+
+
+async def test_a_write_is_never_sent_twice(site: WebSite, node: WebNode) -> None:
+    async def drop(asked: Asked, wire: Wire) -> None:
+        wire.cut()
+
+    site.at("/a", drop)
+    assert (await node.get("/a", "PUT", b"said")).status == 502
+    assert (await node.get("/a", "POST", b"said")).status == 502
+    assert [asked.body for asked in site.asked if asked.body] == [b"said", b"said"]
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Reply(200, {}, b"taken"))
+    host, _, port = node.url.removeprefix("http://").rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    site.at("/b", Document(b"fine"))
+    assert (await node.get("/b")).body == b"fine"
+    assert site.requests("/a") == []

@@ -1,0 +1,185 @@
+"""One question to the origin for many clients, and none that waits for another without need (HTTP-CACHE rows 36-46)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.kit.asking import Answer
+from tests.kit.waiting import until
+from tests.kit.webnode import WebNode
+from tests.kit.weborigin import Asked, Document, Reply, WebSite, Wire
+
+MIB = 1024 * 1024
+SIZE = 8 * MIB
+CONTENT = bytes(index * 31 % 253 for index in range(SIZE))
+
+
+async def many(node: WebNode, count: int, **fields: str) -> list[Answer]:
+    return await asyncio.gather(*(node.get("/a", **fields) for _ in range(count)))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [Document(CONTENT, rate=16e6), Document(CONTENT, rate=16e6, chunked=True), Document(b"short", rate=50)],
+    ids=["long", "chunked", "short"],
+)
+async def test_36_9111_4_twenty_cold_gets_are_one_transfer(site: WebSite, node: WebNode, document: Document) -> None:
+    site.at("/a", document)
+    answers = await many(node, 20)
+    assert all(answer.body == document.content for answer in answers)
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["long", "chunked"])
+async def test_37_a_joiner_has_bytes_at_once_and_ends_with_the_first(
+    site: WebSite, node: WebNode, chunked: bool
+) -> None:
+    site.at("/a", Document(CONTENT, rate=6e6, chunked=chunked))
+    leader = asyncio.create_task(node.get("/a"))
+    await until(lambda: site.sent > SIZE // 2, "half of it has come")
+    began = time.monotonic()
+    async with node.reading("/a") as answer:
+        await answer.content.readany()
+        assert time.monotonic() - began < 0.4
+        rest = await answer.read()
+    assert len(rest) > 0
+    assert (await leader).body == CONTENT
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["long", "chunked"])
+async def test_38_the_first_leaves_and_the_others_go_on(site: WebSite, node: WebNode, chunked: bool) -> None:
+    site.at("/a", Document(CONTENT, rate=8e6, chunked=chunked))
+    async with node.reading("/a") as leader:
+        await leader.content.readexactly(1000)
+        joiner = asyncio.create_task(node.get("/a"))
+        await until(lambda: site.sent > 2 * MIB, "some has come")
+    assert (await joiner).body == CONTENT
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["long", "chunked"])
+async def test_39_a_stuck_reader_stalls_nobody(site: WebSite, node: WebNode, chunked: bool) -> None:
+    site.at("/a", Document(CONTENT, chunked=chunked))
+    async with node.reading("/a") as stuck:
+        await stuck.content.readexactly(10)
+        async with asyncio.timeout(5):
+            assert (await node.get("/a")).body == CONTENT
+    assert len(site.asked) == 1
+
+
+async def test_40_41_ranges_behind_and_ahead_of_what_has_come(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Document(CONTENT, rate=2e6))
+    async with node.reading("/a") as whole:
+        await whole.content.readexactly(MIB)
+        async with asyncio.timeout(0.7):
+            assert (await node.get("/a", range="bytes=100-199")).body == CONTENT[100:200]
+        async with asyncio.timeout(1.5):
+            assert (await node.get("/a", range="bytes=7500000-7500099")).body == CONTENT[7_500_000:7_500_100]
+
+
+async def test_42_sixteen_ranges_at_once(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Document(CONTENT, rate=20e6))
+    step = SIZE // 16
+    answers = await asyncio.gather(
+        *(node.get("/a", range=f"bytes={at}-{at + step - 1}") for at in range(0, SIZE, step))
+    )
+    assert b"".join(answer.body for answer in answers) == CONTENT
+    assert site.sent <= 1.5 * SIZE
+
+
+async def test_43_one_cold_range_twenty_times(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Document(CONTENT, rate=20e6))
+    answers = await many(node, 20, range="bytes=3000000-3099999")
+    assert all(answer.body == CONTENT[3_000_000:3_100_000] for answer in answers)
+    assert site.sent <= 2 * MIB
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["long", "chunked"])
+async def test_44_head_while_it_comes(site: WebSite, node: WebNode, chunked: bool) -> None:
+    site.at("/a", Document(CONTENT, rate=4e6, chunked=chunked))
+    async with node.reading("/a") as answer:
+        await answer.content.readexactly(100)
+        async with asyncio.timeout(0.5):
+            head = await node.get("/a", "HEAD")
+        assert (head.status, head.headers["ETag"]) == (200, '"v1"')
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"Cache-Control": "no-store"}, {"Cache-Control": "private"}, {"Cache-Control": "max-age=0"}, {"Vary": "*"}],
+)
+async def test_45_what_cannot_be_shared_is_not_serialised(site: WebSite, node: WebNode, fields: dict[str, str]) -> None:
+    async def slow(asked: Asked, wire: Wire) -> None:
+        await asyncio.sleep(0.4)
+        await wire.reply(200, fields, b"own")
+
+    site.at("/a", slow)
+    for _ in range(2):
+        began = time.monotonic()
+        answers = await many(node, 8)
+        assert all(answer.body == b"own" for answer in answers)
+        assert time.monotonic() - began < 2.4
+    assert len(site.asked) == 16
+
+
+async def test_46_ten_clients_share_one_error(site: WebSite, node: WebNode) -> None:
+    async def slow(asked: Asked, wire: Wire) -> None:
+        await asyncio.sleep(0.4)
+        await wire.reply(503, {"Retry-After": "7"}, b"broken")
+
+    site.at("/a", slow)
+    answers = await many(node, 10)
+    assert {(answer.status, answer.body, answer.headers["Retry-After"]) for answer in answers} == {
+        (503, b"broken", "7")
+    }
+    assert len(site.asked) == 1
+
+
+async def test_46_ten_clients_share_one_dropped_connection(site: WebSite, node: WebNode) -> None:
+    async def drop(asked: Asked, wire: Wire) -> None:
+        await asyncio.sleep(0.3)
+        wire.cut()
+
+    site.at("/a", drop)
+    answers = await many(node, 10)
+    assert {(answer.status, answer.headers["Content-Type"]) for answer in answers} == {
+        (502, "application/problem+json")
+    }
+    assert len(site.asked) <= 2  # once more, for the connection may just have been idle too long
+
+
+async def test_9111_4_1_variants_wait_for_their_own_alone(site: WebSite, node: WebNode) -> None:
+    async def slow(asked: Asked, wire: Wire) -> None:
+        await asyncio.sleep(0.2)
+        said = (asked["Accept-Language"] or "").encode()
+        await wire.reply(200, {"Cache-Control": "max-age=60", "Vary": "Accept-Language"}, said)
+
+    site.at("/a", slow)
+    tongues = ("de", "en", "fr")
+    answers = await asyncio.gather(*(node.get("/a", accept_language=tongue) for tongue in tongues for _ in range(5)))
+    assert [answer.body.decode() for answer in answers] == [tongue for tongue in tongues for _ in range(5)]
+    assert len(site.asked) <= 5
+    assert (await node.get("/a", accept_language="en")).body == b"en"
+
+
+async def test_9111_3_5_authorization_is_for_one(site: WebSite, node: WebNode) -> None:
+    async def whose(asked: Asked, wire: Wire) -> None:
+        await wire.reply(200, {"Cache-Control": "max-age=60"}, (asked["Authorization"] or "nobody").encode())
+
+    site.at("/a", whose)
+    assert (await node.get("/a", authorization="Bearer a")).body == b"Bearer a"
+    assert (await node.get("/a", authorization="Bearer b")).body == b"Bearer b"
+    assert (await node.get("/a")).body == b"nobody"
+
+
+async def test_9111_3_5_authorization_and_public_is_for_all(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Reply(fields={"Cache-Control": "public, max-age=60"}))
+    await node.get("/a", authorization="Bearer a")
+    await node.get("/a", authorization="Bearer b")
+    await node.get("/a")
+    assert len(site.asked) == 1
