@@ -116,7 +116,8 @@ def followed(asked: Asked, job_id: str) -> dict[str, Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console(), transient=True) as bars:
+    out = console()
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
         bar = bars.add_task(job_id, total=None, note="")
         while True:
             job: dict[str, Any] = ask_patiently(asked, f"{PATH}/{job_id}", PATIENCE, then=["penstock jobs"])

@@ -20,6 +20,7 @@ from .proof import scrub, verify
 from .removal import prune, purge, rm
 from .serve import serve
 from .stats import stats, top
+from .transfer import export, import_
 from .version import version
 from .warm import warm
 
@@ -53,7 +54,7 @@ COMMANDS: Final = (
     *(serve, check, doctor, config, version),
     *(stats, top, ls, du, info, warm, jobs),
     *(pin, unpin, pins, rm, purge, prune),
-    *(verify, scrub),
+    *(verify, scrub, export, import_),
     *(cluster, bench),
 )
 

@@ -14,13 +14,14 @@ from contextlib import (
 )
 from typing import Final, assert_never
 
-from proxy.core.blob import BlobKey
-from proxy.core.caller import Caller
+from proxy.core.blob import BlobKey, BlobRecord
+from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import BlobDropped, NoDisk, OriginRefused, Stalled
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.core.tasks import TaskSet
+from proxy.hub.facts import FileFacts
 from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
 from proxy.hub.notices import BlobPurged, Notice, RepoClosed
@@ -88,6 +89,7 @@ class Mirror:
         notices: Notices | None = None,
     ) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._notices = notices
         self._origin = origin
         self._clock = clock
@@ -128,6 +130,34 @@ class Mirror:
                 await self._store.drop(key, "purged")
             case _:
                 assert_never(notice)
+
+    async def take_in(self, target: FileTarget, facts: FileFacts, source: Source) -> None:
+        """Keep a file at a commit whose bytes `source` gives, proven like those of the origin; read nothing of what is
+        here. The file is known from then on; who may read it is not said. Raises what reading raises, and NoDisk."""
+        if facts.size and facts.is_small:
+            async with self._small.read(ANONYMOUS, target, facts, whole(facts.size), source):
+                pass
+        elif facts.size:
+            await self._take_in_large(facts.record(target.repo), source)
+        kept = self._catalogue.resolution(target)
+        if not isinstance(kept, FileFacts) or kept.etag != facts.etag:
+            await self._catalogue.keep_resolution(target, facts)
+
+    async def _take_in_large(self, record: BlobRecord, source: Source) -> None:
+        span = whole(record.size)
+        patience = self._limits.progress_timeout
+
+        @asynccontextmanager
+        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
+            async with self.flights.board(record, source, span, needs_seal=needs_seal) as place:
+                yield place
+
+        async with (
+            self._store.open_blob(record) as blob,
+            follow(blob, span, board, self._store.disk_failed, self._clock, patience) as reading,
+        ):
+            async for _ in reading.pieces():
+                pass
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)

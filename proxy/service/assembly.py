@@ -104,6 +104,7 @@ async def assemble(
             clock=clock,
             scrubbing=_scrubbing(config),
             scrub_ended=telemetry.scrub_ended,
+            imported=telemetry.imported,
         )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(

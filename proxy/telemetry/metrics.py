@@ -105,8 +105,8 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_fill_bytes_total",
         C,
-        "Bytes received (from the origin or peers) for the store; with nothing cut or refetched, the size of what was "
-        "missing.",
+        "Bytes received (from the origin, peers or files on this machine) for the store; with nothing cut or "
+        "refetched, the size of what was missing.",
     ),
     Metric("penstock_coalesced_waiters", G, "Readers that follow a download somebody else caused."),
     Metric(
@@ -288,6 +288,7 @@ WORKER_METRICS: Final = (
         AGE_BUCKETS,
     ),
     Metric("penstock_corruptions_total", C, "Chunks or blobs found wrong, dropped and fetched anew.", ("found_by",)),
+    Metric("penstock_import_bytes_total", C, "Bytes read from bundles and foreign caches to be kept."),
     Metric("penstock_scrub_bytes_total", C, "Bytes read by the scrubber to see whether they are still right."),
     Metric(
         "penstock_scrub_last_success_timestamp_seconds",

@@ -49,6 +49,7 @@ class Telemetry:
         self._refused = _Children(metrics.counter("connections_refused_total"))
         self._fills = _Children(metrics.counter("fills_total"))
         self._fills_in_progress = metrics.gauge("fills_in_progress")
+        self._import_bytes = metrics.counter("import_bytes_total")
         self._scrub_bytes = metrics.counter("scrub_bytes_total")
         self._scrub_end = metrics.gauge("scrub_last_success_timestamp_seconds")
         self._fill_bytes = metrics.counter("fill_bytes_total")
@@ -246,6 +247,10 @@ class Telemetry:
         self._evictions(reason).inc()
         self._evicted_bytes(reason).inc(size)
         self._eviction_age.observe(max(0.0, age))
+
+    def imported(self, count: int) -> None:
+        """`count` bytes of files on this machine were read to be kept."""
+        self._import_bytes.inc(count)
 
     def scrubbed(self, size: int) -> None:
         self._scrub_bytes.inc(size)

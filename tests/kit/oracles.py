@@ -150,7 +150,7 @@ def _upstream_disagreements(evidence: Evidence) -> Iterator[str]:
     sent = sum(hub.body_bytes.values())
     if upstream > sent:
         yield f"{upstream} bytes are counted from the origin, it sent {sent}"
-    if filled > upstream + (peers := evidence.total("peer_bytes_total")):
+    if filled > upstream + (peers := evidence.total("peer_bytes_total") + evidence.total("import_bytes_total")):
         yield f"{filled} bytes are counted as filled, {upstream} as received, and {peers} from peers"
     # A download that nobody wanted any more was let go: what was on its way then, the origin has sent in vain.
     let_go = evidence.total("fills_total") - evidence.total("fills_total", result="ok")

@@ -11,10 +11,14 @@ from proxy.core.sizes import parse_size
 
 from .shape import Asked
 
+_REPO = r"((models|datasets|spaces|kernels)/)?[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)?"
+REPO_AT = rf"^{_REPO}(@.+)?$"
+"""A repo, perhaps at a revision."""
+
 RepoName = Annotated[
     str,
     Field(
-        pattern=r"^((models|datasets|spaces|kernels)/)?[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)?$",
+        pattern=rf"^{_REPO}$",
         max_length=250,
         description="A repo: acme/tiny, or datasets/acme/rows.",
         examples=["acme/tiny"],

@@ -20,13 +20,14 @@ from proxy.store.blobstore import BlobStore
 from .carried_out import Operations
 from .inventory import InventoryDesk
 from .jobs import Job, JobBook
-from .orders import JobAsked, JobsTold, ScrubAsked, VerifyAsked, WarmAsked
+from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
 from .pins import PinBook, PinDesk
 from .proof import ScrubWork, Verifier
 from .removal import RemovalDesk
 from .runner import JobRunner
 from .shape import Nothing, Refused
 from .table import IN_WORKER
+from .transfer import Transfer
 from .warm import Warmer
 
 
@@ -51,6 +52,7 @@ class Desk:
         clock: Clock,
         scrubbing: Scrubbing,
         scrub_ended: Callable[[float], None],
+        imported: Callable[[int], None],
     ) -> None:
         self.catalogue = catalogue
         self._book = JobBook(state, clock)
@@ -63,10 +65,26 @@ class Desk:
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
         removal = RemovalDesk(inventory, pins, store, catalogue, mirror.freshness, mirror.purge)
         verifier = Verifier(inventory, store, clock)
+        transfer = Transfer(
+            mirror=mirror,
+            catalogue=catalogue,
+            inventory=inventory,
+            verifier=verifier,
+            state=state,
+            clock=clock,
+            imported=imported,
+        )
         warmer = Warmer(mirror, clock, secrets.token_bytes(32))
         self._runner = JobRunner(
             self._book,
-            {"warm": warmer.warm, "verify": verifier.verify, "scrub": self._scrubber.scrub},
+            {
+                "warm": warmer.warm,
+                "verify": verifier.verify,
+                "scrub": self._scrubber.scrub,
+                "export": transfer.export,
+                "import": transfer.take,
+                "seed": transfer.seed,
+            },
             clock,
             self._now_and_then,
         )
@@ -87,6 +105,9 @@ class Desk:
                 "cancel": self._cancel,
                 "warm": self._warm,
                 "verify": self._verify,
+                "export": self._export,
+                "import": self._import,
+                "seed": self._seed,
                 "scrub": self._scrub,
             },
         )
@@ -120,6 +141,15 @@ class Desk:
 
     async def _verify(self, asked: VerifyAsked) -> Job:
         return await self._begin("verify", f"{asked.repo}@{asked.revision}", asked.model_dump(mode="json"))
+
+    async def _export(self, asked: ExportAsked) -> Job:
+        return await self._begin("export", f"{', '.join(asked.repos)} to {asked.path}", asked.model_dump(mode="json"))
+
+    async def _import(self, asked: ImportAsked) -> Job:
+        return await self._begin("import", asked.path, asked.model_dump(mode="json"))
+
+    async def _seed(self, asked: SeedAsked) -> Job:
+        return await self._begin("seed", f"{asked.kind} {asked.path}", asked.model_dump(mode="json"))
 
     async def _scrub(self, asked: ScrubAsked) -> Job:
         under_way = [job for job in await asyncio.to_thread(self._book.all) if not job.state.has_ended]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .asked import ByteRate, FilesAsked
+from .asked import REPO_AT, ByteRate, FilesAsked, Patterns
 from .jobs import Job
 from .shape import Asked, Told
 
@@ -30,6 +30,39 @@ class ScrubAsked(Asked):
     """Read everything that is kept, and drop what has rotted."""
 
     rate: ByteRate = None
+
+
+ServerPath = Annotated[
+    str, Field(pattern=r"^/", max_length=4000, description="A path on the node's machine, from / on.")
+]
+
+
+class ExportAsked(Asked):
+    """Write repos to a bundle."""
+
+    path: ServerPath
+    repos: Annotated[
+        tuple[Annotated[str, Field(pattern=REPO_AT, max_length=500)], ...],
+        Field(min_length=1, max_length=1000, description="Repos, each as acme/tiny or acme/tiny@revision."),
+    ]
+    include: Patterns = ()
+    exclude: Patterns = ()
+
+
+class ImportAsked(Asked):
+    """Take in a bundle."""
+
+    path: ServerPath
+    trust: Annotated[
+        tuple[str, ...], Field(max_length=100, description="Public keys whose bundles are taken, besides our own.")
+    ] = ()
+
+
+class SeedAsked(Asked):
+    """Take in the cache of another program."""
+
+    path: ServerPath
+    kind: Literal["hf-cache", "olah"]
 
 
 class JobAsked(Asked):

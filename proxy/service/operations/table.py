@@ -6,7 +6,7 @@ from typing import Final
 
 from .inventory import BlobAsked, BlobTold, InfoAsked, InfoTold, ReposAsked, ReposTold
 from .jobs import Job
-from .orders import JobAsked, JobsTold, ScrubAsked, VerifyAsked, WarmAsked
+from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
 from .pins import PinAsked, PinsTold, PinTold, UnpinAsked
 from .removal import PruneAsked, PrunedTold, RemoveAsked, RemovedTold, StaleAsked, StaleTold
 from .shape import Nothing, Operation
@@ -94,6 +94,36 @@ IN_WORKER: Final = (
         "/-/api/jobs/warm",
         "Fetch files of a repo before anybody asks for them: a job.",
         WarmAsked,
+        Job,
+        status=202,
+        refusals=(_TOO_MANY,),
+    ),
+    Operation(
+        "export",
+        "POST",
+        "/-/api/jobs/export",
+        "Write repos to a signed bundle: a job.",
+        ExportAsked,
+        Job,
+        status=202,
+        refusals=(_TOO_MANY,),
+    ),
+    Operation(
+        "import",
+        "POST",
+        "/-/api/jobs/import",
+        "Take in a signed bundle: a job.",
+        ImportAsked,
+        Job,
+        status=202,
+        refusals=(_TOO_MANY,),
+    ),
+    Operation(
+        "seed",
+        "POST",
+        "/-/api/jobs/seed",
+        "Take in what a cache of huggingface_hub or Olah holds: a job.",
+        SeedAsked,
         Job,
         status=202,
         refusals=(_TOO_MANY,),
