@@ -98,23 +98,6 @@ class Client:
         each = await asyncio.gather(*(self.ask(asked) for _ in range(count)))
         return [exchanges[0] for exchanges in each]
 
-    async def again_and_again(self, asked: Asked, *, connections: int, seconds: float) -> Many:
-        """The same on each connection, at once when the one before is answered."""
-        began = self._around.now()
-        counts = await asyncio.gather(*(self._repeated(asked, began + seconds) for _ in range(connections)))
-        return Many(sum(counts), self._around.now() - began)
-
-    async def _repeated(self, asked: Asked, until: float) -> int:
-        connection = await Connection.open(self._around, self._address)
-        count = 0
-        try:
-            while self._around.now() < until:
-                await self._one(connection, asked, None, None)
-                count += 1
-        finally:
-            connection.close()
-        return count
-
     async def _one(self, connection: Connection, asked: Asked, hashed: str | None, pace: Pace | None) -> Exchange:
         exchange = Exchange(self._around.now())
         sink = Sink(hashed=hashed is not None)

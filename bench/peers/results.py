@@ -254,7 +254,7 @@ def _about(place: Environment, others: float) -> list[str]:
         "  they do not say how fast one fills.",
         "- The caches are asked for the CDN's own addresses, which spares them the Hub's redirect, its rights and its",
         "  names; the mirrors are asked as clients ask the Hub.",
-        "- Wall rates of HEAD are our own client's where the server is faster than it.",
+        "- Wall rates of HEAD are our own loop's where the server is faster than it.",
         "- One core per server: what several workers or threads would add is not shown.",
         "",
         "Configurations: `bench/peers/configs/`, `bench/peers/servers.py`.",

@@ -43,8 +43,8 @@ class Located:
     """A file the caller may read. `target` is at a commit; `cache` tells how commit, right and facts were known.
 
     `age` is how long ago (seconds) the origin last confirmed a mutable revision; 0 for a pinned commit. `fresh_for` is
-    for how many seconds everybody may be told the same without anybody's being asked, unless something of it is taken
-    back meanwhile (`core.changes`); 0 when that is not known."""
+    for how many seconds commit and facts hold without anybody's being asked, unless they are taken back meanwhile
+    (`core.changes`); 0 when they were asked for just now, or are stale."""
 
     target: FileTarget
     facts: FileFacts
@@ -163,6 +163,10 @@ class Coordinator(Protocol):
 
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         """Right, commit and facts of `target`. Raises OriginRefused (answer it as the Hub would), OriginAway, …"""
+        ...
+
+    def open_for(self, target: FileTarget) -> float:
+        """For how many seconds everybody may read the file still; 0 when that is not known. Asks nobody."""
         ...
 
     def read(self, caller: Caller, located: Readable, span: Span) -> AbstractAsyncContextManager[Reading]:

@@ -98,6 +98,10 @@ class Locator:
         )
         return await self._inquiries.answer(inquiry)
 
+    def open_for(self, target: FileTarget) -> float:
+        """For how many seconds everybody may read the file still; 0 when that is not known."""
+        return self._rights.left(target.repo, plane_of(target))
+
     async def vouch(self, caller: Caller, target: FileTarget) -> Located:
         """A file that `caller` was given the address of before, whatever its repo is called now."""
         for _ in range(MOST_NAMES):
@@ -146,8 +150,7 @@ class Locator:
             case FileFacts():
                 if enough is not Enough.FRESH:
                     return Located(target.at(commit), facts, CacheOutcome.STALE, int(age))
-                fresh_for = min(left, self._rights.left(target.repo, plane_of(target))) if caller.is_anonymous else 0.0
-                return Located(target.at(commit), facts, CacheOutcome.HIT, int(age), fresh_for)
+                return Located(target.at(commit), facts, CacheOutcome.HIT, int(age), left)
 
     async def _ask(self, caller: Caller, target: FileTarget, *, can_wait: bool) -> Located | Elsewhere:
         """Ask the origin, and keep what it says; in a fleet, once for all nodes."""

@@ -162,6 +162,9 @@ class Mirror:
     async def locate(self, caller: Caller, target: FileTarget) -> Located | Elsewhere:
         return await self._locator.locate(caller, target)
 
+    def open_for(self, target: FileTarget) -> float:
+        return self._locator.open_for(target)
+
     async def grant(self, caller: Caller, repo: RepoId, revision: Revision) -> Granted:
         return await self._xet.grant(caller, repo, revision)
 

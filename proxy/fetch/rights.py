@@ -81,10 +81,11 @@ class Rights:
         return max((since for since in both if since is not None), default=None)
 
     def left(self, repo: RepoId, plane: Plane) -> float:
-        """For how many seconds everybody holds the right still, as far as is known; 0 when not everybody does."""
+        """For how many seconds, at least, everybody holds the right still; 0 when that is not known."""
+        if proven := self._gatekeeper.left(repo, plane):
+            return proven
         since = self._public_since(repo, plane)
-        public = 0.0 if since is None else since + self._freshness.public_ttl - self._clock.wall()
-        return max(0.0, public, self._gatekeeper.left(repo, plane))
+        return 0.0 if since is None else max(0.0, since + self._freshness.public_ttl - self._clock.wall())
 
     def is_public(self, repo: RepoId) -> bool:
         """Whether everybody was lately seen to be allowed the files."""

@@ -139,6 +139,7 @@ class Application:
         mounts: tuple[Mount, ...],
     ) -> None:
         self._web = WebRoutes(mounts, gate.limits)
+        self._coordinator = coordinator
         self._gate = gate
         self._clock = clock
         self._ready = ready
@@ -186,7 +187,8 @@ class Application:
         if lane is None or candidate is None or visit.located is None or visit.leaks or not response.keep_alive:
             return
         if not self._xet.knows_client(visit.method):
-            lane.keep(candidate, visit.exchange(), visit.located, response)
+            holds = min(visit.located.fresh_for, self._coordinator.open_for(visit.located.target))
+            lane.keep(candidate, visit.exchange(), response, holds=holds, age=visit.located.age)
 
     async def _respond(self, visit: Visit) -> web.StreamResponse:
         try:

@@ -55,7 +55,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heads = HeadScanner()
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
+        self.paused = False
+        """Whether the transport holds bytes that the kernel has not taken."""
         self._dismissed = False
         self._resumed: asyncio.Future[None] | None = None
         self._presence = Presence()
@@ -120,12 +121,12 @@ class Connection(asyncio.Protocol):
             self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self.paused = True
         if self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        self._paused = False
+        self.paused = False
         if self._late_answer is not None:
             self._late_answer.end(None)
         if self._resumed is not None and not self._resumed.done():
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
             self._late_answer.end(ClientGone.__name__)
         if self._rest_timer is not None:
             self._rest_timer.cancel()
-        self._transport = None
+        self._transport, self._at_once = None, False
         inner, self._inner = self._inner, None
         if inner is not None:
             self._gate.left(inner, self)
@@ -148,17 +149,10 @@ class Connection(asyncio.Protocol):
 
     # --- at once
 
-    @property
-    def paused(self) -> bool:
-        """Whether the transport holds bytes that the kernel has not taken."""
-        return self._paused
-
     def _answered_at_once(self, data: bytes) -> bool:
         """Whether the fast lane has answered `data`, which is all that has arrived."""
         lane, transport = self._gate.lane, self._transport
-        if lane is None or transport is None or self._paused or self._gate.draining or transport.is_closing():
-            return False
-        if not lane.serve(data, transport.write, self):
+        if lane is None or transport is None or self.paused or not lane.serve(data, transport.write, self):
             return False
         if self._timer is not None:
             self._disarm()
@@ -217,7 +211,7 @@ class Connection(asyncio.Protocol):
 
         Raises ClientGone, or ClientStalled when not one byte left for `patience` seconds."""
         while waiting := self.transport.get_write_buffer_size():
-            if not self._paused:
+            if not self.paused:
                 await asyncio.sleep(0)  # uvloop writes at the end of the loop's round
                 continue
             self._resumed = self._loop.create_future()
@@ -232,6 +226,7 @@ class Connection(asyncio.Protocol):
 
     def wind_down(self) -> None:
         """Close when what was asked is answered; now, when nothing was."""
+        self._at_once = False
         if self._transport is None or self._inner is None:
             return
         if self.pending:
@@ -260,6 +255,7 @@ class Connection(asyncio.Protocol):
         if left > 0.0:
             self._rest_timer = self._loop.call_later(left, self._look_at_rest)
         else:
+            self._at_once = False
             self._transport.close()
 
     def _arm(self) -> None:

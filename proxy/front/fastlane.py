@@ -19,7 +19,7 @@ from aiohttp import web
 
 from proxy.core.changes import Changes
 from proxy.core.clock import Clock
-from proxy.fetch.coordinator import CacheOutcome, Located
+from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
 from .hot import HOLD, Hot, HotAnswers, Template
@@ -64,11 +64,8 @@ class Caller(Protocol):
     client: str
     candidate: Candidate | None
     late: Late | None
-
-    @property
-    def paused(self) -> bool:
-        """Whether the transport holds bytes that the kernel has not taken."""
-        ...
+    paused: bool
+    """Whether the transport holds bytes that the kernel has not taken."""
 
 
 class FastLane:
@@ -78,8 +75,11 @@ class FastLane:
         self._answers = HotAnswers(changes, entries=entries, memory=memory)
         self._changes = changes
         self._observer = observer
+        self._logs = observer.logs
         self._now = clock.monotonic
         self._wall = clock.wall
+        self._second, self._second_ends = 0, -1.0
+        """The wall clock's second, and when (monotonic) it is over."""
         self._heads: dict[bytes, PlainHead] = {}
         self._unbooked: list[Hot] = []
         self._loop = asyncio.get_running_loop()
@@ -97,8 +97,10 @@ class FastLane:
         if hot is None:
             caller.candidate = Candidate(asked.key, self._changes.count)
             return False
-        if hot.second != (second := int(self._wall())):
-            _render(hot, second)
+        if began >= self._second_ends:
+            self._read_wall(began)
+        if hot.second != self._second:
+            _render(hot, self._second)
         request_id = asked.request_id or next(FRESH)
         write(b"".join((hot.before, request_id.encode(), hot.after)))
         if caller.paused:
@@ -114,9 +116,12 @@ class FastLane:
             exchange = replace(exchange, sent=(), aborted=True, failure=failure)
         self._book_alone(exchange)
 
-    def keep(self, candidate: Candidate, exchange: Exchange, located: Located, answer: web.StreamResponse) -> None:
-        """Give `answer` again, if it can be: `exchange` is its account, `located` what it is about."""
-        holds = min(HOLD, located.fresh_for) - exchange.seconds
+    def keep(
+        self, candidate: Candidate, exchange: Exchange, answer: web.StreamResponse, *, holds: float, age: int
+    ) -> None:
+        """Give `answer` again, if it can be: `exchange` is its account, `holds` for how many seconds it was good for
+        everybody when its facts were looked up, `age` theirs then."""
+        holds = min(HOLD, holds) - exchange.seconds
         content = _repeatable(exchange, answer)
         if holds <= 0.0 or content is None:
             return
@@ -124,7 +129,7 @@ class FastLane:
         sent = ((ByteSource.MEMORY, len(content)),) if content else ()
         hot = Hot(
             replace(exchange, sent=sent),
-            _template(answer, content, located.age if exchange.code == 307 else None),
+            _template(answer, content, age if exchange.code == 307 else None),
             candidate.changes,
             refresh_at=now + holds / 2,
             until=now + holds,
@@ -140,11 +145,16 @@ class FastLane:
             seconds, hot.seconds = hot.seconds, 0.0
             self._observer.repeated(hot.like, count, seconds)
 
+    def _read_wall(self, now: float) -> None:
+        wall = self._wall()
+        self._second = int(wall)
+        self._second_ends = now + 1.0 - (wall - self._second)
+
     def _read(self, head: bytes) -> PlainHead | None:
         if not any(word in head for word in _ABOUT_FILES):
             return None
         asked = plain(head)
-        if asked is not None and asked.request_id is None and len(head) <= LONGEST_REMEMBERED:
+        if asked is not None and asked.may_be_remembered and len(head) <= LONGEST_REMEMBERED:
             if len(self._heads) >= HEADS:
                 self._heads.clear()
             self._heads[head] = asked
@@ -160,7 +170,7 @@ class FastLane:
             self._unbooked.append(hot)
         hot.count += 1
         hot.seconds += seconds
-        if self._observer.logs:
+        if self._logs:
             self._observer.logged(self._exchange(hot, head, request_id, client, seconds))
 
     def _book_alone(self, exchange: Exchange) -> None:

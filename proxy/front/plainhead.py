@@ -12,6 +12,7 @@ HTTP, is aiohttp's to judge: a head that is not plain is not wrong.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,20 +53,24 @@ IGNORED: Final = frozenset(
 )
 """Fields that nothing in `front` reads when it answers for a file."""
 
-_READ: Final = frozenset({"host", "user-agent", "connection", "x-request-id", "if-none-match"})
+_READ: Final = frozenset({"host", "user-agent", "connection", "x-request-id", "if-none-match", "authorization"})
+_BEARER: Final = re.compile(r"[Bb]earer [!-~]{1,1024}")
+"""Credentials that `caller_of` would take. What everybody may read is given to their bearer as to everybody."""
 _END: Final = b"\r\n\r\n"
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 
 
 @dataclass(frozen=True, slots=True)
 class PlainHead:
-    """A request of an anonymous client for the whole of something."""
+    """A request for the whole of something, that everybody may make."""
 
     key: Key
     host: str
     agent: str | None
     request_id: str | None
     """The client's own, if it is fit for a log."""
+    may_be_remembered: bool
+    """It holds no secret, and nothing that is never said again."""
 
 
 def plain(head: bytes) -> PlainHead | None:
@@ -118,6 +123,9 @@ def _asked(method: str, target: str, fields: dict[str, str]) -> PlainHead | None
         or fields.get("connection", "keep-alive").lower() != "keep-alive"
     ):
         return None
-    offered = fields.get("x-request-id")
+    offered, token = fields.get("x-request-id"), fields.get("authorization")
+    if token is not None and not _BEARER.fullmatch(token):
+        return None
     sane = offered if offered is not None and is_sane(offered) else None
-    return PlainHead((method, host, target, tag), host, fields.get("user-agent"), sane)
+    is_plain = token is None and sane is None
+    return PlainHead((method, host, target, tag), host, fields.get("user-agent"), sane, is_plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import pytest
 
@@ -44,9 +45,12 @@ async def refused(rig: Rig, target: FileTarget, caller: Caller = ANONYMOUS) -> N
 
 
 async def test_a_pinned_commit_may_be_told_again_as_long_as_the_repo_is_taken_as_public(rig: Rig) -> None:
-    assert (await located(rig, file())).fresh_for == 86400.0
+    assert (await located(rig, file())).fresh_for == math.inf
+    assert rig.mirror.open_for(file()) == 120.0, "as long as the right that was just proven"
     rig.clock.advance(86000)
-    assert (await located(rig, file())).fresh_for == 400.0
+    assert rig.mirror.open_for(file()) == 400.0
+    rig.clock.advance(400)
+    assert rig.mirror.open_for(file()) == 0.0
 
 
 async def test_a_branch_may_be_told_again_until_it_is_asked_for_anew(rig: Rig) -> None:
@@ -55,11 +59,16 @@ async def test_a_branch_may_be_told_again_until_it_is_asked_for_anew(rig: Rig) -
     assert (await located(rig, file("main"))).fresh_for == 0.5
 
 
-async def test_what_was_just_asked_for_or_is_for_one_caller_is_not_told_again(rig: Rig) -> None:
+async def test_what_was_just_asked_for_is_not_told_again(rig: Rig) -> None:
     first = await rig.mirror.locate(ANONYMOUS, file())
     assert isinstance(first, Located)
     assert first.fresh_for == 0.0
-    assert (await located(rig, file(), MEMBER)).fresh_for == 0.0
+
+
+async def test_what_a_member_may_read_is_not_open_to_everybody(rig: Rig) -> None:
+    rig.origin.refuse = lambda caller: None if caller == MEMBER else CLOSED
+    await located(rig, file(), MEMBER)
+    assert rig.mirror.open_for(file()) == 0.0
 
 
 async def test_new_facts_are_no_changes(rig: Rig) -> None:

@@ -58,7 +58,9 @@ class FakeCoordinator:
     verified: bool = True
     in_memory: bool = False
     fresh_for: float = 0.0
-    """For how long what `locate` says may be told again."""
+    """For how long what `locate` says holds."""
+    is_open: bool = True
+    """Whether everybody may read."""
     refuse: BaseException | None = None
     """Raised by every call."""
     fail_entering: BaseException | None = None
@@ -105,6 +107,9 @@ class FakeCoordinator:
         facts, _ = self._files[target.path]
         age = 0 if target.revision.is_commit else 7
         return Located(target.at(COMMIT), facts, CacheOutcome.HIT, age, self.fresh_for)
+
+    def open_for(self, target: FileTarget) -> float:
+        return 3600.0 if self.is_open else 0.0
 
     async def vouch_for_file(self, caller: Caller, target: FileTarget) -> Located:
         found = await self.locate(caller, target)

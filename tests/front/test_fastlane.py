@@ -105,6 +105,19 @@ async def test_what_was_answered_once_is_answered_from_memory(coordinator: FakeC
         await until(lambda: node.books.summed == 19)
 
 
+async def test_what_everybody_may_read_is_answered_at_once_to_a_bearer_of_any_token(
+    coordinator: FakeCoordinator,
+) -> None:
+    hot = filled(coordinator)
+    async with with_lane(coordinator) as node:
+        plain = await node.ask(hot.small)
+        for token in ("hf_member", "hf_stranger"):
+            answer = await node.ask(hot.small, f"Authorization: Bearer {token}")
+            assert (answer.status, answer.body) == (200, plain.body)
+        assert node.books.at_once == 2
+        assert not any(b"hf_" in head for head in node.gate.lane._heads)
+
+
 async def test_what_is_taken_back_is_asked_for_anew(coordinator: FakeCoordinator) -> None:
     hot, changes = filled(coordinator), Changes()
     async with with_lane(coordinator, changes=changes) as node:
@@ -141,15 +154,18 @@ async def test_an_answer_is_given_again_no_longer_than_its_facts_hold(coordinato
         assert len(coordinator.callers) == 2
 
 
-@pytest.mark.parametrize("fact", ["miss", "xet", "token", "unknown"])
+@pytest.mark.parametrize("fact", ["miss", "xet", "closed", "basic", "unknown"])
 async def test_what_is_not_for_everybody_or_not_here_is_never_kept(coordinator: FakeCoordinator, fact: str) -> None:
     hot, fields = filled(coordinator), ()
     if fact == "miss":
         coordinator.cache = CacheOutcome.MISS
     elif fact == "xet":
         coordinator.add("config.json", b"{}", xet="a" * 64)
-    elif fact == "token":
+    elif fact == "closed":
+        coordinator.is_open = False
         fields = ("Authorization: Bearer hf_member",)
+    elif fact == "basic":
+        fields = ("Authorization: Basic dXNlcjpoZl9tZW1iZXI=",)
     fresh_for = 0.0 if fact == "unknown" else 60.0
     async with with_lane(coordinator, fresh_for=fresh_for, xet=XetSection(advertise_above=0)) as node:
         for _ in range(3):

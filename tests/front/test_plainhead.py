@@ -33,7 +33,7 @@ def test_every_plain_head_is_understood(
     cased = ["".join(chance.choice([c.upper(), c.lower()]) for c in line[:4]) + line[4:] for line in lines]
     found = plain(written(method, f"/{target}", *cased))
     assert found == PlainHead(
-        (method, "mirror.test:8080", f"/{target}", None), "mirror.test:8080", agent.strip(" "), None
+        (method, "mirror.test:8080", f"/{target}", None), "mirror.test:8080", agent.strip(" "), None, True
     )
 
 
@@ -64,7 +64,11 @@ def test_a_part_of_a_head_or_more_than_one_is_left_alone(at: int) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "Authorization: Bearer x",
+        "Authorization: Basic eDp5",
+        "Authorization: Bearer",
+        "Authorization: Bearer a b",
+        "Authorization: Bearer  a",
+        "Authorization: x",
         "authorization:",
         "Range: bytes=0-1",
         "If-Match: *",
@@ -97,6 +101,13 @@ def test_whatever_else_a_head_may_say_is_not_plain(line: str) -> None:
     assert plain(written("GET", "/a/b/resolve/main/c", "Host: m")) is not None
     assert plain(written("GET", "/a/b/resolve/main/c", "Host: m", line)) is None
     assert plain(written("GET", "/a/b/resolve/main/c", line, "Host: m")) is None
+
+
+def test_a_token_is_taken_by_its_form_and_never_remembered() -> None:
+    found = plain(written("GET", "/a", "Host: m", "Authorization: Bearer hf_secret"))
+    assert found is not None
+    assert not found.may_be_remembered
+    assert "hf_secret" not in repr(found)
 
 
 def test_a_head_has_a_longest_length_and_a_largest_number_of_fields() -> None:
