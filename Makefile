@@ -119,7 +119,7 @@ tools:
 
 # What judges the files in deploy/ (promtool, haproxy, and requirements/deploy.in), unpacked where it disturbs nobody: nothing is
 # installed or started.
-JUDGES := haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 prometheus
+JUDGES := docker-compose haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 prometheus
 .venv-deploy/.made: requirements/deploy.lock | tools
 	@command -v apt-get >/dev/null || { echo 'error: a Debian is needed for promtool and haproxy'; exit 1; }
 	rm -rf .venv-deploy && $(PYTHON) -m venv .venv-deploy && mkdir .venv-deploy/debian
