@@ -150,6 +150,7 @@ generated: .venv/.run
 	$(BIN)/python -m proxy.telemetry.table > docs/metrics.md
 	$(BIN)/python -m proxy.cluster.keytable > docs/redis-keys.md
 	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/penstock.json
+	$(BIN)/python -m deploy.helm.schema > deploy/helm/penstock/values.schema.json
 
 lock: .venv/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
