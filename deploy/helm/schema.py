@@ -1,7 +1,7 @@
 """values.schema.json of the chart: `python -m deploy.helm.schema > deploy/helm/penstock/values.schema.json`.
 
-What stands beside `config` has the types of its defaults in values.yaml; `config` is made of the mirror's own schema, so
-that a wrong name of a setting fails at `helm install`, not in the pod.
+What stands beside `config` has the types of its defaults in values.yaml; `config` is made of the mirror's own schema,
+so that a wrong name of a setting fails at `helm install`, not in the pod.
 """
 
 from __future__ import annotations
