@@ -18,6 +18,9 @@ from .messages import Answer, Body, Part
 
 _INVERT = bytes(255 - value for value in range(256))
 _SMALLEST_PIECE = 4096
+_UNSENT = 128 * 1024
+"""Bytes of a transfer at a limited rate that may wait in its socket (the kernel takes twice that). What waits there was
+counted and has not left: of a reader that stands still it would be 4 MB each."""
 
 
 class Bucket:
@@ -94,6 +97,8 @@ class Delivery:
         if request.method == "HEAD" or answer.status in {204, 304}:
             return response
         try:
+            if any(bucket.rate is not None for bucket in self._buckets(acts)):
+                _hold_little(request)
             await self._write_body(response, answer.body, acts, record)
             if any(isinstance(act, faults.WrongLength) and act.by > 0 for act in acts):
                 raise Hangup(reset=False)
@@ -145,6 +150,11 @@ def hang_up(request: web.BaseRequest, *, reset: bool) -> None:
     with socket.socket(fileno=os.dup(handle.fileno())) as twin:
         twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def _hold_little(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
 
 
 def _fixed(rate: float) -> Bucket:

@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import socket
 import time
 
 import aiohttp
 import pytest
 import uvloop
+from yarl import URL
 
 from bench.hub import faults as f
 from bench.hub.content import KIB, MIB, SyntheticBlob
@@ -14,6 +16,7 @@ from bench.hub.messages import Asked, Kind, Plane
 from bench.hub.server import SyntheticHub
 from bench.hub.world import LfsFile, World
 from tests.bench.hub.asking import Ask, Mint
+from tests.kit.waiting import until
 
 CDN = ("cdn",)
 
@@ -228,6 +231,31 @@ async def test_bandwidth_is_shared_by_all(hub: SyntheticHub, cdn_address: Mint) 
     began = time.perf_counter()
     await asyncio.gather(arrived(address), arrived(address))
     assert time.perf_counter() - began >= 0.25
+
+
+async def test_at_a_limited_rate_little_is_counted_before_it_leaves(hub: SyntheticHub) -> None:
+    """A reader that stands still is sent what its own buffers hold, and what waits in our socket is little."""
+    hub.world.repo("acme/tiny").put_blob("large.bin", 32 * MIB)
+    hub.world.repo("acme/tiny").commit("Add it")
+    hub.faults.connection_bandwidth = 400 * MIB
+    loop = asyncio.get_running_loop()
+    with socket.socket() as standing:
+        standing.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * KIB)
+        standing.setblocking(False)
+        async with aiohttp.ClientSession() as session:
+            url = f"{hub.url}/acme/tiny/resolve/main/large.bin"
+            async with session.get(url, allow_redirects=False) as answer:
+                place = URL(answer.headers["Location"], encoded=True)
+        await loop.sock_connect(standing, (place.host, place.port))
+        await loop.sock_sendall(standing, f"GET {place.raw_path_qs} HTTP/1.1\r\nHost: {place.host}\r\n\r\n".encode())
+        seen = [-1] * 30
+
+        def stands() -> bool:
+            seen.append(hub.counters.total_bytes("cdn"))
+            return 0 < seen[-1] == seen[-30]
+
+        await until(stands, "the transfer stands")
+        assert seen[-1] < 2 * MIB
 
 
 async def test_bandwidth_of_one_transfer(hub: SyntheticHub, cdn_address: Mint) -> None:
