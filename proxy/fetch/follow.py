@@ -15,7 +15,7 @@ from typing import Final
 from proxy.core.blob import Extent
 from proxy.core.clock import Clock
 from proxy.core.errors import BlobDropped
-from proxy.core.sizes import CHUNK, MIB
+from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span, whole
 
 from .coordinator import CacheOutcome
@@ -34,6 +34,10 @@ Board = Callable[[bool], AbstractAsyncContextManager[tuple[Flight, Follower]]]
 
 Blame = Callable[[str, OSError], None]
 """Counts an I/O error against the disk of that name."""
+
+
+FromPeers = Callable[[int], bool]
+"""Whether the slice of that index came from other nodes, as far as anything of it has come."""
 
 
 def needs_seal(blob: Blob, span: Span) -> bool:
@@ -68,7 +72,9 @@ class BlobReading:
         patience: float,
         *,
         may_prove: bool = True,
+        from_peers: FromPeers | None = None,
     ) -> None:
+        self._from_peers = from_peers
         self._blob = blob
         self._span = span
         self._board = board
@@ -138,8 +144,10 @@ class BlobReading:
         return min(edges, default=stop)
 
     def _source_of(self, extent: Extent) -> ByteSource:
-        came = any(extent.offset in gap for gap in self._absent)
-        return ByteSource.FILL if came else ByteSource.DISK
+        if not any(extent.offset in gap for gap in self._absent):
+            return ByteSource.DISK
+        is_peers = self._from_peers is not None and self._from_peers(extent.offset // SLICE)
+        return ByteSource.PEER if is_peers else ByteSource.FILL
 
     async def _wait(self, position: int) -> None:
         """Wait until the byte at `position` may be readable: by the flight's doing, or because it was sealed."""
@@ -166,12 +174,20 @@ class BlobReading:
 
 @asynccontextmanager
 async def follow(
-    blob: Blob, span: Span, board: Board, blame: Blame, clock: Clock, patience: float, *, may_prove: bool = True
+    blob: Blob,
+    span: Span,
+    board: Board,
+    blame: Blame,
+    clock: Clock,
+    patience: float,
+    *,
+    may_prove: bool = True,
+    from_peers: FromPeers | None = None,
 ) -> AsyncIterator[BlobReading]:
     """Read `span` of an open blob. Entering waits for its first byte; `patience` is in seconds without progress.
 
     Without `may_prove` nothing waits for the digest: for a reader that sees to it itself."""
-    reading = BlobReading(blob, span, board, blame, clock, patience, may_prove=may_prove)
+    reading = BlobReading(blob, span, board, blame, clock, patience, may_prove=may_prove, from_peers=from_peers)
     try:
         await reading.begin()
         yield reading

@@ -54,6 +54,11 @@ class Givers:
         """Who gave some of the slice, as far as is remembered."""
         return self._by_place.get(place) or frozenset()
 
+    def are_peers(self, name: BlobKey, index: int) -> bool:
+        """Whether what came of the slice in this worker came from peers alone."""
+        givers = self.of((name, index))
+        return bool(givers) and ORIGIN not in givers
+
     def are_distrusted(self, place: Place) -> bool:
         """Whether the slice is to come from the origin alone."""
         return self._distrusted.get(place) or False

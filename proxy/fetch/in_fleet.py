@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
 from proxy.core.tasks import TaskSet
 from proxy.hub.names import FileTarget, ObjectTarget
 from proxy.hub.peering import PeerQuestion
 
+from .coordinator import Readable
 from .fleet import OncePerFleet
 from .flight import FlightLimits
 from .flights import Flights
+from .follow import FromPeers
 from .for_peers import PeerReadings
 from .manifests import KnownManifests
 from .mend import Mender
@@ -32,6 +36,10 @@ class InFleet:
         self._manifests = KnownManifests(store, ring.fleet)
         self._sealer = Sealer(store, ring, self._manifests, self._from_origin, tasks, clock)
         self.mender = Mender(store, ring, self._sealer)
+
+    def from_peers(self, located: Readable) -> FromPeers:
+        """Which slices of the file came from peers."""
+        return partial(self.ring.givers.are_peers, located.facts.shared_name(located.target.repo))
 
     def prover(self, flights: Flights) -> Prover:
         """Proves slices of what `flights` brings."""

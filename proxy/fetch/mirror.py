@@ -297,6 +297,7 @@ class Mirror:
         record = located.facts.record(located.target.repo)
         wanted = span.aligned(CHUNK, record.size)
         self.flights.mistrust.check(record.key)
+        patience, from_peers = self._limits.progress_timeout, self._fleet and self._fleet.from_peers(located)
         joined = self.flights.is_under_way(record.key)
 
         @asynccontextmanager
@@ -307,7 +308,7 @@ class Mirror:
 
         async with (
             self._store.open_blob(record) as blob,
-            follow(blob, span, board, self._store.disk_failed, self._clock, self._limits.progress_timeout) as reading,
+            follow(blob, span, board, self._store.disk_failed, self._clock, patience, from_peers=from_peers) as reading,
         ):
             if joined and reading.cache is CacheOutcome.MISS:
                 reading.cache = CacheOutcome.COALESCED

@@ -61,7 +61,9 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_response_bytes_total",
         C,
-        "Body bytes handed to the kernel for clients; over `source` they add up to all that was delivered.",
+        "Body bytes handed to the kernel for clients; over `source` they add up to all that was delivered: disk (here "
+        "before the request), fill (it waited for them), peer (likewise, and all that came of the slice in this worker "
+        "came from other nodes), memory, relay (passed on and not kept).",
         ("route", "source"),
     ),
     Metric(
