@@ -177,7 +177,7 @@ class Cluster:
         if self._leases is None:
             yield Unsure(self._likely(name, index))
             return
-        async with self._leases.hold(name, index) as outcome:
+        async with self._leases.hold(name, index, self.membership.unreached) as outcome:
             if isinstance(outcome, Mine):
                 self._mine.put((name, index), outcome)
             yield self._standing(outcome, self._likely(name, index))

@@ -1,8 +1,7 @@
 """Leases: one node of the fleet reads a slice from the origin, the others follow it.
 
 A lease saves work and guards nothing: blobs are verified, and a lease may be lost at any moment. So nobody waits for
-one: the answer is `Mine`, `Busy` (at whose address the bytes are coming in) or `Unknown` (Redis is silent: go on
-without), within a quarter of a second.
+one: the answer is `Mine`, `Busy` (at whose address the bytes come in) or `Unknown` (Redis is silent), within 250 ms.
 
 All spans of a slice under way in a worker share one lease. It is renewed at a third of its time by a task of its own,
 and is *lost* when Redis says so, or when its own time runs out before Redis could be asked: then what is under way is
@@ -108,8 +107,9 @@ Outcome = Mine | Busy | Unknown
 class _Hold:
     """One acquisition, and who uses it here."""
 
-    def __init__(self, name: LeaseName, owner: str) -> None:
+    def __init__(self, name: LeaseName, owner: str, unreached: frozenset[str]) -> None:
         self.name = name
+        self.unreached = unreached
         self.owner = owner
         self.users = 0
         self.outcome: Outcome | None = None
@@ -152,9 +152,9 @@ class Leases:
             await leases._close()
 
     @asynccontextmanager
-    async def hold(self, key: BlobKey, index: int) -> AsyncIterator[Outcome]:
-        """The lease of slice `index` of the blob, for as long as the block runs, if it is to be had."""
-        hold = self._joined(LeaseName(key, index))
+    async def hold(self, key: BlobKey, index: int, unreached: frozenset[str] = frozenset()) -> AsyncIterator[Outcome]:
+        """The lease of slice `index` of the blob while the block runs, if it can be had, be it from one `unreached`."""
+        hold = self._joined(LeaseName(key, index), unreached)
         if hold is None:
             yield Unknown()
             return
@@ -169,14 +169,14 @@ class Leases:
             if hold.users == 0 and isinstance(hold.outcome, Mine) and not self._tasks.is_closing:
                 self._tasks.start(self._end(hold, LINGER if kept and not hold.outcome.is_done else 0.0), "end")
 
-    def _joined(self, name: LeaseName) -> _Hold | None:
+    def _joined(self, name: LeaseName, unreached: frozenset[str]) -> _Hold | None:
         """The acquisition under way or in force for `name`, else a new one; None when we are closing."""
         hold = self._holds.get(name)
         if hold is not None and not (isinstance(hold.outcome, Mine) and (hold.outcome.lost or hold.outcome.is_done)):
             return hold
         if self._tasks.is_closing:
             return None
-        hold = self._holds[name] = _Hold(name, f"{self._worker}:{next(self._numbers)}")
+        hold = self._holds[name] = _Hold(name, f"{self._worker}:{next(self._numbers)}", unreached)
         hold.asking = self._tasks.start(self._ask(hold), "acquire")
         return hold
 
@@ -200,7 +200,7 @@ class Leases:
                 for is_last in (False, True):
                     sent = self._clock.monotonic()
                     try:
-                        return self._outcome(await self._book.acquire(hold.name, hold.owner), sent)
+                        return self._outcome(await self._book.acquire(hold.name, hold.owner, hold.unreached), sent)
                     except RedisAway as away:
                         if away.skipped:
                             return Unknown()

@@ -6,7 +6,9 @@
 
 An *owner* is one acquisition of one worker and never comes again. So a script that is repeated because its answer was
 lost finds its own lease, and one that comes late finds that the lease is another's and leaves it alone. A worker may
-take over what is left of its own earlier acquisition, under a new number.
+take over what is left of its own earlier acquisition, under a new number; and the lease of a node that it cannot reach,
+because it would have to read the slice from the origin all the same: so the next who asks follows it, and the one that
+lost the lease, when it hears of that.
 
 What lies there may be anything: a key of the wrong type, without a TTL or with fields missing is deleted, a TTL longer
 than the lease's own (the clock of Redis was set back) is cut.
@@ -14,7 +16,7 @@ than the lease's own (the clock of Redis was set back) is cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,7 +77,7 @@ if left >= 0 and whole then
     redis.call('PEXPIRE', KEYS[1], ttl)
     return {1, held[4], holders}
   end
-  if held[1] ~= worker then
+  if held[1] ~= worker and not string.find(' ' .. ARGV[8] .. ' ', ' ' .. held[3] .. ' ', 1, true) then
     local most = math.max(1, math.min(longest, tonumber(held[5])))
     if left > most then redis.call('PEXPIRE', KEYS[1], most) end
     return {0, held[3], holders}
@@ -147,12 +149,14 @@ class LeaseBook:
         """Seconds that a call may take."""
         return self._redis.within
 
-    async def acquire(self, name: LeaseName, owner: str) -> Granted | Held:
-        """Take the lease, or learn who has it. Asked again by the same owner the answer is the same.
+    async def acquire(self, name: LeaseName, owner: str, unreached: Iterable[str] = ()) -> Granted | Held:
+        """Take the lease, or learn who has it. Asked again by the same owner the answer is the same. From a holder at
+        one of the `unreached` it is taken.
 
         Raises RedisAway; the lease may have been taken all the same."""
         words = (self._worker, owner, self._url, self._ttl, _ms(LONGEST_TTL), _ms(EPOCH_TTL), HOLDERS)
-        return _read(await self._redis.run(_ACQUIRE, lease_keys(name.key, name.index), words))
+        keys = lease_keys(name.key, name.index)
+        return _read(await self._redis.run(_ACQUIRE, keys, (*words, " ".join(sorted(unreached)))))
 
     async def renew(self, name: LeaseName, owner: str, epoch: int) -> bool:
         """Start its time anew; False when it is not the owner's any more. Raises RedisAway."""

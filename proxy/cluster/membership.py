@@ -109,6 +109,11 @@ class Membership:
         return self._view
 
     @property
+    def unreached(self) -> frozenset[str]:
+        """The addresses of those that failed us lately, and are left out."""
+        return self._ejections.out()
+
+    @property
     def missed(self) -> tuple[Member, ...]:
         """For reports: who fell silent lately and is not back."""
         return self._roster.missed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,9 +27,11 @@ SLACK = 5.0
 """Seconds a loaded machine may add to what is promised: what must not be took a minute, or 38 times WITHIN."""
 
 
-async def taken(leases: Leases, key: BlobKey = KEY, index: int = 0) -> Outcome:
+async def taken(
+    leases: Leases, key: BlobKey = KEY, index: int = 0, unreached: AbstractSet[str] = frozenset()
+) -> Outcome:
     """What is said to one who asks and lets go at once."""
-    async with leases.hold(key, index) as outcome:
+    async with leases.hold(key, index, frozenset(unreached)) as outcome:
         return outcome
 
 
@@ -51,6 +54,24 @@ async def test_one_has_it_the_others_are_told_where(tmp_path: Path, flavour: Fla
             assert next_one.holders == ("http://a:1",)
             assert next_one.epoch > mine.epoch
             assert await taken(a) == Busy("http://b:1", ("http://a:1",))
+
+
+async def test_the_lease_of_a_node_out_of_reach_is_taken_and_its_holder_hears_of_that(server: RedisServer) -> None:
+    """It would be read from the origin a second time anyway; so a third does not, and the first can stop."""
+    async with (
+        worker(server.address, "a", ttl=1.5) as a,
+        worker(server.address, "b") as b,
+        worker(server.address, "c") as c,
+        a.hold(KEY, 0) as older,
+    ):
+        assert isinstance(older, Mine)
+        assert await taken(c, unreached={"http://x:1"}) == Busy("http://a:1", ())
+        async with b.hold(KEY, 0, frozenset({"http://x:1", "http://a:1"})) as newer:
+            assert isinstance(newer, Mine)
+            assert newer.epoch > older.epoch
+            assert await taken(c) == Busy("http://b:1", ())
+            await until(lambda: older.is_passed_on, "the first holder hears of it")
+            assert await taken(a) == Busy("http://b:1", ())
 
 
 async def test_the_spans_of_a_slice_share_one_lease(server: RedisServer) -> None:

@@ -42,6 +42,8 @@ from .workers import PATIENT
 T = TypeVar("T")
 
 TTL = 10.0
+ROBBED = -1
+"""The era of a writer whose lease another took that could not reach it."""
 WORKERS = 3
 NAMES = [LeaseName(BlobKey.sha256("ab" * 32), index) for index in range(2)]
 
@@ -153,13 +155,23 @@ class LeaseMachine(RuleBasedStateMachine):
     def one_wants_it_and_the_reply_is_lost(self, worker: int, name: LeaseName) -> None:
         self.acquire(worker, name, repeated=True)
 
-    def acquire(self, worker: int, name: LeaseName, *, repeated: bool) -> None:
+    @rule(worker=who, other=who, name=names)
+    def one_wants_it_and_cannot_reach_another(self, worker: int, other: int, name: LeaseName) -> None:
+        """It takes the lease of that one, who believes in it until it is to be renewed."""
+        before = list(self.writers)
+        if worker != other:
+            self.acquire(worker, name, repeated=False, unreached=(f"http://w{other}:1",))
+        for writer in before if len(self.writers) > len(before) else ():
+            if (writer.worker, writer.name) == (other, name):
+                writer.era = ROBBED
+
+    def acquire(self, worker: int, name: LeaseName, *, repeated: bool, unreached: tuple[str, ...] = ()) -> None:
         if any(one.worker == worker and one.name == name and one.believes for one in self.writers):
             return  # a worker does not ask for what it has
         owner = f"w{worker}:{self.numbers}"
         self.numbers += 1
         sent = self.clock.monotonic()
-        answer = self.stage.run(self.books[worker].acquire(name, owner))
+        answer = self.stage.run(self.books[worker].acquire(name, owner, unreached))
         if repeated:
             sent = self.clock.monotonic()
             first, answer = answer, self.stage.run(self.books[worker].acquire(name, owner))
