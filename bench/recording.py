@@ -59,7 +59,7 @@ def recorded(name: str, wanted: Wanted, outcome: Outcome, target: str | None = N
         seconds=outcome.seconds,
         series=_series(outcome),
         latencies=_latencies(outcome.seconds_by_process),
-        generator=_generator(outcome.totals, totals),
+        generator=generator(outcome.totals),
         conservation=conservation(totals, outcome.final, is_mirror_known=outcome.is_mirror_known),
         verification=Verification(Check(wanted.verify.check), totals.checked, totals.files_checked, totals.wrong),
         marks=tuple(outcome.marks),
@@ -161,7 +161,9 @@ def _add(histograms: tuple[Histogram, ...], measures: Measures) -> None:
             histogram.add(amount)
 
 
-def _generator(parts: list[Totals], whole: Totals) -> Generator:
+def generator(parts: list[Totals]) -> Generator:
+    """How the processes of the load did, together; whether one of them was the bottleneck."""
+    whole = added(parts)
     share = max((part.cpu_seconds / part.seconds for part in parts), default=0.0)
     return Generator(
         processes=len(parts),

@@ -41,6 +41,7 @@ from .leisure import AtLeisure, Leisure
 from .mend import Mender
 from .mistrust import Mistrust
 from .node import Filler
+from .pace import Stride
 from .plan import Interest, next_spans
 from .ports import Blob, Source
 
@@ -64,6 +65,8 @@ class FlightLimits:
     finish_below: int
     progress_timeout: float
     first_byte: float = 8.0
+    least: int | None = None
+    """Bytes of the smallest span, where spans are as long as the pace (`pace.Stride`); None: all are `span`."""
 
 
 class Flight:
@@ -98,6 +101,7 @@ class Flight:
         self._ahead = Span(0, 0)
         self._finishing = False
         self._leisure = Leisure(tasks, self._pump)
+        self._stride = Stride(limits.least or limits.span, limits.span)
 
     def __repr__(self) -> str:
         return (
@@ -186,7 +190,7 @@ class Flight:
             interests,
             self.blob.missing,
             self._running,
-            span_size=self._limits.span,
+            span_size=self._stride.size,
             parallel=self._limits.parallel,
             eager=self._eager,
         )
@@ -225,8 +229,10 @@ class Flight:
                 await asyncio.sleep(_TRY_AGAIN)  # nobody stands there yet; who comes to it finds it tried again
 
     async def _filled(self, span: Span, source: Source) -> None:
+        began = self._clock.monotonic()
         try:
             await self._filler.fill(self.blob, span, source)
+            self._stride.landed(len(span), self._clock.monotonic() - began)
         except RangeMangled:
             # What a box on the way garbled once, it may leave alone the next time; nothing of it was kept.
             await self._filler.fill(self.blob, span, source)

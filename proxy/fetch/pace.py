@@ -1,4 +1,5 @@
-"""When a peer is too slow, and how much may be fetched a second time because of that. Decides, does nothing.
+"""When a peer is too slow, how much may be fetched a second time because of that, and how much is asked for at once.
+Decides, does nothing.
 
 A peer that gives little is not left for that alone: the origin may be what is slow. So what is fetched anyhow (hedged)
 is a share of all that was fetched, at most: a fleet whose every node is slow does not turn to the origin as one.
@@ -10,6 +11,9 @@ from typing import Final
 
 HEDGED: Final = 0.05
 """Share of the bytes fetched that may be fetched although a peer is at it."""
+LASTS: Final = 1.0
+LEAST: Final = 4 << 20
+"""Bytes of the smallest span that a node of a fleet asks for, where a span may be that large."""
 CREDIT: Final = 256 << 20
 """Bytes of hedging saved up at most."""
 
@@ -31,6 +35,31 @@ class Pace:
         slow = self._count < self._least * (now - self._began) / self._window
         self._began, self._count = now, 0
         return slow
+
+
+class Stride:
+    """How many bytes are asked for in one request: what comes in `LASTS` seconds, from `least` to `most`.
+
+    What a node of a fleet has asked for and not given on is lost when it falls silent, and who waits for a span behind
+    others takes their time for silence. Where bytes come quickly large spans cost neither."""
+
+    def __init__(self, least: int, most: int) -> None:
+        """Sizes are `least` times a power of two, or `most`."""
+        self._least = min(least, most)
+        self._most = most
+        self._doublings = 0
+
+    @property
+    def size(self) -> int:
+        return min(self._most, self._least << self._doublings)
+
+    def landed(self, count: int, seconds: float) -> None:
+        """`count` bytes of one request came within so many seconds. The next is twice as large at most, or half."""
+        in_time = count * LASTS / max(seconds, 1e-9)
+        if in_time >= 2 * self.size and self.size < self._most:
+            self._doublings += 1
+        elif in_time < self.size and self._doublings:
+            self._doublings -= 1
 
 
 class HedgeBudget:

@@ -23,6 +23,7 @@ from proxy.core.tasks import TaskSet
 from proxy.fetch.fleet import OncePerFleet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.mirror import Mirror
+from proxy.fetch.pace import LEAST
 from proxy.fetch.rights import Freshness
 from proxy.front.application import make_data_server
 from proxy.front.cold import ColdReader
@@ -307,10 +308,12 @@ def _freshness(config: Config) -> Freshness:
 
 
 def _flight_limits(config: Config) -> FlightLimits:
+    """A node by itself loses nothing by large spans."""
     section = config.fetch
     return FlightLimits(
         span=section.span,
         parallel=section.parallel,
         finish_below=section.finish_below,
         progress_timeout=section.progress_timeout,
+        least=LEAST if config.cluster.is_on else None,
     )

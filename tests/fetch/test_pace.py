@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.sizes import MIB
-from proxy.fetch.pace import CREDIT, HEDGED, HedgeBudget, Pace
+from proxy.fetch.pace import CREDIT, HEDGED, LASTS, HedgeBudget, Pace, Stride
 
 EVENTS = st.lists(st.tuples(st.booleans(), st.integers(1, 64 * MIB)), max_size=60)
+
+
+LANDINGS = st.lists(st.tuples(st.integers(1, 64 * MIB), st.floats(0.0, 60.0)), max_size=60)
+
+
+@given(LANDINGS, st.sampled_from([MIB, 4 * MIB]), st.sampled_from([MIB, 2 * MIB, 6 * MIB, 16 * MIB, 64 * MIB]))
+def test_a_stride_stays_within_its_bounds_and_never_jumps(
+    landings: list[tuple[int, float]], least: int, most: int
+) -> None:
+    stride = Stride(least, most)
+    for count, seconds in landings:
+        before = stride.size
+        stride.landed(count, seconds)
+        assert min(least, most) <= stride.size <= most
+        assert before / 2 <= stride.size <= 2 * before
+
+
+def settled(*rates: float) -> int:
+    """After ten spans at each of these rates (bytes per second)."""
+    stride = Stride(4 * MIB, 64 * MIB)
+    for rate in rates:
+        for _ in range(10):
+            stride.landed(stride.size, stride.size / rate)
+    return stride.size
+
+
+@pytest.mark.parametrize(("rate", "size"), [(1, 4), (5, 4), (12, 8), (40, 32), (100, 64), (5000, 64)])
+def test_a_stride_is_what_comes_in_a_second(rate: int, size: int) -> None:
+    assert settled(rate * MIB) == size * MIB
+    assert LASTS == 1.0
+
+
+def test_a_stride_shrinks_when_bytes_come_slowly() -> None:
+    assert settled(5000 * MIB, 5 * MIB) == 4 * MIB
+
+
+def test_where_spans_may_be_no_larger_there_is_one_stride() -> None:
+    stride = Stride(4 * MIB, 2 * MIB)
+    for seconds in (0.0, 100.0):
+        stride.landed(2 * MIB, seconds)
+        assert stride.size == 2 * MIB
 
 
 @given(EVENTS)
