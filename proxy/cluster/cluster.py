@@ -112,8 +112,10 @@ class Cluster:
 
     def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:
         """The peers that rank before us for the slice, best first; before them one that relieves its owner, if it is
-        hot."""
+        hot. None while we are up and have the lease: others follow us, and two that ask each other both say no."""
         view, place = self.membership.view, (name, index)
+        if view.ourselves.state is MemberState.UP and self._leases is not None and self._leases.has(name, index):
+            return ()
         ranked = view.ranked(name, index)
         before = tuple(takewhile(lambda member: member.name != view.us, ranked))
         if not before:
@@ -155,7 +157,7 @@ class Cluster:
         return self.membership.view.ranks_before_us(url, name, index)
 
     def owns(self, name: BlobKey, index: int) -> bool:
-        """Whether the slice is ours to fetch for all. For any thread."""
+        """Whether we fetch the slice for all. For any thread."""
         view = self.membership.last_view
         return len(view.members) > 1 and view.ranked(name, index)[0].name == view.us
 
@@ -232,9 +234,8 @@ class Cluster:
             case Busy(url, holders):
                 # Whoever can write to Redis could send us anywhere: only members are followed.
                 # Nor is one that stands aside: it may be asking us.
-                member = self.membership.view.at(url)
-                is_aside = member is not None and member.state is MemberState.ASIDE
-                peer = None if is_aside else next(iter(self._useful((url,))), None)
+                member, useful = self.membership.view.at(url), self._useful((url,))
+                peer = useful[0] if useful and member and member.state is not MemberState.ASIDE else None
                 return Unsure((*self._useful(holders), *likely)) if peer is None else Theirs(peer)
             case Unknown():
                 return Unsure(likely)
@@ -268,7 +269,6 @@ class Cluster:
 
 @asynccontextmanager
 async def _redis(section: ClusterSection, clock: Clock, observer: RedisObserver) -> AsyncIterator[SharedRedis | None]:
-    """The line to Redis, if there is to be one."""
     address = redis_address(section)
     if address is None:
         yield None

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, assert_never
+from typing import Final
 from uuid import uuid4
 
 from proxy.core.blob import BlobKey
@@ -102,6 +102,7 @@ class Unknown:
 
 
 Outcome = Mine | Busy | Unknown
+_COUNTED_AS: Final = {Mine: LeaseOutcome.MINE, Busy: LeaseOutcome.BUSY, Unknown: LeaseOutcome.UNKNOWN}
 
 
 class _Hold:
@@ -169,6 +170,11 @@ class Leases:
             if hold.users == 0 and isinstance(hold.outcome, Mine) and not self._tasks.is_closing:
                 self._tasks.start(self._end(hold, LINGER if kept and not hold.outcome.is_done else 0.0), "end")
 
+    def has(self, key: BlobKey, index: int) -> bool:
+        """Whether the lease of the slice is ours now: we read it, and the others follow us."""
+        hold = self._holds.get(LeaseName(key, index))
+        return hold is not None and isinstance(hold.outcome, Mine) and not hold.outcome.lost
+
     def _joined(self, name: LeaseName, unreached: frozenset[str]) -> _Hold | None:
         """The acquisition under way or in force for `name`, else a new one; None when we are closing."""
         hold = self._holds.get(name)
@@ -188,7 +194,7 @@ class Leases:
         finally:
             if not isinstance(hold.outcome, Mine):
                 self._forget(hold)
-        self._observer.lease(_counted_as(hold.outcome), self._clock.monotonic() - began)
+        self._observer.lease(_COUNTED_AS[type(hold.outcome)], self._clock.monotonic() - began)
         if isinstance(hold.outcome, Mine):
             hold.renewing = self._tasks.start(self._renew(hold, hold.outcome), "renew")
             if hold.users == 0:
@@ -286,15 +292,3 @@ class Leases:
             return
         with suppress(RedisAway):
             await self._book.release(hold.name, hold.owner, None)
-
-
-def _counted_as(outcome: Outcome) -> LeaseOutcome:
-    match outcome:
-        case Mine():
-            return LeaseOutcome.MINE
-        case Busy():
-            return LeaseOutcome.BUSY
-        case Unknown():
-            return LeaseOutcome.UNKNOWN
-        case _:
-            assert_never(outcome)

@@ -256,7 +256,12 @@ class WebSection(Section):
 class FetchSection(Section):
     """How bytes are fetched from the origin."""
 
-    span: Size = knob("16MiB", "Bytes asked for in one request to the origin.", ge=MIB, le=64 * MIB)
+    span: Size = knob(
+        "16MiB",
+        "Bytes asked for in one request to the origin; in a fleet at most: what comes in half a second.",
+        ge=MIB,
+        le=64 * MIB,
+    )
     parallel: int = knob(4, "Requests under way for one blob.", ge=1, le=32)
     read_ahead: Size = knob("64MiB", "Most bytes fetched ahead of a reader that reads ranges one after another.")
     finish_below: Size = knob("32MiB", "An abandoned download goes on when no more than this is missing.")

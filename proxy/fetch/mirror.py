@@ -297,7 +297,7 @@ class Mirror:
         record = located.facts.record(located.target.repo)
         wanted = span.aligned(CHUNK, record.size)
         self.flights.mistrust.check(record.key)
-        patience, from_peers = self._limits.progress_timeout, self._fleet and self._fleet.from_peers(located)
+        patience, from_peers = self._limits.progress_timeout, self._fleet.from_peers(located) if self._fleet else None
         joined = self.flights.is_under_way(record.key)
 
         @asynccontextmanager

@@ -11,7 +11,8 @@ from typing import Final
 
 HEDGED: Final = 0.05
 """Share of the bytes fetched that may be fetched although a peer is at it."""
-LASTS: Final = 1.0
+LASTS: Final = 0.5
+"""Seconds that a span shall take: ten times what a request costs by itself, over some distance."""
 LEAST: Final = 4 << 20
 """Bytes of the smallest span that a node of a fleet asks for, where a span may be that large."""
 CREDIT: Final = 256 << 20

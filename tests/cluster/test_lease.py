@@ -45,10 +45,13 @@ async def test_one_has_it_the_others_are_told_where(tmp_path: Path, flavour: Fla
         async with a.hold(KEY, 0) as mine:
             assert isinstance(mine, Mine)
             assert not mine.lost
+            assert a.has(KEY, 0)
+            assert not b.has(KEY, 0)
             assert await taken(b) == Busy("http://a:1", ())
             assert isinstance(await taken(b, index=1), Mine)
             mine.done()
         await until(lambda: gone(server), "the lease is given back")
+        assert not a.has(KEY, 0)
         async with b.hold(KEY, 0) as next_one:
             assert isinstance(next_one, Mine)
             assert next_one.holders == ("http://a:1",)
@@ -71,6 +74,7 @@ async def test_the_lease_of_a_node_out_of_reach_is_taken_and_its_holder_hears_of
             assert newer.epoch > older.epoch
             assert await taken(c) == Busy("http://b:1", ())
             await until(lambda: older.is_passed_on, "the first holder hears of it")
+            assert not a.has(KEY, 0)
             assert await taken(a) == Busy("http://b:1", ())
 
 
