@@ -17,6 +17,7 @@ from proxy.config.load import Loaded
 from proxy.config.reference import reference, spelled
 from proxy.config.reload import value_of
 
+from .admin import ask, node_asked, node_flags, put_json
 from .codes import Exit
 from .flags import file_flag, loaded
 from .serve import configuration_or_exit
@@ -25,13 +26,14 @@ from .talk import fail, put, say
 
 @click.group()
 def config() -> None:
-    """Show the settings in force, or write a file of all of them.
+    """Show the settings in force, write a file of all of them, or have a node read its own anew.
 
     \b
     Examples:
       penstock config show --origin
       penstock config show --json | jq .store
       penstock config init penstock.toml
+      penstock config reload --dry-run
     """
 
 
@@ -83,6 +85,34 @@ def init(path: Path | None) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(reference())
     say(f"written: {path}; start with: penstock serve --config {path}")
+
+
+@config.command(
+    help="""Have a running node read its configuration anew, and say what changed and what needs a restart.
+
+    \b
+    Examples:
+      penstock config reload --dry-run
+      penstock config reload
+
+    It is what SIGHUP does: settings that may change in flight do, the access log is reopened.
+    Exit codes: 0 done, 1 the new configuration has mistakes (the running one stays), 4 the node does not answer.
+    """
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@node_flags
+def reload(dry_run: bool, config_file: Path | None, admin: str | None, as_json: bool) -> None:
+    asked = node_asked(config_file, admin)
+    found = ask(asked, "POST", "/-/api/config/reload", {"dry_run": dry_run}, then=["penstock check"])
+    if as_json:
+        put_json(found)
+    for change in found["taken"]:
+        would = "would change" if dry_run else "changed"
+        say(f"{would}: {change['name']}: {change['before']} -> {change['after']}", "green")
+    for change in found["waiting"]:
+        say(f"needs a restart: {change['name']}: {change['before']} -> {change['after']}", "yellow")
+    if not found["taken"] and not found["waiting"]:
+        say("nothing changed")
 
 
 def _document(found: Loaded, with_origins: bool) -> dict[str, dict[str, Any]]:

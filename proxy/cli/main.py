@@ -11,8 +11,10 @@ from proxy.service.system import keep_standard_descriptors
 from .bench import bench
 from .check import check
 from .cluster import cluster
+from .completion import completion
 from .config import config
 from .doctor import doctor
+from .drain import drain
 from .inventory import du, info, ls
 from .jobs import jobs
 from .pins import pin, pins, unpin
@@ -55,7 +57,7 @@ COMMANDS: Final = (
     *(stats, top, ls, du, info, warm, jobs),
     *(pin, unpin, pins, rm, purge, prune),
     *(verify, scrub, export, import_),
-    *(cluster, bench),
+    *(cluster, drain, completion, bench),
 )
 
 for command in COMMANDS:

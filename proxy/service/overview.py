@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import proxy
+from proxy.config.reload import Reload
 from proxy.config.schema import Config
 from proxy.core.blob import BlobKey
 from proxy.telemetry.exposition import SharedMetrics, page_of
@@ -21,9 +23,19 @@ from .operations.shape import NODE_STARTS, Reply
 
 
 class Overview:
-    """See the head of the file. `shared` are the metrics of the workers, `metrics` those of the supervisor itself."""
+    """See the head of the file. `shared` are the metrics of the workers, `metrics` those of the supervisor itself;
+    `reread` reads the configuration anew (True: only says what would change)."""
 
-    def __init__(self, config: Config, crew: Crew, order: StopOrder, shared: SharedMetrics, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        crew: Crew,
+        order: StopOrder,
+        shared: SharedMetrics,
+        metrics: Metrics,
+        reread: Callable[[bool], Reload],
+    ) -> None:
+        self._reread = reread
         self._config = config
         self._crew = crew
         self._order = order
@@ -79,6 +91,12 @@ class Overview:
     def _any_worker(self) -> Worker | None:
         """One of this program if it can, else of the one before, which may not understand everything."""
         return next((worker for worker in self._crew.at_work if worker.ready), None)
+
+    async def reload(self, *, dry_run: bool) -> Reload:
+        return self._reread(dry_run)
+
+    async def stop(self) -> None:
+        self._order.begin()
 
     async def metrics(self) -> bytes:
         ready = sum(worker.ready for worker in self._crew.serving.values())

@@ -9,7 +9,7 @@ from typing import Final
 
 import proxy
 from proxy.config.load import Loaded
-from proxy.config.reload import reloaded
+from proxy.config.reload import Reload, reloaded
 from proxy.config.schema import Config
 from proxy.core.clock import Clock
 from proxy.core.errors import ConfigError
@@ -32,14 +32,18 @@ class Run:
     words: tuple[str, ...] = ()
 
 
+def planned_reload(run: Run, running: Config) -> Reload:
+    """What SIGHUP would do now. Raises ConfigError when the configuration is wrong."""
+    return reloaded(running, run.reread().config)
+
+
 def config_after_hangup(run: Run, running: Config) -> Config | None:
     """The configuration to go on with after SIGHUP, told in the log; None when the new one is wrong (the old holds)."""
     try:
-        wanted = run.reread().config
+        plan = planned_reload(run, running)
     except ConfigError as error:
         log.error("reload refused, the running configuration stays", extra={"mistakes": "; ".join(error.mistakes)})
         return None
-    plan = reloaded(running, wanted)
     for change in plan.taken:
         log.info("reloaded", extra={"change": str(change)})
     for change in plan.waiting:

@@ -11,6 +11,7 @@ import socket
 from typing import Any, Final
 
 import proxy
+from proxy.config.reload import Reload as Plan
 from proxy.core.blob import BlobKey
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.events import set_level
@@ -27,7 +28,7 @@ from .operations.shape import NODE_STARTS, Reply
 from .reach import warn_if_unreachable
 from .readiness import watch_readiness
 from .ready import ReadyFile, Standing, ready_file
-from .run import Run, config_after_hangup, note_reload, note_start
+from .run import Run, config_after_hangup, note_reload, note_start, planned_reload
 from .sockets import held_port
 from .system import answer_watchdog, reloading, tell_systemd
 from .voice import open_telemetry
@@ -139,6 +140,15 @@ class _Solo:
             file.write(standing)
             self._run.announce(standing)
             tell_systemd("READY=1")
+
+    async def reload(self, *, dry_run: bool) -> Plan:
+        plan = planned_reload(self._run, self._config)
+        if not dry_run:
+            self._reload()
+        return plan
+
+    async def stop(self) -> None:
+        self._order.begin()
 
     def _reload(self) -> None:
         self._telemetry.access.reopen()

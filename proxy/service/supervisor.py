@@ -25,6 +25,7 @@ from contextlib import suppress
 from typing import Final
 
 import proxy
+from proxy.config.reload import Reload as Plan
 from proxy.core.errors import PenstockError
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.events import set_level
@@ -41,7 +42,7 @@ from .place import Place, inherited, taken
 from .reach import warn_if_unreachable
 from .ready import Standing
 from .renewal import Former, Legacy, become, rehearsed, take_signals
-from .run import Run, config_after_hangup, note_reload, note_start
+from .run import Run, config_after_hangup, note_reload, note_start, planned_reload
 from .system import answer_watchdog, reloading, tell_systemd
 
 log: Final = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Supervisor:
         doors = () if legacy is None else legacy.doors
         self._crew = Crew(place.data.address, {slot: socket.socket(fileno=door) for slot, door in doors})
         self._crew.served = legacy is not None
-        self._overview = Overview(self._config, self._crew, self._order, self._shared, self._metrics)
+        self._overview = Overview(self._config, self._crew, self._order, self._shared, self._metrics, self._reread)
         self._tasks = TaskSet("supervisor")
         self._renewal: asyncio.Task[None] | None = None
         self._announced = False
@@ -249,6 +250,13 @@ class Supervisor:
             hurry = tasks.start(self._order.hurried.wait(), "hurry")
             ends = tasks.start(_all_ended(lives), "ends")
             await asyncio.wait((hurry, ends), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+    def _reread(self, dry_run: bool) -> Plan:
+        """What reading the configuration anew comes to; done unless it is a `dry_run`. Raises ConfigError."""
+        plan = planned_reload(self._run, self._config)
+        if not dry_run:
+            self._reload()
+        return plan
 
     def _reload(self) -> None:
         with reloading(self._run.clock):

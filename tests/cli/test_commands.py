@@ -37,6 +37,7 @@ HELPS = [
     *(("serve",), ("check",), ("config", "show"), ("config", "init"), ("version",)),
     *(("cluster", "status"), ("cluster", "drain"), ("cluster", "placement")),
     *(("pin",), ("unpin",), ("pins",), ("rm",), ("purge",), ("prune",)),
+    *(("config", "reload"), ("drain",), ("completion",)),
     *(("verify",), ("scrub",), ("export",), ("import",)),
     *(("warm",), ("jobs", "follow"), ("jobs", "cancel"), ("ls",), ("du",), ("info",), ("stats",), ("top",)),
 ]

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from pydantic import Field
+
+from proxy.config.reload import Change, Reload
+from proxy.core.errors import ConfigError
 
 from .carried_out import Operations
-from .shape import Nothing
+from .shape import Asked, Nothing, Operation, Refused, Told
 from .stats import StatsTold, stats_of
-from .table import ON_NODE
+
+
+class ReloadAsked(Asked):
+    """Read the configuration anew."""
+
+    dry_run: bool = Field(False, description="Only say what would change.")
+
+
+class ChangeTold(Told):
+    """A setting that is not what it was."""
+
+    name: str
+    before: str
+    after: str
+
+
+class ReloadTold(Told):
+    """What reading the configuration anew came to."""
+
+    dry_run: bool
+    taken: list[ChangeTold] = Field(description="In force from now on.")
+    waiting: list[ChangeTold] = Field(description="In force after a restart.")
+
+
+class DrainTold(Told):
+    """The node stops politely: unready first, then its port closes, then it ends when its downloads have."""
+
+    draining: bool
 
 
 class NodeView(Protocol):
@@ -17,11 +49,49 @@ class NodeView(Protocol):
 
     async def metrics(self) -> bytes: ...
 
+    async def reload(self, *, dry_run: bool) -> Reload:
+        """Read the configuration anew, and take over what may change in flight. Raises ConfigError."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop politely, as by SIGTERM; returns at once."""
+        ...
+
+
+ON_NODE: Final = (
+    Operation("stats", "GET", "/-/api/stats", "The node in figures.", Nothing, StatsTold),
+    Operation(
+        "reload",
+        "POST",
+        "/-/api/config/reload",
+        "Read the configuration anew, as by SIGHUP, and say what changed and what needs a restart.",
+        ReloadAsked,
+        ReloadTold,
+        refusals=((422, "The configuration has mistakes; the running one stays."),),
+    ),
+    Operation("drain", "POST", "/-/api/drain", "Stop politely, as by SIGTERM.", Nothing, DrainTold, status=202),
+)
+
 
 def operations_of(view: NodeView) -> Operations:
-    """The operations of `table.ON_NODE` on `view`."""
+    """The operations of `ON_NODE` on `view`."""
 
     async def stats(asked: Nothing) -> StatsTold:
         return stats_of(await view.metrics(), await view.status())
 
-    return Operations(ON_NODE, {"stats": stats})
+    async def reload(asked: ReloadAsked) -> ReloadTold:
+        try:
+            plan = await view.reload(dry_run=asked.dry_run)
+        except ConfigError as error:
+            raise Refused(422, "; ".join(error.mistakes)) from None
+        return ReloadTold(dry_run=asked.dry_run, taken=_told(plan.taken), waiting=_told(plan.waiting))
+
+    async def drain(asked: Nothing) -> DrainTold:
+        await view.stop()
+        return DrainTold(draining=True)
+
+    return Operations(ON_NODE, {"stats": stats, "reload": reload, "drain": drain})
+
+
+def _told(changes: tuple[Change, ...]) -> list[ChangeTold]:
+    return [ChangeTold(name=one.name, before=str(one.before), after=str(one.after)) for one in changes]

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from . import openapi
 from .carried_out import in_words
-from .on_node import NodeView, operations_of
+from .on_node import ON_NODE, NodeView, operations_of
 from .shape import Operation, Reply
-from .table import IN_WORKER, ON_NODE
+from .table import IN_WORKER
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes of what is asked; the application's `client_max_size` must allow them."""

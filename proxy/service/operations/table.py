@@ -6,17 +6,15 @@ from typing import Final
 
 from .inventory import BlobAsked, BlobTold, InfoAsked, InfoTold, ReposAsked, ReposTold
 from .jobs import Job
+from .on_node import ON_NODE
 from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
 from .pins import PinAsked, PinsTold, PinTold, UnpinAsked
 from .removal import PruneAsked, PrunedTold, RemoveAsked, RemovedTold, StaleAsked, StaleTold
 from .shape import Nothing, Operation
-from .stats import StatsTold
 
 _NO_JOB: Final = (404, "There is no such job.")
 _TOO_MANY: Final = (409, "Too many jobs wait already.")
 
-ON_NODE: Final = (Operation("stats", "GET", "/-/api/stats", "The node in figures.", Nothing, StatsTold),)
-"""Carried out by the process that has the admin port."""
 
 IN_WORKER: Final = (
     Operation("repos", "GET", "/-/api/repos", "List the repos that files are known of.", ReposAsked, ReposTold),
