@@ -7,21 +7,24 @@ disk fails, heads are kept in memory.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Final
 
-import orjson
-
-from proxy.core.blob import BlobKey, BlobRecord
+from proxy.core.blob import BlobKey
+from proxy.core.errors import StoreError
+from proxy.core.purging import Purge
 from proxy.rfc9111.fields import Fields
-from proxy.rfc9111.stored import LargeBody, SmallBody, StoredResponse
+from proxy.rfc9111.stored import StoredResponse
 
+from . import purges
 from .database import Change
+from .heads import head_of, response_of, selecting_text
 from .state_disk import StateDisk
 
 MOST_VARIANTS: Final = 32
 """Responses kept for one place; the oldest goes first."""
 MOST_RESPONSES: Final = 1_000_000
 BATCH: Final = 500
+_NOT_TAKEN: Final = "the state disk did not take the purge; ask again"
 _AT: Final = "SELECT head FROM responses WHERE place = ?"
 
 
@@ -40,7 +43,7 @@ class StoredResponses:
         found = []
         for (head,) in self._disk.rows(_AT, (place,)):
             try:
-                found.append(_response(head))
+                found.append(response_of(head))
             except (ValueError, KeyError, TypeError) as error:
                 self._disk.fail(ValueError(f"a stored head is damaged: {error}"))
         return tuple(found)
@@ -57,9 +60,25 @@ class StoredResponses:
         rest = () if selecting is None else tuple(one for one in self.at(place) if one.selecting != selecting)
         await self._disk.write(_drop(place, selecting), ("responses", place), rest)
 
+    async def purge(self, purge: Purge) -> tuple[int, tuple[BlobKey, ...]]:
+        """Carry out `purge`, for what is kept and for what is on its way: how many responses it was about, and the
+        names of bodies that nothing else has. Raises StoreError when the disk did not take it."""
+        self._disk.drop_unwritten(lambda name: name[0] == "responses")
+        if not await self._disk.written(purges.remember(purge)):
+            raise StoreError(_NOT_TAKEN)
+        count, keys, after = 0, list[BlobKey](), purges.BEGINNING
+        while True:
+            round_ = purges.Round(purge, after, BATCH)
+            if not await self._disk.written(round_.carry_out):
+                raise StoreError(_NOT_TAKEN)
+            count, keys = count + round_.count, [*keys, *round_.keys]
+            if round_.last is None:
+                return count, tuple(keys)
+            after = round_.last
+
 
 def _put(place: bytes, origin: str, target: str, stored: StoredResponse, most: int) -> Change:
-    row = (place, _text(stored.selecting), origin, target, _head(stored), stored.received_at)
+    row = (place, selecting_text(stored.selecting), origin, target, head_of(stored), stored.received_at)
 
     def change(connection: sqlite3.Connection) -> None:
         connection.execute(
@@ -72,6 +91,8 @@ def _put(place: bytes, origin: str, target: str, stored: StoredResponse, most: i
             f"WHERE place = ? ORDER BY received_at DESC LIMIT {MOST_VARIANTS})",
             (place, place),
         )
+        purges.tag(connection, place, row[1], stored.fields)
+        purges.overtake(connection, origin, target, place, row[1], stored)
         (count,) = connection.execute("SELECT amount FROM totals WHERE name = 'responses'").fetchone()
         if count > most:
             connection.execute(
@@ -87,48 +108,8 @@ def _drop(place: bytes, selecting: Fields | None) -> Change:
         if selecting is None:
             connection.execute("DELETE FROM responses WHERE place = ?", (place,))
         else:
-            connection.execute("DELETE FROM responses WHERE place = ? AND selecting = ?", (place, _text(selecting)))
+            connection.execute(
+                "DELETE FROM responses WHERE place = ? AND selecting = ?", (place, selecting_text(selecting))
+            )
 
     return change
-
-
-def _text(selecting: Fields) -> str:
-    return orjson.dumps(selecting).decode()
-
-
-def _head(stored: StoredResponse) -> bytes:
-    body: dict[str, Any]
-    match stored.body:
-        case SmallBody(key, size):
-            body = {"key": str(key), "size": size}
-        case LargeBody(record, strong):
-            body = {"key": str(record.key), "size": record.size, "validator": record.validator, "strong": strong}
-    return orjson.dumps(
-        {
-            "status": stored.status,
-            "fields": stored.fields,
-            "selecting": stored.selecting,
-            "asked": stored.requested_at,
-            "came": stored.received_at,
-            "invalid": stored.invalid,
-            "body": body,
-        }
-    )
-
-
-def _response(head: bytes) -> StoredResponse:
-    """What `_head` wrote. Raises ValueError, KeyError, TypeError."""
-    told = orjson.loads(head)
-    body, key = told["body"], BlobKey.parse(told["body"]["key"])
-    kept: SmallBody | LargeBody = SmallBody(key, body["size"])
-    if "validator" in body:
-        kept = LargeBody(BlobRecord(key, body["size"], body["validator"], None), body["strong"])
-    return StoredResponse(
-        told["status"],
-        tuple((name, value) for name, value in told["fields"]),
-        tuple((name, value) for name, value in told["selecting"]),
-        told["asked"],
-        told["came"],
-        kept,
-        told["invalid"],
-    )

@@ -6,6 +6,8 @@
     listings     (repo, text) -> status, headers, body (zlib when that is marked)
     publicity    (repo, plane) -> when an anonymous caller was last seen to be allowed
     responses    (place, request fields that select) -> head of a generic origin's response, when it came
+    response_tags  tag -> the responses that the origin gave it
+    purges       what was purged lately, so that what was asked for before is not kept after
     totals       rows and bytes of what is bounded, kept by triggers, so that all workers agree without counting
 
 `used` is in hours since 1970: coarse, so that reading hardly ever writes.
@@ -89,6 +91,18 @@ END;
 CREATE TRIGGER IF NOT EXISTS response_removed AFTER DELETE ON responses BEGIN
     UPDATE totals SET amount = amount - 1 WHERE name = 'responses';
 END;
+CREATE TABLE IF NOT EXISTS response_tags (
+    tag TEXT NOT NULL, place BLOB NOT NULL, selecting TEXT NOT NULL, PRIMARY KEY (tag, place, selecting)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS response_tags_by_response ON response_tags (place, selecting);
+CREATE TRIGGER IF NOT EXISTS response_untagged AFTER DELETE ON responses BEGIN
+    DELETE FROM response_tags WHERE place = old.place AND selecting = old.selecting;
+END;
+CREATE TABLE IF NOT EXISTS purges (
+    origin TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, at REAL NOT NULL, soft INTEGER NOT NULL,
+    PRIMARY KEY (origin, kind, text, soft)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS purges_by_time ON purges (origin, at);
 """
 """Tables that came later, made where they are missing: what is kept in the others stays."""
 

@@ -20,6 +20,7 @@ from .jobs import jobs
 from .pins import pin, pins, unpin
 from .proof import scrub, verify
 from .removal import prune, purge, rm
+from .responses import explain
 from .serve import serve
 from .stats import stats, top
 from .transfer import export, import_
@@ -55,7 +56,7 @@ def main() -> None:
 COMMANDS: Final = (
     *(serve, check, doctor, config, version),
     *(stats, top, ls, du, info, warm, jobs),
-    *(pin, unpin, pins, rm, purge, prune),
+    *(pin, unpin, pins, rm, purge, prune, explain),
     *(verify, scrub, export, import_),
     *(cluster, drain, completion, bench),
 )

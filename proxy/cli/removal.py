@@ -16,6 +16,7 @@ from .admin import LONG, Asked, ask, node_asked, node_flags, put_json
 from .codes import Exit
 from .inventory import is_key
 from .naming import key_or_exit
+from .responses import is_address, purge_responses
 from .talk import fail, say
 
 REMOVE: Final = "/-/api/remove"
@@ -55,13 +56,19 @@ def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **
 
 
 @click.command(
-    help="""Drop a repo or a blob from all nodes of the fleet; or with --soft have what may change asked for anew.
+    help="""Drop a repo, a blob or responses from all nodes of the fleet; or with --soft have them asked for anew.
 
     \b
     Examples:
       penstock purge acme/tiny --soft
       penstock purge acme/tiny@main --yes
       penstock purge sha256:4b0c1a...
+      penstock purge http://mirror:8080/data/rows.csv
+      penstock purge --prefix /data/ --soft
+      penstock purge --tag release-7
+
+    Addresses, prefixes and tags (Surrogate-Key, Cache-Tag) are of a generic origin's responses; softly purged ones are
+    stale from then on, and serve where a stale response may.
 
     --soft drops no byte: branches, tags and listings of the repo count as old on this node, so the next question asks
     the origin, and what is kept still serves while that is away. Nodes that are cut off now drop a blob when they are
@@ -69,12 +76,27 @@ def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **
     Exit codes: 0 ok, 1 not wanted after all, 3 nothing is known of it, 4 the node does not answer, 5 it is pinned.
     """
 )
-@click.argument("name", metavar="REPO[@REVISION]|KEY")
+@click.argument("name", metavar="REPO[@REVISION]|KEY|URL", required=False)
+@click.option("--prefix", metavar="URL", help="All responses whose addresses begin so.")
+@click.option("--tag", metavar="TAG", help="All responses that the origin gave this tag.")
 @click.option("--soft", is_flag=True, help="Ask anew for what may change, and keep the bytes.")
 @_removal_flags
-def purge(name: str, soft: bool, config_file: Path | None, admin: str | None, as_json: bool, **said: Any) -> None:
+def purge(
+    name: str | None,
+    prefix: str | None,
+    tag: str | None,
+    soft: bool,
+    config_file: Path | None,
+    admin: str | None,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    if sum(one is not None for one in (name, prefix, tag)) != 1:
+        raise click.UsageError("say what to purge: one of REPO, KEY, URL, --prefix and --tag")
     asked = node_asked(config_file, admin)
-    if is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
+    if name is None or is_address(name):
+        purge_responses(asked, name, prefix, tag, soft=soft, as_json=as_json)
+    elif is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
         key = key_or_exit(name)
         if said["dry_run"]:
             say(f"{key} would be dropped")

@@ -24,7 +24,7 @@ from proxy.core.tasks import TaskSet
 from proxy.hub.facts import FileFacts
 from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
-from proxy.hub.notices import BlobPurged, Notice, RepoClosed
+from proxy.hub.notices import BlobPurged, Notice, RepoClosed, ResponsesPurged
 from proxy.hub.oci import Agent
 from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
@@ -128,6 +128,8 @@ class Mirror:
                 await self._rights.closed(repo, planes, at)
             case BlobPurged(key):
                 await self._store.drop(key, "purged")
+            case ResponsesPurged():
+                pass  # `web.purging` hears it
             case _:
                 assert_never(notice)
 

@@ -8,6 +8,8 @@ from typing import Any, assert_never
 import orjson
 
 from proxy.core.blob import BlobKey
+from proxy.core.errors import RequestRefused
+from proxy.core.purging import Purge, named, which_named
 from proxy.core.rights import Plane
 
 from .names import RepoId, RepoKind
@@ -29,7 +31,14 @@ class BlobPurged:
     key: BlobKey
 
 
-Notice = RepoClosed | BlobPurged
+@dataclass(frozen=True, slots=True)
+class ResponsesPurged:
+    """Somebody wants responses of a generic origin to be gone, or stale."""
+
+    purge: Purge
+
+
+Notice = RepoClosed | BlobPurged | ResponsesPurged
 
 
 def encoded(notice: Notice) -> bytes:
@@ -38,6 +47,9 @@ def encoded(notice: Notice) -> bytes:
             return orjson.dumps(["closed", repo.kind.value, repo.name, [plane.value for plane in planes], at])
         case BlobPurged(key):
             return orjson.dumps(["purged", str(key)])
+        case ResponsesPurged(purge):
+            kind, text = named(purge.which)
+            return orjson.dumps(["responses", purge.origin, kind, text, purge.at, purge.soft])
         case _:
             assert_never(notice)
 
@@ -51,6 +63,8 @@ def decoded(content: bytes) -> Notice | None:
                 return RepoClosed(RepoId(RepoKind(kind), name), tuple(Plane(plane) for plane in planes), float(at))
             case ["purged", str(key)]:
                 return BlobPurged(BlobKey.parse(key))
-    except ValueError:
+            case ["responses", str(origin), str(kind), str(text), int() | float() as at, bool(soft)]:
+                return ResponsesPurged(Purge(origin, which_named(kind, text), float(at), soft))
+    except (ValueError, RequestRefused):
         pass
     return None

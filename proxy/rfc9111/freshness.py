@@ -51,7 +51,8 @@ def age(stored: StoredResponse, now: float) -> float:
 
 def remaining(stored: StoredResponse, now: float) -> float:
     """Seconds for which it stays fresh; negative when it is stale for so long."""
-    return lifetime(stored.status, stored.fields, stored.received_at) - age(stored, now)
+    left = lifetime(stored.status, stored.fields, stored.received_at) - age(stored, now)
+    return left if stored.ended is None else min(left, stored.ended - now)
 
 
 def _age_field(fields: Fields) -> float:

@@ -44,6 +44,8 @@ class StoredResponse:
     received_at: float
     body: SmallBody | LargeBody
     invalid: bool = False
+    ended: float | None = None
+    """Since when it counts as stale, whatever it says: it was purged softly then."""
 
     def field(self, name: str) -> str | None:
         """All lines of `name` (lower case) as one."""

@@ -42,7 +42,7 @@ def refreshed(stored: StoredResponse, response: Fields, requested_at: float, rec
         brought = tuple(field for field in brought if field[0] != "etag")
         names.discard("etag")  # the kept one, which may be strong, is as true
     fields = (*(field for field in stored.fields if field[0] not in names), *brought)
-    return replace(stored, fields=fields, requested_at=requested_at, received_at=received_at, invalid=False)
+    return replace(stored, fields=fields, requested_at=requested_at, received_at=received_at, invalid=False, ended=None)
 
 
 def made_void(method: str, status: int, target: str, response: Fields, sites: frozenset[str]) -> tuple[str, ...]:

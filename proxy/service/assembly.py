@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,11 +25,13 @@ from proxy.fetch.flight import FlightLimits
 from proxy.fetch.mirror import Mirror
 from proxy.fetch.pace import LEAST
 from proxy.fetch.rights import Freshness
+from proxy.fetch.web.purging import ResponsePurges
 from proxy.front.application import make_data_server
 from proxy.front.cold import ColdReader
 from proxy.front.gate import Gate
 from proxy.front.limits import Limits
 from proxy.front.listener import Listener, listen
+from proxy.hub.notices import Notice
 from proxy.origin.client import OriginClient
 from proxy.store.blobstore import BlobStore, DiskStatus
 from proxy.store.disk import DiskState
@@ -40,6 +42,7 @@ from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
 from .operations.desk import Desk, Scrubbing
+from .operations.responses import ResponseDesk
 from .operations.shape import Reply
 from .weight import node_weight
 
@@ -91,10 +94,11 @@ async def assemble(
             commons=None if shared is None else shared.commons,
             notices=None if shared is None else shared.notices,
         )
+        purges = ResponsePurges(catalogue.responses, store, None if shared is None else shared.notices)
         if shared is not None:
             origin.budget.share_with(shared.allowances)
             shared.allowances.listen(origin.budget.hear)
-            shared.notices.listen(mirror.hear)
+            shared.notices.listen(_each(mirror.hear, purges.hear))
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
         desk = Desk(
@@ -106,6 +110,7 @@ async def assemble(
             scrubbing=_scrubbing(config),
             scrub_ended=telemetry.scrub_ended,
             imported=telemetry.imported,
+            responses=ResponseDesk(generic.places(config), catalogue.responses, purges, clock),
         )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(
@@ -251,6 +256,16 @@ async def _fleet(config: Config, weight: int, observer: FleetObserver) -> AsyncI
     )
     async with opened as fleet:
         yield fleet
+
+
+def _each(*hearers: Callable[[Notice], Awaitable[None]]) -> Callable[[Notice], Awaitable[None]]:
+    """Each of them is told."""
+
+    async def hear(notice: Notice) -> None:
+        for one in hearers:
+            await one(notice)
+
+    return hear
 
 
 def _ring(config: Config, fleet: Cluster, observer: FleetObserver, clock: SystemClock) -> OncePerFleet:

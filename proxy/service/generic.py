@@ -57,6 +57,11 @@ def _origins(config: Config) -> list[tuple[str, str, OriginSection]]:
     return [(config.origin.url, "", config.origin)] if config.origin.kind == "http" else []
 
 
+def places(config: Config) -> tuple[tuple[str, str], ...]:
+    """Prefix of its targets, and name, of each generic origin."""
+    return tuple((prefix, name) for name, prefix, _ in _origins(config))
+
+
 def _limits(config: Config) -> FlightLimits:
     section = config.fetch
     return FlightLimits(

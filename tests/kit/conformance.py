@@ -106,19 +106,30 @@ def judged(found: list[dict[str, object]]) -> list[Verdict]:
     return verdicts
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Where clients and operators of a node come in."""
+
+    url: str
+    admin: str
+
+
 @contextlib.asynccontextmanager
-async def penstock_before(origin: str, folder: Path) -> AsyncIterator[str]:
-    """The address of a `penstock serve` before `origin`, started with nothing but what the command line must have."""
+async def penstock_before(origin: str, folder: Path, *more: str) -> AsyncIterator[Started]:
+    """A `penstock serve` before `origin`, started with nothing but what the command line must have, and `more`."""
     ready, said = folder / "ready.json", folder / "said.txt"
     words = ("serve", "--origin", origin, "--origin-kind", "http", "--disk", f"{folder}/disk=256MiB")
     places = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", str(ready))
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LANG": "C.UTF-8"}
     with said.open("wb") as output:
-        child = await born(("-m", ENTRY, *words, *places), folder=REPO_ROOT, environment=environment, output=output)
+        child = await born(
+            ("-m", ENTRY, *words, *places, *more), folder=REPO_ROOT, environment=environment, output=output
+        )
     try:
         await until(lambda: ready.exists() or child.returncode is not None, "penstock is ready", START_WITHIN)
         assert ready.exists(), f"penstock ended with {child.returncode}:\n{said.read_text()}"
-        yield f"http://{json.loads(ready.read_text())['data']}"
+        standing = json.loads(ready.read_text())
+        yield Started(f"http://{standing['data']}", standing["admin"])
     finally:
         child.kill()
         await child.wait()
@@ -127,8 +138,8 @@ async def penstock_before(origin: str, folder: Path) -> AsyncIterator[str]:
 async def _by_hand(only: list[str]) -> None:
     """What fails, for whoever mends it: `python -m tests.kit.conformance [ID ...]`."""
     with tempfile.TemporaryDirectory() as folder:
-        async with cache_suite(Path(folder)) as suite, penstock_before(suite.origin, Path(folder)) as base:
-            verdicts = await suite.run(base, only or None)
+        async with cache_suite(Path(folder)) as suite, penstock_before(suite.origin, Path(folder)) as node:
+            verdicts = await suite.run(node.url, only or None)
     for one in sorted(verdicts, key=lambda one: (one.kind, one.suite)):
         if not one.passed or only:
             print(f"{one.kind:9} {'' if one.judged else '(depends)':9} {one.id:45} {one.why}")

@@ -13,6 +13,7 @@ import aiohttp
 
 from proxy.config.load import load
 from proxy.service.assembly import assemble
+from proxy.service.node import Node
 from proxy.telemetry.accesslog import AccessLog
 from proxy.telemetry.exposition import metrics_of_process
 from proxy.telemetry.telemetry import Telemetry
@@ -22,9 +23,16 @@ from .asking import Answer, ask
 
 @dataclass(frozen=True)
 class WebNode:
-    """Where it is. Its targets are those of the origin."""
+    """Where it is. Its targets are those of the origin. `inside` is the node itself, as its processes know it."""
 
     url: str
+    inside: Node
+
+    async def operate(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """What an operation of the admin port tells. Raises AssertionError when it says no."""
+        reply = await self.inside.operate(verb, arguments)
+        assert reply.status == 200, reply
+        return reply.body
 
     async def get(self, target: str, method: str = "GET", body: bytes | None = None, **fields: str) -> Answer:
         """One request on a connection of its own; `if_none_match=…` is If-None-Match."""
@@ -43,8 +51,8 @@ class WebNode:
 
 
 @contextlib.asynccontextmanager
-async def web_node(folder: Path, origin: str, **settings: Any) -> AsyncIterator[WebNode]:
-    """`settings` are knobs with `__` for the dot."""
+async def web_node(folder: Path, origin: str, *, worker: int = 0, **settings: Any) -> AsyncIterator[WebNode]:
+    """`settings` are knobs with `__` for the dot; `worker` numbers those that share a folder."""
     knobs = {
         "origin__url": origin,
         "origin__kind": "http",
@@ -59,5 +67,5 @@ async def web_node(folder: Path, origin: str, **settings: Any) -> AsyncIterator[
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         telemetry = Telemetry(metrics_of_process(), AccessLog(None))
-        async with assemble(config, 0, listening, telemetry):
-            yield WebNode(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        async with assemble(config, worker, listening, telemetry) as inside:
+            yield WebNode(f"http://127.0.0.1:{listening.getsockname()[1]}", inside)

@@ -46,5 +46,5 @@ def _is_failed(one: Verdict) -> bool:
 
 async def _run(folder: Path, only: Sequence[str] | None = None) -> list[Verdict]:
     folder.mkdir()
-    async with cache_suite(folder) as suite, penstock_before(suite.origin, folder) as base:
-        return await suite.run(base, only)
+    async with cache_suite(folder) as suite, penstock_before(suite.origin, folder) as node:
+        return await suite.run(node.url, only)

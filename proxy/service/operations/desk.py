@@ -24,6 +24,7 @@ from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, Se
 from .pins import PinBook, PinDesk
 from .proof import ScrubWork, Verifier
 from .removal import RemovalDesk
+from .responses import ResponseDesk
 from .runner import JobRunner
 from .shape import Nothing, Refused
 from .table import IN_WORKER
@@ -53,6 +54,7 @@ class Desk:
         scrubbing: Scrubbing,
         scrub_ended: Callable[[float], None],
         imported: Callable[[int], None],
+        responses: ResponseDesk,
     ) -> None:
         self.catalogue = catalogue
         self._book = JobBook(state, clock)
@@ -109,6 +111,8 @@ class Desk:
                 "import": self._import,
                 "seed": self._seed,
                 "scrub": self._scrub,
+                "void": responses.void,
+                "explain": responses.explain,
             },
         )
 

@@ -10,6 +10,7 @@ from .on_node import ON_NODE
 from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
 from .pins import PinAsked, PinsTold, PinTold, UnpinAsked
 from .removal import PruneAsked, PrunedTold, RemoveAsked, RemovedTold, StaleAsked, StaleTold
+from .responses import ExplainAsked, ExplainTold, VoidAsked, VoidTold
 from .shape import Nothing, Operation
 
 _NO_JOB: Final = (404, "There is no such job.")
@@ -145,6 +146,24 @@ IN_WORKER: Final = (
         Job,
         status=202,
         refusals=((409, "Too many jobs wait already, or a scrub is under way."),),
+    ),
+    Operation(
+        "void",
+        "POST",
+        "/-/api/purge/responses",
+        "Drop responses of a generic origin, or have them count as stale, on all nodes of the fleet.",
+        VoidAsked,
+        VoidTold,
+        refusals=((404, "No generic origin answers there."),),
+    ),
+    Operation(
+        "explain",
+        "GET",
+        "/-/api/explain",
+        "Say what a GET of a generic origin's target would be answered with now, and by which rule.",
+        ExplainAsked,
+        ExplainTold,
+        refusals=((404, "No generic origin answers there."),),
     ),
 )
 """Carried out by any worker."""

@@ -1,0 +1,127 @@
+"""Purges of responses: of what is kept, and of what was asked for before and is kept after.
+
+1. A asks the origin   2. the operator purges   3. A's answer comes and is kept
+Without a memory of purges the answer of 3 would be what the operator wanted to be gone; so each head that is put down
+is compared with them, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from typing import Any, Final, assert_never
+
+from proxy.core.blob import BlobKey
+from proxy.core.purging import Below, Purge, Tagged, ThisTarget, Which, named, which_named
+from proxy.rfc9111.fields import Fields
+from proxy.rfc9111.stored import LargeBody, StoredResponse
+from proxy.rfc9111.tags import tags_of
+
+from .database import Change
+from .heads import head_of, response_of
+
+KEPT: Final = 10_000
+"""Purges remembered at most."""
+KEPT_FOR: Final = 86_400.0
+"""Seconds: what was asked for longer ago, and comes only now, is kept as if nobody had purged it."""
+Cursor = tuple[bytes, str]
+BEGINNING: Final[Cursor] = (b"", "")
+_BEYOND: Final = "\x7f"
+"""Sorts behind every character of a target."""
+
+
+def remember(purge: Purge) -> Change:
+    kind, text = named(purge.which)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO purges VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (origin, kind, text, soft) DO UPDATE SET at = max(at, excluded.at)",
+            (purge.origin, kind, text, purge.at, purge.soft),
+        )
+        connection.execute("DELETE FROM purges WHERE at < ?", (purge.at - KEPT_FOR,))
+        connection.execute(
+            "DELETE FROM purges WHERE (origin, kind, text, soft) NOT IN "
+            "(SELECT origin, kind, text, soft FROM purges ORDER BY at DESC LIMIT ?)",
+            (KEPT,),
+        )
+
+    return change
+
+
+class Round:
+    """One transaction's share of a purge, after `after`; then `last` is where the next goes on, None at the end."""
+
+    def __init__(self, purge: Purge, after: Cursor, most: int) -> None:
+        self._purge = purge
+        self._after = after
+        self._most = most
+        self.count = 0
+        self.keys: tuple[BlobKey, ...] = ()
+        self.last: Cursor | None = None
+
+    def carry_out(self, connection: sqlite3.Connection) -> None:
+        where, values = _where(self._purge.which)
+        rows = connection.execute(
+            "SELECT place, selecting, target, head FROM responses WHERE origin = ? AND "
+            f"{where} AND (place, selecting) > (?, ?) ORDER BY place, selecting LIMIT ?",
+            (self._purge.origin, *values, *self._after, self._most),
+        ).fetchall()
+        met = [row for row in rows if self._is_met(row[2], row[3])]
+        for place, selecting, _, head in met:
+            _end(connection, place, selecting, response_of(head), self._purge)
+        bodies = [response_of(head).body for _, _, _, head in met]
+        self.count = len(met)
+        # A small body is shared by its hash with whatever else is the same; the room it takes is eviction's business.
+        is_large = not self._purge.soft
+        self.keys = tuple(body.record.key for body in bodies if is_large and isinstance(body, LargeBody))
+        self.last = (rows[-1][0], rows[-1][1]) if len(rows) == self._most else None
+
+    def _is_met(self, target: str, head: bytes) -> bool:
+        stored = response_of(head)
+        return self._purge.covers(target, tags_of(stored.fields), stored.requested_at)
+
+
+def tag(connection: sqlite3.Connection, place: bytes, selecting: str, fields: Fields) -> None:
+    """Note which tags the response kept at this row has."""
+    connection.execute("DELETE FROM response_tags WHERE place = ? AND selecting = ?", (place, selecting))
+    connection.executemany(
+        "INSERT INTO response_tags VALUES (?, ?, ?)", [(name, place, selecting) for name in sorted(tags_of(fields))]
+    )
+
+
+def overtake(
+    connection: sqlite3.Connection, origin: str, target: str, place: bytes, selecting: str, stored: StoredResponse
+) -> None:
+    """Treat a response that was just put down as the purges want it that came after it was asked for."""
+    found = connection.execute(
+        "SELECT kind, text, at, soft FROM purges WHERE origin = ? AND at >= ?", (origin, stored.requested_at)
+    ).fetchall()
+    tags = tags_of(stored.fields)
+    for kind, text, at, soft in found:
+        purge = Purge(origin, which_named(kind, text), at, bool(soft))
+        if purge.covers(target, tags, stored.requested_at):
+            _end(connection, place, selecting, stored, purge)
+
+
+def _end(connection: sqlite3.Connection, place: bytes, selecting: str, stored: StoredResponse, purge: Purge) -> None:
+    if not purge.soft:
+        connection.execute("DELETE FROM responses WHERE place = ? AND selecting = ?", (place, selecting))
+        return
+    ended = purge.at if stored.ended is None else min(purge.at, stored.ended)
+    connection.execute(
+        "UPDATE responses SET head = ? WHERE place = ? AND selecting = ?",
+        (head_of(replace(stored, ended=ended)), place, selecting),
+    )
+
+
+def _where(which: Which) -> tuple[str, tuple[Any, ...]]:
+    match which:
+        case ThisTarget(target):
+            return "target = ?", (target,)
+        case Below(prefix):
+            return "target >= ? AND target < ?", (prefix, prefix + _BEYOND)
+        case Tagged(name):
+            return "(place, selecting) IN (SELECT place, selecting FROM response_tags WHERE tag = ?)", (name,)
+        case _:
+            assert_never(which)

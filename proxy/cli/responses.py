@@ -1,0 +1,75 @@
+"""Responses of generic origins: `penstock explain`, and what `penstock purge` does of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from proxy.core.sizes import format_size
+
+from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, with_query
+from .tables import show
+from .talk import say
+
+PURGE = "/-/api/purge/responses"
+
+
+@click.command(
+    help="""Say what a GET would be answered with, and by which rule; of a generic origin. Nobody is asked.
+
+    \b
+    Examples:
+      penstock explain http://mirror:8080/data/rows.csv?version=3
+      penstock explain /data/rows.csv -H 'Accept-Language: de' -H 'Cache-Control: max-age=60'
+      penstock explain /data/rows.csv --json | jq .rule
+
+    Exit codes: 0 ok, 2 no such address, 3 no generic origin answers there, 4 the node does not answer.
+    """
+)
+@click.argument("target", metavar="URL|PATH")
+@click.option("--field", "-H", "fields", metavar="NAME: VALUE", multiple=True, help="A request field. Repeatable.")
+@node_flags
+def explain(target: str, fields: tuple[str, ...], config_file: Path | None, admin: str | None, as_json: bool) -> None:
+    asked = node_asked(config_file, admin)
+    found = ask(asked, "GET", with_query("/-/api/explain", target=target, fields=fields))
+    if as_json:
+        put_json(found)
+        return
+    say(f"{found['decision']}: {found['rule']}", "bold")
+    say(f"  asked of {found['origin']} as {found['target']}")
+    if not found["variants"]:
+        say("  nothing is kept for it")
+        return
+    table = Table("", "status", "age", "fresh for", "left", "size", "varies", "tags", box=None, pad_edge=False)
+    for one in found["variants"]:
+        table.add_row(*(Text(text) for text in _row(one)))
+    show(table)
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    varies = ", ".join(f"{name}={value}" for name, value in one["varies"].items())
+    left = f"{one['left']:.0f} s" + (" (purged)" if one["purged"] else "")
+    seconds = (f"{one['age']:.0f} s", f"{one['lifetime']:.0f} s", left)
+    chosen = "*" if one["selected"] else ""
+    return (chosen, str(one["status"]), *seconds, format_size(one["size"]), varies, " ".join(one["tags"]))
+
+
+def purge_responses(
+    asked: Asked, target: str | None, prefix: str | None, tag: str | None, *, soft: bool, as_json: bool
+) -> None:
+    """Drop responses by one of the three, or make them stale; tells how many that were here."""
+    said = {"target": target, "prefix": prefix, "tag": tag}
+    order = {name: text for name, text in said.items() if text is not None} | {"soft": soft}
+    found = ask(asked, "POST", PURGE, order, within=LONG)
+    if as_json:
+        put_json(found)
+    say(f"{found['responses']} responses {'are stale now' if soft else 'dropped'}, and those of the fleet", "green")
+
+
+def is_address(name: str) -> bool:
+    """Whether it names a response, and no repo or blob."""
+    return name.startswith(("/", "http://", "https://"))
