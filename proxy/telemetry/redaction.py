@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _SECRETS: Final = (
@@ -20,6 +21,10 @@ _SECRETS: Final = (
         r"\1***",
     ),
 )
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9./:-]*")
+"""Texts that none of the patterns above finds anything in, and without anything that is not printable."""
+_OFTEN: Final = 256
+"""Characters of a text that is worth remembering."""
 _CONTROLS: Final = {
     **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
     0x2028: "\\u2028",
@@ -42,6 +47,14 @@ def printable(text: str) -> str:
 
 def clean(text: str, limit: int) -> str:
     """At most `limit` characters of `text`, printable and without secrets; a cut is marked by `…`."""
+    if len(text) <= limit and _HARMLESS.fullmatch(text):
+        return text
+    return _cleaned(text, limit) if len(text) <= _OFTEN else _cleaned.__wrapped__(text, limit)
+
+
+@lru_cache(maxsize=4096)
+def _cleaned(text: str, limit: int) -> str:
+    """What a log says, it says again and again: names, paths, programs."""
     # Redact before cutting: half a token would not be recognised.
     whole = redacted(printable(text[: limit * 4]))
     return whole if len(whole) <= limit else f"{whole[:limit]}…"

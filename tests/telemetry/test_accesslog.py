@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.telemetry.accesslog import AccessRecord, agent_fields, named, open_access_log, rendered
+from proxy.telemetry.redaction import clean, printable, redacted
 
 SECRET = b"s" * 32
 DAY = 86_400.0
@@ -127,3 +128,17 @@ def test_an_empty_target_is_no_log() -> None:
     log.write(record())
     log.reopen()
     log.close()
+
+
+@given(st.text(st.sampled_from("abhfHF019_./:-@?&=%+ \n"), max_size=80), st.integers(1, 60))
+def test_what_is_harmless_or_was_said_before_is_cleaned_like_anything_else(text: str, limit: int) -> None:
+    whole = redacted(printable(text[: limit * 4]))
+    expected = whole if len(whole) <= limit else f"{whole[:limit]}…"
+    assert clean(text, limit) == clean(text, limit) == expected
+
+
+def test_a_pseudonym_changes_with_the_day_the_address_and_the_secret() -> None:
+    cases = [("a", b"s", 1.0), ("b", b"s", 1.0), ("a", b"t", 1.0), ("a", b"s", DAY + 1.0)]
+    names = [named(address, "pseudonym", secret, at) for address, secret, at in cases]
+    assert len(set(names)) == len(cases)
+    assert named("a", "pseudonym", b"s", DAY - 1.0) == names[0]
