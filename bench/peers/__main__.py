@@ -134,7 +134,8 @@ async def _alone(
     all_cores = tuple(cores) if core is not None else ()
     place = alone.Alone(origin, plan.installed, plan.folder / f"{number}-alone", core, all_cores)
     place.folder.mkdir()
-    measures = {name: functools.partial(row, place) for name, row in alone.ROWS.items() if name in plan.chosen_alone}
+    chosen = plan.chosen_alone - alone.ONCE if number else plan.chosen_alone
+    measures = {name: functools.partial(row, place) for name, row in alone.ROWS.items() if name in chosen}
     await _each(PENSTOCK.name, measures, found, within=ALONE_LIMIT)
     shutil.rmtree(place.folder, ignore_errors=True)
 
