@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-WIDTH: Final = 640
+WIDTH: Final = 720
 HEIGHT: Final = 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 190, 34, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 250, 34, 44
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555", "#e69f00")
 """Told apart also by those who do not see all colours (Okabe and Ito)."""
 
