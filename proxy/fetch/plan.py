@@ -45,7 +45,8 @@ def next_spans(
     while queues and len(busy) < 2 * parallel:
         still: list[_Gaps] = []
         for queue in queues:
-            starved = queue.is_starved(busy)
+            # Who waits may have been served this moment and not know it yet: without `eager` that counts.
+            starved = queue.is_starved(busy) and (eager or queue.lacks_its_first())
             if len(busy) >= (2 * parallel if starved else parallel) or not (eager or starved or queue.is_idle(busy)):
                 continue
             span = queue.take(busy)
@@ -70,6 +71,10 @@ class _Gaps:
     def is_starved(self, busy: list[Span]) -> bool:
         first = self._interest.span.start
         return self._interest.waiting and not any(first in span for span in busy)
+
+    def lacks_its_first(self) -> bool:
+        first = self._interest.span.start
+        return bool(self._missing(Span(first, first + 1)))
 
     def is_idle(self, busy: list[Span]) -> bool:
         return not any(self._interest.span.overlaps(span) for span in busy)

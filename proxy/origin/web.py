@@ -17,7 +17,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import OriginLied
 
 from .credentials import Fields
-from .incoming import Answer
+from .incoming import Answer, Disconnected
 from .observer import HostClass, OriginObserver, Unobserved
 from .transport import Asking, Lane, Transport
 from .upload import Upload
@@ -30,10 +30,10 @@ _UPLOAD_PATIENCE: Final = 3600.0
 class WebAnswer:
     """An answer whose head is here (`fetch.web.ports.WebAnswer`). To be closed, however it ends."""
 
-    def __init__(self, answer: Answer, stack: contextlib.AsyncExitStack, method: str) -> None:
+    def __init__(self, answer: Answer, stack: contextlib.AsyncExitStack, length: int | None) -> None:
         self.status = answer.head.status
         self.fields = answer.head.fields
-        self.length = _length(answer, method)
+        self.length = length
         self.is_delimited = answer.is_delimited
         """Whether the body's end can be told from a cut."""
         self._answer = answer
@@ -89,37 +89,40 @@ class WebOrigin:
         """Send one request for `target` (path and query, as it came) and wait for the head of the answer.
 
         `fields` go as they are. What a body raises is raised here. Raises OriginUnreachable, OriginLied."""
-        upload = None if body is None else Upload(body)
-        lane = Lane.CALL if upload is None else Lane.STREAM
-        patience = 0.0 if upload is None else _UPLOAD_PATIENCE
-        asking = Asking(method, self._url(target), fields, HostClass.WEB, True, lane, upload, patience)
-        return await self._asked(asking)
-
-    async def _part(self, target: str, fields: Fields) -> WebAnswer:
-        """A GET of many bytes, on connections made for that."""
-        return await self._asked(
-            Asking("GET", self._url(target), fields, HostClass.WEB, True, Lane.TRANSFER, None, 0.0)
-        )
+        url = self._url(target)
+        if body is not None:
+            upload = Upload(body)
+            return await self._asked(
+                Asking(method, url, fields, HostClass.WEB, True, Lane.STREAM, upload, _UPLOAD_PATIENCE)
+            )
+        lane = Lane.TRANSFER if method == "GET" else Lane.CALL  # whatever is got may be long
+        asking = Asking(method, url, fields, HostClass.WEB, True, lane)
+        try:
+            return await self._asked(asking)
+        except Disconnected:
+            if method != "GET":
+                raise  # it may have been done already, or was asked twice
+            return await self._asked(asking)
 
     async def _asked(self, asking: Asking) -> WebAnswer:
         # No turn is held while a body is read: readers at their own pace would keep out those who ask something short.
         async with contextlib.AsyncExitStack() as stack:
             async with self._transport.turn(asking):
                 answer = await stack.enter_async_context(self._transport.ask(asking))
-            return WebAnswer(answer, stack.pop_all(), asking.method)
+            length = _length(answer, asking.method)
+            return WebAnswer(answer, stack.pop_all(), length)
 
     def source(
         self,
         target: str,
-        fields: Fields,
         record: BlobRecord,
         *,
         strong: bool,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> WebSource:
-        """The bytes of `record` at `target`, asked for with `fields`. Asks nothing yet."""
+        """The bytes of `record` at `target`. Asks nothing yet."""
         return WebSource(
-            lambda extra: self._part(target, (*fields, *extra)),
+            lambda fields: self.ask("GET", target, fields),
             record,
             strong=strong,
             retries=self._config.retries,
@@ -132,7 +135,9 @@ class WebOrigin:
 
 
 def _length(answer: Answer, method: str) -> int | None:
-    """The bytes of the body that its head announces; None when it does not."""
+    """The bytes of the body that its head announces; None when it does not. Raises OriginLied."""
+    if answer.head.status == 204 and answer.head.first("content-length") not in (None, "0"):
+        raise OriginLied("the origin announces a body where none can be (status 204)")  # RFC 9110 §8.6
     if any(name == "transfer-encoding" for name, _ in answer.head.fields):
         return None
     try:

@@ -28,7 +28,7 @@ from .incoming import TransferCut
 from .patience import Patience
 
 READ_OVER: Final = MIB
-"""Bytes that are rather read over than asked for anew."""
+"""Fewer bytes than this are rather read over than asked for anew: never a whole chunk, which another read may want."""
 
 
 class Body(Protocol):
@@ -100,7 +100,7 @@ class WebSource:
         chance: Random,
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
-        """`ask` sends a GET with these fields besides its own; `strong`: what is missing can be asked for by range."""
+        """`ask` sends a GET; `strong`: what is missing can be asked for by range."""
         self._ask = ask
         self._record = record
         self._strong = strong
@@ -109,6 +109,8 @@ class WebSource:
         self._pause = pause
         self._courses: list[Course] = []
         self._wanted: list[Span] = []
+        self.fields: tuple[tuple[str, str], ...] = ()
+        """Of the requests: those of the client that came last."""
 
     def adopt(self, answer: Body, span: Span) -> None:
         """Read on from an answer that is under way already, whose body is `span`."""
@@ -181,7 +183,7 @@ class WebSource:
             )
         reach = Span(span.start, self._reach(span))
         extra = (("Range", f"bytes={reach.start}-{reach.stop - 1}"), ("If-Range", f'"{self._record.validator}"'))
-        answer = await self._ask(extra)
+        answer = await self._ask((*self.fields, *extra))
         try:
             start = self._judged(answer, reach)
         except BaseException:

@@ -26,21 +26,27 @@ def questions(stored: StoredResponse) -> Fields:
 
 
 def is_confirmed(stored: StoredResponse, response: Fields) -> bool:
-    """Whether a 304 with these fields is about `stored` (§4.3.4): a validator that it names has to be the one kept."""
-    tag = joined(response, "etag")
-    if tag is None:
-        return True
-    kept = stored.field("etag")
-    return kept is not None and tag.removeprefix("W/") == kept.removeprefix("W/")
+    """Whether a 304 with these fields, answered to `questions(stored)`, is about `stored` (§4.3.4).
+
+    Asked about one tag, an origin that says "not modified" means that one, whatever else it puts into its ETag field;
+    that field is then not taken over (see `refreshed`). Without a tag of ours a tag in the answer is about another."""
+    return stored.field("etag") is not None or joined(response, "etag") is None
+
+
+def is_same(stored: StoredResponse, size: int, response: Fields, length: int | None) -> bool:
+    """Whether the 200 to a HEAD, with `length`, is of what is kept with `size` bytes (§4.3.5)."""
+    agree = all(stored.field(name) == joined(response, name) for name in ("etag", "last-modified"))
+    return agree and length in (None, size)
 
 
 def refreshed(stored: StoredResponse, response: Fields, requested_at: float, received_at: float) -> StoredResponse:
     """`stored` with the fields of the 304 (§3.2), and its times."""
     brought = tuple(field for field in end_to_end(response) if field[0] not in _OF_THE_BODY)
     names = {name for name, _ in brought} | {"age"}
-    if joined(brought, "etag") is not None and (joined(brought, "etag") or "").startswith("W/"):
+    if stored.field("etag") is not None:
+        # The kept one is what these bytes were given under; what is completed by range is asked for under it.
         brought = tuple(field for field in brought if field[0] != "etag")
-        names.discard("etag")  # the kept one, which may be strong, is as true
+        names.discard("etag")
     fields = (*(field for field in stored.fields if field[0] not in names), *brought)
     return replace(stored, fields=fields, requested_at=requested_at, received_at=received_at, invalid=False, ended=None)
 

@@ -67,3 +67,32 @@ def test_nothing_more_is_begun_when_all_places_are_taken_and_nobody_stands_still
     running = [Span(i * 16 * MIB, (i + 1) * 16 * MIB) for i in range(4)]
     chosen = next_spans([Interest(Span(0, 3 * SLICE), True)], lambda s: (s,), running, span_size=16 * MIB, parallel=4)
     assert chosen == ()
+
+
+# --- one answer that runs through several spans --------------------------------------------------------------------
+
+
+def test_without_eagerness_a_reader_has_one_span_fetched_at_a_time() -> None:
+    wants = [Interest(Span(0, 8 * MIB), waiting=True)]
+    spans = next_spans(wants, lambda span: (span,), [], span_size=MIB, parallel=4, eager=False)
+    assert spans == (Span(0, MIB),)
+    assert next_spans(wants, lambda span: (span,), spans, span_size=MIB, parallel=4, eager=False) == ()
+
+
+def test_without_eagerness_who_stands_still_elsewhere_is_served_at_once() -> None:
+    wants = [Interest(Span(0, 8 * MIB), waiting=True), Interest(Span(5 * MIB, 6 * MIB), waiting=True)]
+    running = [Span(0, MIB)]
+    spans = next_spans(wants, lambda span: (span,), running, span_size=MIB, parallel=4, eager=False)
+    assert spans == (Span(5 * MIB, 6 * MIB),)
+
+
+def test_without_eagerness_who_was_served_and_does_not_know_it_yet_starts_nothing() -> None:
+    """1. a chunk comes   2. its fill ends, and we look what to fetch next   3. its readers learn that it is here"""
+    wants = [Interest(Span(at, 8 * MIB), waiting=True) for at in (0, 1, 2)]
+
+    def missing(span: Span) -> tuple[Span, ...]:
+        rest = Span(max(span.start, MIB), max(span.stop, MIB))
+        return (rest,) if rest else ()
+
+    running = [Span(MIB, 2 * MIB)]
+    assert next_spans(wants, missing, running, span_size=MIB, parallel=4, eager=False) == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.rfc9111.fields import Fields
-from proxy.rfc9111.validation import is_confirmed, made_void, questions, refreshed
+from proxy.rfc9111.validation import is_confirmed, is_same, made_void, questions, refreshed
 from tests.rfc9111.made import NOW, kept
 
 CHANGED = "Mon, 06 Nov 2023 08:49:37 GMT"
@@ -22,11 +22,33 @@ def test_9111_4_3_1_without_a_validator_there_is_no_question() -> None:
 
 @pytest.mark.parametrize(
     "ours, theirs, holds",
-    [('"a"', '"a"', True), ('"a"', 'W/"a"', True), ('"a"', '"b"', False), ('"a"', None, True), (None, '"a"', False)],
+    [('"a"', '"a"', True), ('"a"', 'W/"a"', True), ('"a"', '"b"', True), ('"a"', None, True), (None, '"a"', False)],
 )
-def test_9111_4_3_4_a_304_is_about_the_validator_it_names(ours: str | None, theirs: str | None, holds: bool) -> None:
+def test_9111_4_3_4_a_304_is_about_the_one_tag_that_was_asked_about(
+    ours: str | None, theirs: str | None, holds: bool
+) -> None:
     stored = kept(() if ours is None else (("etag", ours),))
     assert is_confirmed(stored, () if theirs is None else (("etag", theirs),)) is holds
+
+
+def test_9111_4_3_4_another_tag_in_a_304_is_not_taken_over() -> None:
+    assert refreshed(kept((("etag", '"a"'),)), (("etag", '"b"'),), NOW, NOW).fields == (("etag", '"a"'),)
+
+
+SAME: list[tuple[str, Fields, int | None, bool]] = [
+    ("all the same", (("etag", '"a"'), ("last-modified", CHANGED)), 5, True),
+    ("no length", (("etag", '"a"'), ("last-modified", CHANGED)), None, True),
+    ("another length", (("etag", '"a"'), ("last-modified", CHANGED)), 6, False),
+    ("another tag", (("etag", '"b"'), ("last-modified", CHANGED)), 5, False),
+    ("another date", (("etag", '"a"'), ("last-modified", "Tue, 07 Nov 2023 08:49:37 GMT")), 5, False),
+    ("a validator that went", (("etag", '"a"'),), 5, False),
+]
+
+
+@pytest.mark.parametrize("row, response, length, same", SAME, ids=[row[0] for row in SAME])
+def test_9111_4_3_5_a_head_is_about_what_is_kept(row: str, response: Fields, length: int | None, same: bool) -> None:
+    stored = kept((("etag", '"a"'), ("last-modified", CHANGED)))
+    assert is_same(stored, 5, response, length) is same
 
 
 def test_9111_3_2_a_304_replaces_fields_and_brings_new_ones() -> None:

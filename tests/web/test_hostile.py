@@ -19,8 +19,8 @@ CHUNK = 1024 * 1024
 FIELDS = b'Cache-Control: max-age=60\r\nETag: "v1"\r\n'
 UNDELIMITED = frozenset({"no end but the connection's"})
 """A proper answer to one client, whose end nobody can tell from a cut: it is passed on and not kept."""
-TAKEN = BENIGN | {"gzip", "gzip twice"}
-"""Codings of the content are the business of its readers."""
+TAKEN = BENIGN | {"gzip", "gzip twice", "trailer that frames"}
+"""Codings of the content are the business of its readers; trailers go no further than here."""
 LATER = b"what is there by now"
 
 

@@ -26,13 +26,14 @@ from proxy.rfc9111.reuse import (
     may_stand_in,
 )
 from proxy.rfc9111.stored import StoredResponse
-from proxy.rfc9111.validation import made_void
+from proxy.rfc9111.storing import Storable, storable
+from proxy.rfc9111.validation import is_same, made_void, refreshed
 from proxy.rfc9111.variants import is_for, select, selecting
 
 from .answers import Kept, Passed, Told, WebReply, WebRequest
 from .leader import Leader
 from .outcomes import Failed, ForOne, Found, Outcome, Question
-from .ports import WebOrigin
+from .ports import WebAnswer, WebOrigin
 from .shelving import Shelving
 
 _TOGETHER: Final = 3
@@ -267,11 +268,27 @@ class WebCache:
 
     async def _head(self, request: WebRequest, stored: StoredResponse | None) -> WebReply:
         fields = relaying.request_fields(request.fields, request.version, leaving=frozenset({"range", "if-range"}))
+        began = self._clock.wall()
         try:
             answer = await self._origin.ask("HEAD", request.target, fields)
         except OriginAway as error:
             return self._stand_in(request, stored, error)
+        if stored is not None and answer.status == 200:
+            await self._compare(request, stored, answer, began)
         return Passed(answer, f"fwd={'uri-miss' if stored is None else 'stale'}; fwd-status={answer.status}")
+
+    async def _compare(self, request: WebRequest, stored: StoredResponse, answer: WebAnswer, began: float) -> None:
+        """What a HEAD says of what is kept: it holds on, or is no more (RFC 9111 §4.3.5)."""
+        try:
+            if is_same(stored, stored.body.size, answer.fields, answer.length):
+                fresh = refreshed(stored, answer.fields, began, self._clock.wall())
+                if isinstance(storable("GET", request.fields, fresh.status, fresh.fields), Storable):
+                    await self._shelving.keep(request.target, fresh)
+            else:
+                await self._shelving.forget(request.target, stored.selecting)
+        except BaseException:
+            await answer.aclose()
+            raise
 
 
 def _is_conditional(request: WebRequest) -> bool:

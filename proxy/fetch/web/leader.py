@@ -19,7 +19,7 @@ from typing import Final
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
 from proxy.core.conditional import format_date
-from proxy.core.errors import OriginUnreachable, PenstockError
+from proxy.core.errors import OriginLied, OriginUnreachable, PenstockError
 from proxy.core.sizes import CHUNK, KIB
 from proxy.core.spans import whole
 from proxy.fetch.coordinator import CacheOutcome
@@ -125,6 +125,9 @@ class Leader:
             fields = (*fields, ("Accept-Encoding", "identity"))
         began = self._clock.wall()
         answer = await self._origin.ask("GET", request.target, fields)
+        if (lie := _unasked(fields, answer.status)) is not None:
+            await answer.aclose()
+            raise OriginLied(lie)
         return _Exchange(request, asked, answer, began, self._clock.wall())
 
     # --- 304 ------------------------------------------------------------------------------------------------------
@@ -225,10 +228,12 @@ class Leader:
         leaving = CONDITIONS | {"range", "accept-encoding"}
         fields = relaying.request_fields(request.fields, request.version, leaving=leaving)
         fields = (*fields, ("Accept-Encoding", "identity"))
-        return self._rooms.sources.of(
+        source = self._rooms.sources.of(
             body.record.key,
-            lambda: self._origin.source(request.target, fields, body.record, strong=body.strong),
+            lambda: self._origin.source(request.target, body.record, strong=body.strong),
         )
+        source.fields = fields  # whoever came first may have left, and be allowed no more
+        return source
 
     # --- spools ---------------------------------------------------------------------------------------------------
 
@@ -302,6 +307,16 @@ class Leader:
             await answer.aclose()
             raise OriginUnreachable("the origin's answer was cut, and the rest of it is not to be had")
         return answer
+
+
+def _unasked(fields: Fields, status: int) -> str | None:
+    """What is wrong with a status that answers what the request with `fields` did not ask; None for nothing."""
+    names = {name.lower() for name, _ in fields}
+    if status == 304 and not names & CONDITIONS:
+        return "the origin says that something was not modified, and was not asked about it"
+    if status == 206 and "range" not in names:
+        return "the origin gives a part where the whole was asked for"
+    return None
 
 
 def _verdict(exchange: _Exchange, status: int) -> Storable | NotStorable:

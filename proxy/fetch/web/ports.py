@@ -33,7 +33,10 @@ class WebAnswer(Protocol):
 
 
 class WebSource(Protocol):
-    """Where the bytes of one record come from (`fetch.ports.Source`), for all its readers."""
+    """Where the bytes of one record come from (`fetch.ports.Source`), for all its readers. `fields` go along with its
+    requests."""
+
+    fields: Fields
 
     def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]: ...
 
@@ -66,8 +69,8 @@ class WebOrigin(Protocol):
         Raises OriginUnreachable, OriginLied, and what `body` raises."""
         ...
 
-    def source(self, target: str, fields: Fields, record: BlobRecord, *, strong: bool) -> WebSource:
-        """The bytes of `record` at `target`, asked for with `fields`; without `strong`, none that is not adopted."""
+    def source(self, target: str, record: BlobRecord, *, strong: bool) -> WebSource:
+        """The bytes of `record` at `target`; without `strong`, none that is not adopted."""
         ...
 
 
