@@ -57,3 +57,13 @@ async def test_what_is_kept_survives_a_restart(site: WebSite, tmp_path: Path) ->
             assert (await node.get("/small")).body == b"ok"
             assert (await node.get("/large")).body == content
     assert len(site.asked) == 2
+
+
+async def test_the_base_of_the_origin_and_the_query_of_the_client_are_kept(site: WebSite, tmp_path: Path) -> None:
+    """As before an object store: a bucket in the path, a version in the query."""
+    site.at("/bucket/models/a", Reply(fields={"Cache-Control": "max-age=60"}))
+    async with web_node(tmp_path, f"{site.url}/bucket/models") as node:
+        await node.get("/a?versionId=1")
+        await node.get("/a?versionId=1")
+        await node.get("/a?versionId=2")
+    assert [asked.target for asked in site.asked] == ["/bucket/models/a?versionId=1", "/bucket/models/a?versionId=2"]
