@@ -157,8 +157,8 @@ lock: .venv/.made
 	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.lock
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo -o requirements/demo.lock
 	$(COMPILE) pyproject.toml requirements/build.in --extra bench -o requirements/bench.lock
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --override requirements/overrides.in -o requirements/test.lock
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra bench --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra otel --extra demo --extra bench --extra test --override requirements/overrides.in -o requirements/test.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra otel --extra demo --extra bench --extra test --extra check --override requirements/overrides.in -o requirements/check.lock
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.lock
 	$(COMPILE) requirements/peer-olah.in -o requirements/peer-olah.lock
 	$(COMPILE) requirements/deploy.in -o requirements/deploy.lock

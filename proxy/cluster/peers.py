@@ -35,6 +35,7 @@ from proxy.core.sizes import KIB
 from proxy.core.spans import Span
 from proxy.core.turns import Turns
 from proxy.hub.peering import PeerQuestion
+from proxy.telemetry import tracing
 
 from .members import Member
 from .signing import Asker, Asking, Signer
@@ -226,6 +227,11 @@ class Peers:
         headers = {"Authorization": field, QUESTION: asking.question}
         if asking.range:
             headers["Range"] = asking.range
+        trace = stack.enter_context(
+            tracing.asking("peer", {"penstock.peer": member.name, "http.request.method": "GET"})
+        )
+        if trace is not None:
+            headers |= trace.fields(outside=False)
         timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=self._limits.connect_timeout, sock_read=silence
         )

@@ -16,6 +16,7 @@ from proxy.core.sizes import GIB, KIB, MIB
 from .admin import AdminSection
 from .cluster import ClusterSection
 from .spelling import AnchoredPath, Duration, DurationOrOff, Section, Size, SizeOrOff, http_url, knob
+from .tracing import TracingSection
 
 
 class Address(Section):
@@ -324,3 +325,4 @@ class Config(Section):
     web: WebSection = WebSection()
     log: LogSection = LogSection()
     cluster: ClusterSection = ClusterSection()
+    tracing: TracingSection = TracingSection()

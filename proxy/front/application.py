@@ -48,6 +48,7 @@ from proxy.hub.targets import (
     XetToken,
     XetXorb,
 )
+from proxy.telemetry.tracing import Tracer, Untraced
 
 from .answers import Answer, Small
 from .caller import caller_of
@@ -84,6 +85,7 @@ def make_data_server(
     cold: ColdReader,
     *,
     observer: Observer | None = None,
+    tracer: Tracer | None = None,
     clock: Clock | None = None,
     external_url: str | None = None,
     ready: Readiness = tuple,
@@ -108,7 +110,17 @@ def make_data_server(
     gate = Gate(limits, observer, lane)
     signatures = signatures or Signatures.passing(clock=clock)
     application = Application(
-        coordinator, gate, cold, clock, external_url, ready, xet or XetSection(), signatures, signer, mounts
+        coordinator,
+        gate,
+        cold,
+        clock,
+        external_url,
+        ready,
+        xet or XetSection(),
+        signatures,
+        signer,
+        mounts,
+        tracer or Untraced(),
     )
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
@@ -137,7 +149,9 @@ class Application:
         signatures: Signatures,
         signer: Signer | None,
         mounts: tuple[Mount, ...],
+        tracer: Tracer,
     ) -> None:
+        self._tracer = tracer
         self._web = WebRoutes(mounts, gate.limits)
         self._coordinator = coordinator
         self._gate = gate
@@ -165,7 +179,7 @@ class Application:
         self._gate.observer.request_began()
         try:
             async with connection.while_connected():
-                response = await self._respond(visit)
+                response = await self._traced(visit)
                 goes_on = bool(response.keep_alive)
                 self._offer(response, visit)
                 return response
@@ -189,6 +203,13 @@ class Application:
         if not self._xet.knows_client(visit.method):
             holds = min(visit.located.fresh_for, self._coordinator.open_for(visit.located.target))
             lane.keep(candidate, visit.exchange(), response, holds=holds, age=visit.located.age)
+
+    async def _traced(self, visit: Visit) -> web.StreamResponse:
+        with self._tracer.serving(visit.method, visit.fields) as span:
+            response = await self._respond(visit)
+            if span is not None:
+                span.note(visit.traits)
+            return response
 
     async def _respond(self, visit: Visit) -> web.StreamResponse:
         try:

@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._arm()
 
     def data_received(self, data: bytes) -> None:
-        if self._at_once and self._answered_at_once(data):
+        if self._at_once and not self._gate.draining and self._answered_at_once(data):
             return
         if self._inner is None or self._dismissed:
             return  # what a refused client still sends is thrown away until it has read why

@@ -78,6 +78,17 @@ class Visit:
         return self.request.method
 
     @property
+    def traits(self) -> Mapping[str, str | int]:
+        """What a trace says of it."""
+        return {
+            "http.request.method": self.method,
+            "http.route": self.route,
+            "http.response.status_code": self.code,
+            "penstock.cache": self.cache.value,
+            "penstock.request_id": self.request_id,
+        }
+
+    @property
     def fields(self) -> Mapping[str, str]:
         return self.request.headers
 

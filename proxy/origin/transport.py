@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -23,6 +23,7 @@ from yarl import URL
 from proxy.config.schema import OriginSection
 from proxy.core.clock import Clock
 from proxy.core.turns import Turns
+from proxy.telemetry import tracing
 
 from .addresses import is_public
 from .credentials import Fields
@@ -114,9 +115,15 @@ class Transport:
         """Send, and wait for the head of the answer; leaving before the body's end closes the connection.
 
         Ask inside a `turn`. Raises OriginUnreachable (Disconnected), OriginLied."""
-        incoming = await self._begin(asking)
-        async with incoming:
-            yield Answer(incoming, asking.host_class, self._observer)
+        traits = {"server.address": asking.url.host or "", "http.request.method": asking.method}
+        with tracing.asking(f"origin {asking.host_class.value}", traits) as span:
+            if span is not None and asking.trusted:
+                asking = replace(asking, fields=(*asking.fields, *span.fields(outside=True).items()))
+            incoming = await self._begin(asking)
+            async with incoming:
+                if span is not None:
+                    span.note({"http.response.status_code": incoming.status})
+                yield Answer(incoming, asking.host_class, self._observer)
 
     def turn(self, asking: Asking) -> AbstractAsyncContextManager[None]:
         """Wait until fewer than `connections_per_host` requests of this lane are under way to this host."""

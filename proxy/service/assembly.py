@@ -118,6 +118,7 @@ async def assemble(
             limits,
             cold,
             observer=FrontObserver(telemetry, clock),
+            tracer=telemetry.tracer,
             clock=clock,
             external_url=config.server.external_url,
             xet=config.xet,

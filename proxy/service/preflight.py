@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,7 +36,14 @@ def obstacles(config: Config) -> list[str]:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
         found.append(_parent("access log", Path(config.log.access)))
-    found += [_tls(config), _own_token(config), *_cluster_secrets(config.cluster), _admin_token(config), _parser()]
+    found += [
+        _tls(config),
+        _own_token(config),
+        *_cluster_secrets(config.cluster),
+        _admin_token(config),
+        _tracing(config),
+        _parser(),
+    ]
     return [obstacle for obstacle in found if obstacle is not None]
 
 
@@ -177,6 +185,12 @@ def _cluster_secrets(cluster: ClusterSection) -> list[str]:
     except ConfigError as error:
         found += error.mistakes
     return found
+
+
+def _tracing(config: Config) -> str | None:
+    if config.tracing.endpoint is None or find_spec("opentelemetry"):
+        return None
+    return "tracing.endpoint is set and OpenTelemetry is not installed; run: pip install 'penstock[otel]'"
 
 
 def _parser() -> str | None:

@@ -50,7 +50,7 @@ async def run_solo(run: Run, assemble: Assemble) -> None:
         standing = Standing(data.address, admin.address, os.getpid(), ())
         metrics = metrics_of_process()
         note_start(metrics, run.clock)
-        async with open_telemetry(metrics, run.config.log, secrets.token_bytes(32), run.clock) as telemetry:
+        async with open_telemetry(metrics, run.config, secrets.token_bytes(32), run.clock) as telemetry:
             await _Solo(run, metrics, telemetry).serve(assemble, data.bound, admin.bound, standing, file)
 
 

@@ -75,7 +75,7 @@ class _Worker:
         async with (
             TaskSet("worker") as tasks,
             self._operations,
-            open_telemetry(metrics, config.log, self._start.secret, SystemClock()) as telemetry,
+            open_telemetry(metrics, config, self._start.secret, SystemClock()) as telemetry,
         ):
             self._telemetry = telemetry
             tasks.start(self._follow(orders), "orders")

@@ -12,6 +12,7 @@ from proxy.core.sizes import MIB
 
 from .accesslog import AccessLog, AccessRecord
 from .metrics import Metrics
+from .tracing import Tracer, Untraced
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 _THROUGHPUT_FROM: Final = 8 * MIB
@@ -32,10 +33,11 @@ class _Children:
 
 
 class Telemetry:
-    """Metrics and access log of one process."""
+    """Metrics, traces and access log of one process."""
 
-    def __init__(self, metrics: Metrics, access: AccessLog) -> None:
+    def __init__(self, metrics: Metrics, access: AccessLog, tracer: Tracer | None = None) -> None:
         self.metrics = metrics
+        self.tracer = tracer or Untraced()
         self.access = access
         self._requests = _Children(metrics.counter("http_requests_total"))
         self._response_bytes = _Children(metrics.counter("response_bytes_total"))

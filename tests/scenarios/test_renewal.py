@@ -18,6 +18,12 @@ async def test_downloads_go_on_through_an_upgrade_and_nobody_is_refused(stage: S
     """One download waits for the origin, one for its client; others come and go, on new and on kept connections."""
     cold = stage.blob("acme/tiny", "cold.safetensors", 16 * MIB)
     warm = stage.blob("acme/tiny", "warm.safetensors", 12 * MIB)
+    repo = stage.repo("acme/tiny")
+    repo.put_text("config.json", "{}")
+    repo.commit("Add config.json")
+    small = stage.file("acme/tiny", "config.json")
+    stage.wants(small)
+    targets = (warm.target(), small.target())
     node = await stage.node(workers=2, origin__read_timeout="60s", fetch__progress_timeout="60s")
     await stage.read(node, warm)
     stage.expect_origin_exact()
@@ -27,7 +33,7 @@ async def test_downloads_go_on_through_an_upgrade_and_nobody_is_refused(stage: S
     await filling.until_received(MIB // 2)
     await slow.until_received(MIB)
     ended = asyncio.Event()
-    comers = [stage.tasks.start(_come_and_go(stage, node, warm.target("main"), ended), "comer") for _ in range(3)]
+    comers = [stage.tasks.start(_come_and_go(stage, node, targets, ended), "comer") for _ in range(3)]
     before = await stage.renew(node)
     assert node.running
     assert any(is_running(pid) for pid in before), "somebody still serves the two"
@@ -78,8 +84,9 @@ def _ourselves(status: dict) -> dict:  # type: ignore[type-arg]
     return next(member for member in cluster["members"] if member["name"] == cluster["node"])
 
 
-async def _come_and_go(stage: Stage, node: Node, target: str, ended: asyncio.Event) -> int:
-    """Ask for ranges until told to end, every other time on the connection kept from before; how many were answered.
+async def _come_and_go(stage: Stage, node: Node, targets: tuple[str, str], ended: asyncio.Event) -> int:
+    """Ask for ranges of one file and for another, small one until told to end, every other time on the connection
+    kept from before; how many were answered.
 
     A client that keeps a connection opens another when its server has closed the kept one before it asked."""
     stage.others_ask()
@@ -89,8 +96,10 @@ async def _come_and_go(stage: Stage, node: Node, target: str, ended: asyncio.Eve
             fields = {"Range": f"bytes={answered % 8 * MIB}-{answered % 8 * MIB + 99}"}
             if answered % 2:
                 fields["Connection"] = "close"
-            async with session.get(f"{node.url}{target}", headers=fields) as answer:
+            async with session.get(f"{node.url}{targets[0]}", headers=fields) as answer:
                 assert answer.status == 206, answer.status
                 assert len(await answer.read()) == 100
+            async with session.get(f"{node.url}{targets[1]}") as answer:
+                assert await answer.read() == b"{}"
             answered += 1
     return answered
