@@ -17,8 +17,7 @@ from .ports import Blob, Source
 _POLL_FIRST: Final = 0.001
 _POLL_LAST: Final = 0.02
 """Seconds between two looks at the map for what other workers have written: from the first to the last."""
-_STEP_PER_READER: Final = 0.0003
-"""Seconds for each reader that waits: waking one and sending it what has come costs about a third of that."""
+_STEP_PER_READER: Final = 0.0001
 
 
 @dataclass(slots=True, eq=False)
