@@ -56,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_synthetic,
         action="append",
         default=[],
-        metavar="ORG/NAME:PATH=SIZE",
-        help="add a synthetic file to a model; repeat for more files",
+        metavar="ORG/NAME:PATH=SIZE[@SHA256]",
+        help="add a synthetic file to a model; repeat for more files; of one too large to be hashed the digest is said",
     )
     parser.add_argument(
         "--catalogue", type=Path, metavar="F", help="add the models of this file (JSON, see `planting`), hashed at once"
@@ -82,8 +82,9 @@ def _world_of(options: argparse.Namespace) -> World:
     for repo_id, folder in options.repo:
         world.add_folder(repo_id, folder)
     repos: dict[str, Repo] = {}
-    for repo_id, path, size in options.model:
-        repos.setdefault(repo_id, _existing_or_new(world, RepoSpec.parse(repo_id))).put_blob(path, size)
+    for repo_id, path, size, digest in options.model:
+        repo = repos.setdefault(repo_id, _existing_or_new(world, RepoSpec.parse(repo_id)))
+        repo.put_blob(path, size, sha256=digest)
     for repo in repos.values():
         repo.commit("Upload files")
     return world
@@ -167,14 +168,15 @@ def _folder(text: str) -> tuple[str, Path]:
     return repo_id, Path(folder)
 
 
-def _synthetic(text: str) -> tuple[str, str, int]:
-    file, equals, size = text.rpartition("=")
+def _synthetic(text: str) -> tuple[str, str, int, str | None]:
+    file, equals, told = text.rpartition("=")
+    size, _, digest = told.partition("@")
     repo_id, colon, path = file.partition(":")
     if not (equals and colon and path):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not ORG/NAME:PATH=SIZE, such as acme/tiny:model.safetensors=1GiB"
         )
-    return repo_id, path, int(_quantity(parse_size)(size))
+    return repo_id, path, int(_quantity(parse_size)(size)), digest or None
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ async def restart(alone: Alone, blobs: int = BLOBS) -> Figures:
     async with alone.serving("restart") as serves:
         await Client(serves.address).ask(asked)
     with contextlib.closing(sqlite3.connect(alone.folder / "restart" / "disk" / "index.sqlite")) as index:
-        _crowd(index, blobs)
+        crowd(index, blobs)
     async with alone.serving("restart") as serves:
         stored = (await _metrics(serves)).total("penstock_cache_objects")
         if stored < blobs:
@@ -82,7 +82,8 @@ async def restart(alone: Alone, blobs: int = BLOBS) -> Figures:
         return {"restart_ready": serves.ready_after, "restart_hit": hit.first_byte - hit.sent}
 
 
-def _crowd(index: sqlite3.Connection, blobs: int) -> None:
+def crowd(index: sqlite3.Connection, blobs: int) -> None:
+    """Put so many sealed blobs into the index of a disk whose server is not running."""
     with index:
         index.execute(_INSERT, (blobs,))
 
@@ -161,4 +162,4 @@ ROWS: Final = {"restart": restart, "cold-disk": cold_disk, "fleet-herd": fleet_h
 """By name."""
 ONCE: Final = frozenset({"fleet-herd"})
 """Too long for every round."""
-__all__ = ["ROWS", "Alone", "NotServing", "percentile"]
+__all__ = ["ROWS", "Alone", "NotServing", "crowd", "percentile"]

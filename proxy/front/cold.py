@@ -18,7 +18,7 @@ from proxy.core.threads import Threads
 
 T = TypeVar("T")
 
-PROBE_EVERY: Final = 512 * KIB
+PROBE_EVERY: Final = 256 * KIB
 """One byte in so many, and the last, is looked at to tell whether a stretch is in memory: what was read one after
 another is thrown out together, too."""
 
@@ -30,7 +30,7 @@ _ONE_BYTE: Final = [bytearray(1)]
 def resident(fd: int, offset: int, length: int) -> bool:
     """Whether `length` (> 0) bytes from `offset` on can (very likely) be read without waiting for the disk.
 
-    Costs a system call per 512 KiB, about a microsecond. A file system that cannot tell (EOPNOTSUPP) counts as cold.
+    Costs a system call per 256 KiB, about a microsecond. A file system that cannot tell (EOPNOTSUPP) counts as cold.
     """
     last = offset + length - 1
     for at in range(offset, last, PROBE_EVERY):

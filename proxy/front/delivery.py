@@ -208,7 +208,7 @@ def _unreadable(piece: FilePiece, offset: int, failed: DiskFailed) -> Unreadable
 
 
 def _send_some(out: int, piece: FilePiece, offset: int, count: int) -> int:
-    """Bytes the kernel took, fewer than `count` when it takes no more now (or failed after some: the next call says)."""
+    """Bytes the kernel took; fewer than `count` when it takes no more now, or failed after some: the next call says."""
     sent = 0
     while sent < count:
         step = min(CALL, count - sent)
