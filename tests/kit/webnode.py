@@ -56,7 +56,7 @@ async def web_node(folder: Path, origin: str, *, worker: int = 0, **settings: An
     knobs = {
         "origin__url": origin,
         "origin__kind": "http",
-        "origin__read_timeout": "3s",
+        "origin__read_timeout": "20s",
         "store__disks": [f"{folder / 'disk'}=256MiB"],
         "store__free_floor": "1MiB",
         "store__state": str(folder / "state"),
