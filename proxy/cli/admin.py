@@ -129,6 +129,18 @@ def ask(
     return found
 
 
+def refusal_of(asked: Asked, path: str) -> int | None:
+    """The status that the node refuses a GET with; None when it answers, or does not."""
+    found = _answer(asked, "GET", path, None, WITHIN)
+    return found.status if isinstance(found, _Refusal) else None
+
+
+def known_of(asked: Asked, path: str) -> Any:
+    """The node's answer to a GET; None when no node answers, or says no."""
+    found = _answer(asked, "GET", path, None, WITHIN)
+    return None if isinstance(found, _Refusal | _Silence) else found
+
+
 def ask_patiently(asked: Asked, path: str, patience: float, *, then: Sequence[str] = ()) -> Any:
     """As `ask` for a GET; while the node starts again, or a worker of it, it has `patience` seconds to answer."""
     clock = SystemClock()

@@ -1,37 +1,48 @@
-"""`penstock doctor`: does anything lead clients past the mirror?"""
+"""`penstock doctor`: is this machine fit for the node, and does anything lead clients past the mirror?"""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
+from proxy.core.clock import SystemClock
 from proxy.core.errors import OriginUnreachable
 from proxy.core.secret import Secret
+from proxy.service.checkup import Finding, Verdict, examined
 from proxy.service.doctor import ADVICE, Checkup, NothingThere, examine
 
+from .admin import known_of, node_asked, node_flags
 from .codes import Exit
+from .serve import configuration_or_exit
 from .talk import fail, put, say
 
 
 @click.command(
-    help="""Walk a repo through a running mirror as the clients do, and report what leads them away from it.
+    help="""Look at this machine for what hinders a node, or at a running mirror for what leads clients past it.
 
     \b
     Examples:
+      penstock doctor
+      penstock doctor --config /etc/penstock.toml --json | jq '.findings[] | select(.verdict != "good")'
       penstock doctor --endpoint http://mirror:8080
       penstock doctor --endpoint http://mirror:8080 --repo datasets/acme/rows --token-file ~/.token
       penstock doctor --endpoint http://mirror:8080 --json | jq .leaks
 
-    It asks for listings, heads and single bytes, and looks in every answer for an absolute address of another host, a
+    Without --endpoint it looks at the configuration, disks, limits, kernel, ports, clock, origin and Redis of this
+    machine, and says what mends what is wrong. With --endpoint it walks a repo as the clients do: it asks for listings,
+    heads and single bytes, and looks in every answer for an absolute address of another host, a
     redirect there, and a hint of Xet that leads there. Point it at a proxy of another make, or at the Hub itself, to
     see what clients are told there.
-    Exit codes: 0 nothing leaks, 3 no such repo (for this token), 4 something leaks, fails or does not answer.
+    Exit codes: 0 nothing is bad, nothing leaks; 3 no such repo (for this token); 4 something is bad, leaks, fails or
+    does not answer.
     """
 )
-@click.option("--endpoint", metavar="URL", required=True, help="The mirror, as clients write it into HF_ENDPOINT.")
+@click.option("--endpoint", metavar="URL", help="The mirror, as clients write it into HF_ENDPOINT.")
 @click.option(
     "--repo", metavar="ID", help="acme/tiny, datasets/acme/rows, … [default: the first model it lists for everybody]"
 )
@@ -41,8 +52,18 @@ from .talk import fail, put, say
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with the token to ask with; without it the walk is anonymous.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write what was found as JSON to standard output.")
-def doctor(endpoint: str, repo: str | None, token_file: Path | None, as_json: bool) -> None:
+@node_flags
+def doctor(
+    endpoint: str | None,
+    repo: str | None,
+    token_file: Path | None,
+    config_file: Path | None,
+    admin: str | None,
+    as_json: bool,
+) -> None:
+    if endpoint is None:
+        _look_here(config_file, admin, as_json=as_json)
+        return
     if not endpoint.startswith(("http://", "https://")):
         fail(Exit.USAGE, f"{endpoint!r} is no address", ["write it like http://mirror:8080"])
     token = None if token_file is None else Secret(token_file.read_text(encoding="utf-8").strip())
@@ -58,6 +79,37 @@ def doctor(endpoint: str, repo: str | None, token_file: Path | None, as_json: bo
         _tell(found)
     if not found.is_well:
         raise click.exceptions.Exit(int(Exit.UNHEALTHY))
+
+
+def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) -> None:
+    config = configuration_or_exit(config_file, {})
+    node = known_of(node_asked(config_file, admin), "/-/api/cluster" if config.cluster.is_on else "/-/api/stats")
+
+    async def examine_all() -> list[Finding]:
+        return [finding async for finding in examined(config, SystemClock(), serving=node is not None)]
+
+    found = asyncio.run(examine_all())
+    if config.cluster.redis is not None:
+        found.append(_redis(node))
+    if as_json:
+        put(orjson.dumps({"findings": [asdict(one) for one in found]}, option=orjson.OPT_INDENT_2).decode())
+    else:
+        styles = {Verdict.GOOD: "green", Verdict.POOR: "yellow", Verdict.BAD: "bold red"}
+        for one in found:
+            say(f"{one.verdict.value:5} {one.about}: {one.says}", styles[one.verdict])
+            if one.fix:
+                say(f"      mend it: {one.fix}")
+    if any(one.verdict is Verdict.BAD for one in found):
+        raise click.exceptions.Exit(int(Exit.UNHEALTHY))
+
+
+def _redis(node: dict[str, Any] | None) -> Finding:
+    """What the node says of Redis: it has the address, its password, and a breaker that may be open."""
+    if node is None:
+        return Finding("redis", Verdict.POOR, "no node runs here that could be asked about it", "penstock serve")
+    if node.get("redis") == "away":
+        return Finding("redis", Verdict.BAD, "the node gets no answer; it works on alone", "redis-cli -u URL ping")
+    return Finding("redis", Verdict.GOOD, f"the node says: {node.get('redis')}")
 
 
 def _tell(found: Checkup) -> None:

@@ -17,6 +17,7 @@ from .doctor import doctor
 from .drain import drain
 from .inventory import du, info, ls
 from .jobs import jobs
+from .log import log
 from .pins import pin, pins, unpin
 from .proof import scrub, verify
 from .removal import prune, purge, rm
@@ -55,8 +56,8 @@ def main() -> None:
 
 COMMANDS: Final = (
     *(serve, check, doctor, config, version),
-    *(stats, top, ls, du, info, warm, jobs),
-    *(pin, unpin, pins, rm, purge, prune, explain),
+    *(explain, log, stats, top, ls, du, info, warm, jobs),
+    *(pin, unpin, pins, rm, purge, prune),
     *(verify, scrub, export, import_),
     *(cluster, drain, completion, bench),
 )

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from proxy.core.sizes import format_size
 
-from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, with_query
+from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, refusal_of, with_query
+from .explain import explain_file
 from .tables import show
 from .talk import say
 
@@ -19,15 +20,17 @@ PURGE = "/-/api/purge/responses"
 
 
 @click.command(
-    help="""Say what a GET would be answered with, and by which rule; of a generic origin. Nobody is asked.
+    help="""Say what a GET would be answered with, and why, whatever origin it is of. No origin is asked.
 
     \b
     Examples:
       penstock explain http://mirror:8080/data/rows.csv?version=3
       penstock explain /data/rows.csv -H 'Accept-Language: de' -H 'Cache-Control: max-age=60'
       penstock explain /data/rows.csv --json | jq .rule
+      penstock explain /acme/tiny/resolve/main/model.safetensors
 
-    Exit codes: 0 ok, 2 no such address, 3 no generic origin answers there, 4 the node does not answer.
+    Of a generic origin it names the rule and what is kept; of the Hub the right, the commit, the file, and what of it is
+    here or missing. Exit codes: 0 ok, 2 no such address, 3 fields, and no generic origin, 4 the node does not answer.
     """
 )
 @click.argument("target", metavar="URL|PATH")
@@ -35,7 +38,11 @@ PURGE = "/-/api/purge/responses"
 @node_flags
 def explain(target: str, fields: tuple[str, ...], config_file: Path | None, admin: str | None, as_json: bool) -> None:
     asked = node_asked(config_file, admin)
-    found = ask(asked, "GET", with_query("/-/api/explain", target=target, fields=fields))
+    path = with_query("/-/api/explain", target=target, fields=fields)
+    if not fields and refusal_of(asked, path) == 404:
+        explain_file(asked, target, as_json=as_json)
+        return
+    found = ask(asked, "GET", path)
     if as_json:
         put_json(found)
         return

@@ -303,6 +303,12 @@ class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = knob("info", "Least severity of the event log.", reload=True)
     form: Literal["text", "json"] = knob("text", "How the event log is written to standard error.")
     access: str = knob("-", "File of the access log (JSON lines); - is standard output, empty is none.")
+    rotate_at: SizeOrOff = knob(
+        "off",
+        "Put the access log aside when it is this large (FILE.1, FILE.2, …); off leaves that to others, who rename it "
+        "and send SIGHUP.",
+    )
+    rotate_keep: int = knob(5, "How many files that were put aside are kept.", ge=1, le=1000)
     client: Literal["pseudonym", "network", "full", "none"] = knob(
         "pseudonym",
         "How the access log names a client: a pseudonym that changes every day (and at a restart), its network "

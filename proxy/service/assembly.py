@@ -111,6 +111,7 @@ async def assemble(
             scrub_ended=telemetry.scrub_ended,
             imported=telemetry.imported,
             responses=ResponseDesk(generic.places(config), catalogue.responses, purges, clock),
+            owners=None if fleet is None else fleet.ranked,
         )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(

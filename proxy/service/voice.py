@@ -15,11 +15,16 @@ from proxy.core.tasks import TaskSet
 from proxy.telemetry.accesslog import open_access_log
 from proxy.telemetry.looplag import watch_loop_lag
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.rotation import Rotation
 from proxy.telemetry.telemetry import Telemetry
 from proxy.telemetry.tracing import Untraced
 
 if TYPE_CHECKING:
     from proxy.telemetry.otel import OtelTracer
+
+
+def _rotation(log: LogSection) -> Rotation | None:
+    return None if log.rotate_at is None else Rotation(log.rotate_at, log.rotate_keep)
 
 
 @asynccontextmanager
@@ -28,7 +33,7 @@ async def open_telemetry(metrics: Metrics, config: Config, secret: bytes, clock:
     Raises OSError when the log cannot be opened."""
     log = config.log
     lost = metrics.counter("log_lines_lost_total").labels("access")
-    access = open_access_log(log.access, log.client, secret, lost.inc)
+    access = open_access_log(log.access, log.client, secret, lost.inc, _rotation(log))
     tracer = _tracer(config)
     telemetry = Telemetry(metrics, access, Untraced() if tracer is None else tracer)
     try:

@@ -15,6 +15,7 @@ import orjson
 
 from .lines import LineWriter
 from .redaction import clean
+from .rotation import Rotation
 
 ClientNaming = Literal["pseudonym", "network", "full", "none"]
 
@@ -71,13 +72,19 @@ class AccessLog:
             self._writer.close()
 
 
-def open_access_log(target: str, naming: ClientNaming, secret: bytes, on_lost: Callable[[int], None]) -> AccessLog:
+def open_access_log(
+    target: str,
+    naming: ClientNaming,
+    secret: bytes,
+    on_lost: Callable[[int], None],
+    rotation: Rotation | None = None,
+) -> AccessLog:
     """`target` is a path, `-` for standard output, or empty for none. Raises OSError."""
     if not target:
         return AccessLog(None)
     path = None if target == "-" else Path(target).expanduser()
     writer: LineWriter[AccessRecord] = LineWriter(
-        lambda record: rendered(record, naming, secret), path=path, fd=1, on_lost=on_lost
+        lambda record: rendered(record, naming, secret), path=path, fd=1, on_lost=on_lost, rotation=rotation
     )
     writer.open()
     return AccessLog(writer)

@@ -16,8 +16,11 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
+
+from .rotation import Rotation
 
 T = TypeVar("T")
 
@@ -29,7 +32,8 @@ class LineWriter(Generic[T]):
     """Writes what is offered, one line each, from a thread of its own.
 
     `render` runs in that thread and gives bytes with the newline. `path` None means the open descriptor `fd`, which is
-    not closed. `on_lost` is called (from either thread) with the number of lines that were lost.
+    not closed. `rotation`, with a path, says when it is put aside. `on_lost` is called (from either thread) with the
+    number of lines that were lost.
     """
 
     def __init__(
@@ -40,7 +44,9 @@ class LineWriter(Generic[T]):
         fd: int = 1,
         capacity: int = 16_384,
         on_lost: Callable[[int], None] = lambda count: None,
+        rotation: Rotation | None = None,
     ) -> None:
+        self._rotation = rotation
         self._render = render
         self._path = path
         self._fd = fd
@@ -104,6 +110,15 @@ class LineWriter(Generic[T]):
                 _write_whole(self._fd, block)
         except OSError:
             self._on_lost(len(lines))
+        self._rotate_if_due()
+
+    def _rotate_if_due(self) -> None:
+        if self._path is None or self._rotation is None:
+            return
+        with suppress(OSError):  # it goes on growing: better that than no log
+            if self._rotation.is_due(self._fd):
+                self._rotation.rotate(self._path, self._fd)
+                self._reopened()
 
     def _rendered(self, item: T) -> bytes:
         try:

@@ -38,6 +38,7 @@ HELPS = [
     *(("cluster", "status"), ("cluster", "drain"), ("cluster", "placement")),
     *(("pin",), ("unpin",), ("pins",), ("rm",), ("purge",), ("prune",)),
     *(("config", "reload"), ("drain",), ("completion",)),
+    *(("explain",), ("log",)),
     *(("verify",), ("scrub",), ("export",), ("import",)),
     *(("warm",), ("jobs", "follow"), ("jobs", "cancel"), ("ls",), ("du",), ("info",), ("stats",), ("top",)),
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from bench.hub.content import MIB
+from tests.kit.command import penstock
 from tests.kit.waiting import until
 
 from .verbs import Operator, operated
@@ -93,6 +95,37 @@ async def test_stats_say_what_the_metrics_say(operator: Operator) -> None:
     assert found["workers"] == 2
     shown = (await operator.says("stats")).stdout
     assert "from the origin" in shown
+
+
+async def test_explain_says_what_would_happen_and_why(operator: Operator) -> None:
+    whole = operator.stage.file("acme/whole", "model.safetensors")
+    found = await operator.json("explain", operator.node.url + whole.target())
+    assert (found["asks_origin"], found["verdict"]) == (False, "a hit: served from disk")
+    assert [step["name"] for step in found["steps"]] == ["right", "revision", "file", "plan"]
+    part = operator.stage.file("acme/part", "model.safetensors")
+    found = await operator.json("explain", part.target())
+    assert found["asks_origin"]
+    assert found["verdict"].endswith("would be fetched")
+    shown = await operator.says("explain", "/acme/nothing/resolve/main/model.safetensors")
+    assert "not known to be for everybody" in shown.stdout
+    assert (await operator.says("explain", "/acme/../nothing")).returncode == 2
+
+
+async def test_log_reads_filters_and_names_what_is_wrong(operator: Operator) -> None:
+    log = str(operator.node.access_log)
+    await operator.stage.ask(operator.node, "/acme/nowhere/resolve/main/x", method="HEAD")
+
+    async def refused() -> str:
+        return (await penstock("log", log, "--status", "4xx")).stdout
+
+    assert "acme/nowhere" in await until(refused, "the line is written")
+    whole = await penstock("log", log, "--repo", "acme/part", "--cache", "miss", "--json")
+    lines = [json.loads(line) for line in whole.stdout.splitlines()]
+    assert lines
+    assert {line["repo"] for line in lines} == {"acme/part"}
+    assert (await penstock("log", log, "--since", "1h", "-n", "1")).stdout.count("\n") == 1
+    assert (await penstock("log", log + "-none")).returncode == 3
+    assert (await penstock("log", log, "--since", "yesterday")).returncode == 2
 
 
 async def test_top_shows_rates(operator: Operator) -> None:

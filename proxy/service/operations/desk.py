@@ -18,6 +18,7 @@ from proxy.fetch.mirror import Mirror
 from proxy.store.blobstore import BlobStore
 
 from .carried_out import Operations
+from .explain import Explainer, Owners
 from .inventory import InventoryDesk
 from .jobs import Job, JobBook
 from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
@@ -55,6 +56,7 @@ class Desk:
         scrub_ended: Callable[[float], None],
         imported: Callable[[int], None],
         responses: ResponseDesk,
+        owners: Owners | None,
     ) -> None:
         self.catalogue = catalogue
         self._book = JobBook(state, clock)
@@ -65,6 +67,7 @@ class Desk:
         pin_book = PinBook(state)
         inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
+        explainer = Explainer(catalogue, store, mirror.freshness, clock, owners)
         removal = RemovalDesk(inventory, pins, store, catalogue, mirror.freshness, mirror.purge)
         verifier = Verifier(inventory, store, clock)
         transfer = Transfer(
@@ -96,6 +99,7 @@ class Desk:
                 "repos": inventory.repos,
                 "info": inventory.info,
                 "blob": inventory.blob,
+                "explain-file": explainer.explain,
                 "pins": pins.pins,
                 "pin": pins.pin,
                 "unpin": pins.unpin,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .explain import ExplainFileAsked, ExplainFileTold
 from .inventory import BlobAsked, BlobTold, InfoAsked, InfoTold, ReposAsked, ReposTold
 from .jobs import Job
 from .on_node import ON_NODE
@@ -36,6 +37,14 @@ IN_WORKER: Final = (
         BlobAsked,
         BlobTold,
         refusals=((404, "Nothing of it is kept."),),
+    ),
+    Operation(
+        "explain-file",
+        "GET",
+        "/-/api/explain/file",
+        "Say what would happen to a request of the Hub's now, and why.",
+        ExplainFileAsked,
+        ExplainFileTold,
     ),
     Operation("pins", "GET", "/-/api/pins", "List the pins.", Nothing, PinsTold),
     Operation(

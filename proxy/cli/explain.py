@@ -1,0 +1,24 @@
+"""What would happen to a request of the Hub's, and why: for `penstock explain`."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from .admin import Asked, ask, put_json, with_query
+from .tables import show
+from .talk import say
+
+
+def explain_file(asked: Asked, target: str, *, as_json: bool) -> None:
+    """What would happen to a request of the Hub's."""
+    found = ask(asked, "GET", with_query("/-/api/explain/file", url=target))
+    if as_json:
+        put_json(found)
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for step in found["steps"]:
+        table.add_row(Text(step["name"], style="bold"), Text(step["says"]))
+    table.add_row(Text("so", style="bold"), Text(found["verdict"]))
+    show(table)
+    say("the origin would be asked" if found["asks_origin"] else "the origin would not be asked")
