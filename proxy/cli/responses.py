@@ -29,8 +29,9 @@ PURGE = "/-/api/purge/responses"
       penstock explain /data/rows.csv --json | jq .rule
       penstock explain /acme/tiny/resolve/main/model.safetensors
 
-    Of a generic origin it names the rule and what is kept; of the Hub the right, the commit, the file, and what of it is
-    here or missing. Exit codes: 0 ok, 2 no such address, 3 fields, and no generic origin, 4 the node does not answer.
+    Of a generic origin it names the rule and what is kept; of the Hub the right, the commit, the file, and what is
+    here or missing.
+    Exit codes: 0 ok, 2 no such address, 3 fields, and no generic origin, 4 the node does not answer.
     """
 )
 @click.argument("target", metavar="URL|PATH")

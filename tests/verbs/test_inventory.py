@@ -102,6 +102,12 @@ async def test_explain_says_what_would_happen_and_why(operator: Operator) -> Non
     found = await operator.json("explain", operator.node.url + whole.target())
     assert (found["asks_origin"], found["verdict"]) == (False, "a hit: served from disk")
     assert [step["name"] for step in found["steps"]] == ["right", "revision", "file", "plan"]
+
+    async def is_old() -> bool:
+        found = await operator.json("explain", whole.target("main"))
+        return bool(found["asks_origin"] and found["verdict"].startswith("307 to the commit"))
+
+    await until(is_old, "main is asked for anew after freshness.ref_ttl")
     part = operator.stage.file("acme/part", "model.safetensors")
     found = await operator.json("explain", part.target())
     assert found["asks_origin"]

@@ -88,7 +88,8 @@ class Explainer:
     async def _file(self, raw: str, file: FileTarget) -> ExplainFileTold:
         steps: list[StepTold] = []
         needs_origin = not self._explain_right(file, steps)
-        commit = self._explain_revision(file, steps)
+        commit, is_fresh = self._explain_revision(file, steps)
+        needs_origin = needs_origin or not is_fresh
         if commit is None:
             return ExplainFileTold(target=raw, verdict="the origin is asked what it is", asks_origin=True, steps=steps)
         facts = self._catalogue.resolution(file.at(commit))
@@ -104,7 +105,7 @@ class Explainer:
         if not file.revision.is_commit:
             verdict = f"307 to the commit; then {verdict}"
         if needs_origin:
-            verdict += ", once the origin has said that the caller may"
+            verdict += ", once the origin has been asked"
         return ExplainFileTold(target=raw, verdict=verdict, asks_origin=needs_origin or missing > 0, steps=steps)
 
     def _explain_right(self, file: FileTarget, steps: list[StepTold]) -> bool:
@@ -122,19 +123,21 @@ class Explainer:
         steps.append(StepTold(name="right", says=says))
         return age is not None and age < self._freshness.public_ttl
 
-    def _explain_revision(self, file: FileTarget, steps: list[StepTold]) -> str | None:
+    def _explain_revision(self, file: FileTarget, steps: list[StepTold]) -> tuple[str | None, bool]:
+        """The commit that is meant, as far as it is known, and whether that is believed without asking."""
         if file.revision.is_commit:
             steps.append(StepTold(name="revision", says="a commit: it cannot change, and the origin is not asked"))
-            return file.revision.text
+            return file.revision.text, True
         ref = self._catalogue.ref(file.repo, file.revision)
         if ref is None:
             steps.append(StepTold(name="revision", says=f"{file.revision} is not known: the origin is asked"))
-            return None
+            return None, False
         age = self._clock.wall() - ref.checked_at
-        fresh = "believed" if age < self._freshness.ref_ttl else "asked again, and believed while the origin is away"
+        is_fresh = age < self._freshness.ref_ttl
+        fresh = "believed" if is_fresh else "asked again, and believed while the origin is away"
         says = f"{file.revision} was {ref.commit} {age:.0f} s ago: {fresh} (freshness.ref_ttl)"
         steps.append(StepTold(name="revision", says=says))
-        return ref.commit
+        return ref.commit, is_fresh
 
     async def _explain_plan(self, repo: RepoId, facts: FileFacts, steps: list[StepTold]) -> int:
         """Bytes that are missing."""
