@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import proxy
-from proxy.config.schema import Config
+from proxy.config.schema import Config, LogSection
 from proxy.core.clock import Clock
 from proxy.core.tasks import TaskSet
 from proxy.telemetry.accesslog import open_access_log
