@@ -54,7 +54,7 @@ async def test_what_is_right_is_found_right(operator: Operator) -> None:
     job = await operator.json("verify", "acme/right")
     assert job["result"] == {"right": 2, "not_whole": 0, "wrong": []}
     assert job["bytes"] == 4 * MIB + 20
-    part = operator.stage.blob("acme/partial", "model.safetensors", 4 * MIB)
+    part = operator.stage.blob("acme/partial", "model.safetensors", 16 * MIB)
     await operator.stage.read(operator.node, part, span=(0, MIB))
     job = await operator.json("verify", "acme/partial@" + part.commit)
     assert job["result"]["not_whole"] == 1
