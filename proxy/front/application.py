@@ -63,6 +63,7 @@ from .leak_watch import LeakWatch
 from .lfs_routes import LfsRoutes
 from .limits import Limits
 from .metadata_routes import MetadataRoutes
+from .mounts import Mount
 from .observer import Observer, SilentObserver
 from .oci_routes import OciRoutes
 from .peer_routes import PeerRoutes, is_for_peers
@@ -72,7 +73,7 @@ from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
 from .tickets import Tickets
 from .visit import Visit
-from .web_routes import Mount, WebRoutes
+from .web_routes import WebRoutes
 from .wire import Wire
 from .xet_routes import XetRoutes
 

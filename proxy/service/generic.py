@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from proxy.catalogue.catalogue import Catalogue
-from proxy.config.schema import Config, OriginSection
+from proxy.config.origins import OriginSite
+from proxy.config.schema import Config
 from proxy.core.clock import Clock
 from proxy.core.sizes import CHUNK
 from proxy.core.tasks import TaskSet
@@ -17,9 +18,10 @@ from proxy.fetch.node import OncePerNode
 from proxy.fetch.web.cache import WebCache
 from proxy.fetch.web.kept import Rooms
 from proxy.fetch.web.leader import Leader
+from proxy.fetch.web.places import MOUNTS
 from proxy.fetch.web.shelving import Shelving
 from proxy.fetch.web.sources import Sources
-from proxy.front.web_routes import Mount
+from proxy.front.mounts import Mount
 from proxy.origin.web import WebOrigin
 from proxy.store.blobstore import BlobStore
 from proxy.telemetry.telemetry import Telemetry
@@ -48,13 +50,18 @@ async def mounts(
             origin = await stack.enter_async_context(opened)
             shelving = Shelving(name, store, catalogue.responses, state / "spool", clock.wall)
             leader = Leader(origin, shelving, rooms, clock, telemetry, config.web.longest_unannounced)
-            made.append(Mount(prefix, WebCache(origin, shelving, leader, clock, tasks)))
+            made.append(Mount(prefix, section.url, WebCache(origin, shelving, leader, clock, tasks)))
         yield tuple(made)
 
 
-def _origins(config: Config) -> list[tuple[str, str, OriginSection]]:
-    """Name, prefix of its targets, and section of each generic origin."""
-    return [(config.origin.url, "", config.origin)] if config.origin.kind == "http" else []
+def _origins(config: Config) -> list[tuple[str, str, OriginSite]]:
+    """Name, prefix of its targets, and section of each generic origin.
+
+    Responses are kept under its address, not under the name of its mount: that may come to mean another server."""
+    at_root: list[tuple[str, str, OriginSite]] = []
+    if config.origin.kind == "http":
+        at_root.append((config.origin.url, "", config.origin))
+    return [*at_root, *((one.url, f"{MOUNTS}{one.name}", one) for one in config.mounted)]
 
 
 def places(config: Config) -> tuple[tuple[str, str], ...]:
