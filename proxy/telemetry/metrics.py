@@ -33,7 +33,7 @@ LABELS: Final = {
     "method": "GET, HEAD, POST, OTHER",
     "code": "the exact HTTP status",
     "cache": "hit, stale, revalidated, miss, coalesced, bypass, negative, none",
-    "source": "disk, fill, memory, relay",
+    "source": "disk, fill, memory, peer, relay",
     "state": "see the metric",
     "result": "see the metric",
     "host": "hub (the origin itself), cdn (where it sends us for bytes), xet (what hf_xet fetched: bytes only), web (a "
