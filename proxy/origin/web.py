@@ -118,9 +118,10 @@ class WebOrigin:
         record: BlobRecord,
         *,
         strong: bool,
+        within: int | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> WebSource:
-        """The bytes of `record` at `target`. Asks nothing yet."""
+        """The bytes of `record` at `target`. Asks nothing yet. No request goes past a multiple of `within` bytes."""
         return WebSource(
             lambda fields: self.ask("GET", target, fields),
             record,
@@ -128,6 +129,7 @@ class WebOrigin:
             retries=self._config.retries,
             chance=self._chance,
             pause=pause,
+            within=within,
         )
 
     def _url(self, target: str) -> URL:
