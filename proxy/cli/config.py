@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proxy.config.knobs import knobs
+from proxy.config.knobs import MOUNTED
 from proxy.config.load import Loaded
 from proxy.config.reference import reference, spelled
 from proxy.config.reload import value_of
@@ -117,6 +117,7 @@ def reload(dry_run: bool, config_file: Path | None, admin: str | None, as_json: 
 
 def _document(found: Loaded, with_origins: bool) -> dict[str, dict[str, Any]]:
     values = found.config.model_dump(mode="json")
+    values |= {f"{MOUNTED}.{one['name']}": one for one in values.pop("mounted")}
     if not with_origins:
         return values
     return {
@@ -127,8 +128,7 @@ def _document(found: Loaded, with_origins: bool) -> dict[str, dict[str, Any]]:
 
 def _table(found: Loaded) -> None:
     table = Table("setting", "value", "origin", box=None, pad_edge=False)
-    for name in knobs():
-        origin = found.origins[name]
+    for name, origin in found.origins.items():
         style = "dim" if origin == "default" else ""
         table.add_row(Text(name), Text(spelled(value_of(found.config, name))), Text(origin), style=style)
     console = Console(highlight=False)

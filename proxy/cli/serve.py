@@ -113,6 +113,8 @@ def announce(config: Config, standing: Standing) -> None:
     say(f"  clients   {_scheme(config)}://{standing.data}")
     say(f"  admin     http://{standing.admin}/metrics")
     say(f"  origin    {config.origin.url}")
+    for one in config.mounted:
+        say(f"  /o/{one.name}/  {one.url}")
     for disk in config.store.disks:
         say(f"  disk      {disk.path} ({'sized by what is free' if disk.size is None else format_size(disk.size)})")
     if standing.workers:

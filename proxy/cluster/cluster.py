@@ -17,7 +17,7 @@ from proxy.core.errors import AskAnother, PeerFailed, PeerLeaving, PeerSlow
 from proxy.core.fleet import Ask, Ours, Standing, Theirs, Unsure
 from proxy.core.manifest import Manifest
 from proxy.core.spans import Span
-from proxy.hub.peering import PeerQuestion
+from proxy.hub.peering import PeerQuestion, Question
 
 from .lease import Busy, Leases, Mine, Outcome, Unknown
 from .members import Member, MemberState
@@ -126,7 +126,7 @@ class Cluster:
         return (*first, *(Ask(member.name) for member in before))
 
     async def read(
-        self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
+        self, peer: str, question: Question, span: Span, *, hops: int, follow: bool = False
     ) -> AsyncGenerator[bytes, None]:
         """See `fetch.ports.Fleet`. What it gives, or does not, is remembered of the peer."""
         patience = LEASE_PATIENCE * self._lease_ttl if follow else None

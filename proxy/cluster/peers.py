@@ -34,7 +34,7 @@ from proxy.core.manifest import LARGEST
 from proxy.core.sizes import KIB
 from proxy.core.spans import Span
 from proxy.core.turns import Turns
-from proxy.hub.peering import PeerQuestion
+from proxy.hub.peering import PeerQuestion, Question
 from proxy.telemetry import tracing
 
 from .members import Member
@@ -121,7 +121,7 @@ class Peers:
             yield cls(signer, limits, observer, session)
 
     async def read(
-        self, member: Member, question: PeerQuestion, span: Span, *, hops: int, patience: float | None = None
+        self, member: Member, question: Question, span: Span, *, hops: int, patience: float | None = None
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of `span` (inside one slice) from `member`, exactly, in order, as they come there. Close it
         (`contextlib.aclosing`) when leaving early. `patience`: seconds of silence, the usual if None.
@@ -165,7 +165,7 @@ class Peers:
             raise PeerFailed(f"{member.name} gave no manifest: {_in_short(error)}") from None
 
     async def _read(
-        self, member: Member, question: PeerQuestion, span: Span, hops: int, patience: float | None
+        self, member: Member, question: Question, span: Span, hops: int, patience: float | None
     ) -> AsyncGenerator[bytes, None]:
         silence = patience or self._limits.progress_timeout
         if question.stored_only and self._turns.is_full(member.url):
@@ -190,7 +190,7 @@ class Peers:
         self,
         stack: contextlib.AsyncExitStack,
         member: Member,
-        question: PeerQuestion,
+        question: Question,
         span: Span,
         hops: int,
         silence: float,
@@ -211,7 +211,7 @@ class Peers:
         self,
         stack: contextlib.AsyncExitStack,
         member: Member,
-        question: PeerQuestion,
+        question: Question,
         span: Span,
         hops: int,
         silence: float,
@@ -240,16 +240,17 @@ class Peers:
         )
         return await stack.enter_async_context(sent), asker
 
-    async def _judge(self, answer: aiohttp.ClientResponse, asker: Asker, question: PeerQuestion, span: Span) -> None:
+    async def _judge(self, answer: aiohttp.ClientResponse, asker: Asker, question: Question, span: Span) -> None:
         """Return when the body is the span; raise what else it is."""
-        headers, facts = answer.headers, question.facts
+        headers = answer.headers
         proof = headers.get(PROOF, "")
         if answer.status != 206:
             said = await _whole(answer)
             if not self._signer.is_proof(proof, asker, answer.status, said):
                 raise PeerFailed(f"an unsigned answer with status {answer.status}: another secret, clock, or node?")
             raise told(answer.status, said)
-        content_range, etag, length = f"bytes {span.start}-{span.stop - 1}/{facts.size}", f'"{facts.etag}"', len(span)
+        content_range, length = f"bytes {span.start}-{span.stop - 1}/{question.size}", len(span)
+        etag = f'"{question.validator}"'
         if not self._signer.is_proof(proof, asker, 206, head_said(content_range, etag, length)):
             raise PeerFailed("an answer that no node has signed, or that is not what was asked for")
         given = (headers.get("Content-Range"), headers.get("ETag"), answer.content_length)

@@ -148,7 +148,7 @@ class SharedRedis:
                 self._breaker.succeeded()
             else:
                 self._breaker.failed()
-            self._told(before, result, began)
+            self._told(before, result, began, why=f"{type(error).__name__}: {error}".removesuffix(": ")[:200])
             raise RedisAway(f"Redis gave no answer: {type(error).__name__}") from error
         except BaseException:
             # cancelled: nothing was learnt
@@ -158,16 +158,18 @@ class SharedRedis:
         self._breaker.succeeded()
         self._told(before, RedisResult.OK, began)
 
-    def _told(self, before: BreakerState, result: RedisResult, began: float) -> None:
+    def _told(self, before: BreakerState, result: RedisResult, began: float, *, why: str = "") -> None:
         self._observer.redis_call(result, self._clock.monotonic() - began)
-        self._noted(before)
+        self._noted(before, why)
 
-    def _noted(self, before: BreakerState) -> None:
+    def _noted(self, before: BreakerState, why: str = "") -> None:
         if self._breaker.state is before:
             return
         self._observer.redis_breaker(self._breaker.state.value)
+        if self._breaker.state is BreakerState.CLOSED:
+            log.info("redis is back")
         if self._breaker.state is BreakerState.OPEN:
-            log.warning("redis is away", extra={"breaker": repr(self._breaker)})
+            log.warning("redis is away", extra={"reason": why})
 
 
 _OUT_OF_ORDER: Final = (

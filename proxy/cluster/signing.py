@@ -26,7 +26,8 @@ from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
 from proxy.core.errors import PeerRefused
 from proxy.core.manifest import Manifest, NoManifest
-from proxy.hub.peering import NoQuestion, PeerQuestion
+from proxy.hub.peering import Question, question_of
+from proxy.hub.web_peering import NoQuestion
 
 WINDOW: Final = 30.0
 """Seconds by which the clocks of two nodes may differ, and for which a number used once is remembered."""
@@ -82,7 +83,7 @@ class Signer:
 
     # --- who asks -----------------------------------------------------------------------------------------------
 
-    def seal(self, question: PeerQuestion) -> str:
+    def seal(self, question: Question) -> str:
         """The question as a header field. Raises PeerRefused when it is too long for one."""
         text = self._box.encrypt(question.encoded()).decode()
         if len(text) > LONGEST_QUESTION:
@@ -139,10 +140,10 @@ class Signer:
             raise _refused()
         return Asker(node, int(hops), once)
 
-    def open(self, sealed: str) -> PeerQuestion:
+    def open(self, sealed: str) -> Question:
         """Raises PeerRefused."""
         try:
-            return PeerQuestion.decoded(self._box.decrypt(sealed.encode("ascii"), ttl=None))
+            return question_of(self._box.decrypt(sealed.encode("ascii"), ttl=None))
         except (InvalidToken, NoQuestion, UnicodeEncodeError):
             raise _refused() from None
 

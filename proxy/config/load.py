@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from proxy.core.errors import ConfigError
 
-from .knobs import knobs, sections
+from .knobs import MOUNTED, Knob, knobs, mounted_at, mounted_knobs, sections
 from .schema import Config
 from .sources import CONFIG_VARIABLE, Given, Source, read_environment, read_file, read_flags
 
@@ -54,38 +54,55 @@ def settle(sources: list[Source]) -> Loaded:
     """The configuration that `sources` (weakest first) make together. Pure. Raises ConfigError."""
     mistakes = [mistake for source in sources for mistake in source.mistakes]
     given = [item for source in sources for item in source.given]
-    mistakes += [_unknown(item) for item in given if item.name not in knobs()]
-    chosen = {item.name: item for item in given if item.name in knobs()}
+    names = dict.fromkeys(name for item in given if (name := mounted_at(item.name)) is not None)
+    table = knobs() | {name: knob for one in names for name, knob in mounted_knobs(one).items()}
+    mistakes += [_unknown(item, table) for item in given if item.name not in table]
+    mistakes += [wrong for item in given if (wrong := _renamed(item)) is not None]
+    chosen = {item.name: item for item in given if item.name in table}
     try:
         config = Config.model_validate(_nested(chosen))
     except ValidationError as error:
-        mistakes += _described(error, chosen)
+        mistakes += _described(error, chosen, table)
     else:
         mistakes += _contradictions(config, chosen)
     if mistakes:
         raise ConfigError(mistakes)
-    return Loaded(config, {name: chosen[name].place if name in chosen else "default" for name in knobs()})
+    return Loaded(config, {name: chosen[name].place if name in chosen else "default" for name in table})
 
 
-def _nested(chosen: dict[str, Given]) -> dict[str, dict[str, Any]]:
-    tables: dict[str, dict[str, Any]] = {}
+def _nested(chosen: dict[str, Given]) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
     for name, item in chosen.items():
-        section, _, key = name.partition(".")
+        section, _, key = name.rpartition(".")
         tables.setdefault(section, {})[key] = item.value
+    mounted = {section: tables.pop(section) for section in list(tables) if section.startswith(f"{MOUNTED}.")}
+    if mounted:
+        tables["mounted"] = [{**table, "name": section.partition(".")[2]} for section, table in mounted.items()]
     return tables
 
 
-def _unknown(item: Given) -> str:
+def _renamed(item: Given) -> str | None:
+    """What is wrong with a variable that gives a mounted origin another name than its own has."""
+    mounted = mounted_at(item.name)
+    if mounted is None or item.name != f"{MOUNTED}.{mounted}.name" or item.value == mounted:
+        return None
+    return f"{item.name} = {_shown(item.value)} ({item.place}): it is called {mounted} there; leave the name out"
+
+
+def _unknown(item: Given, table: Mapping[str, Knob]) -> str:
     kind, _, where = item.place.partition(" ")
     as_written = where if kind == "env" else item.name
     near = _nearest(item.name)
     if near is None:
         return f"{as_written} ({item.place}): there is no such key; list them all with: penstock config init"
-    meant = knobs()[near].variable if kind == "env" and near in knobs() else near
+    meant = table[near].variable if kind == "env" and near in table else near
     return f"{as_written} ({item.place}): there is no such key; did you mean {meant}?"
 
 
 def _nearest(name: str) -> str | None:
+    if (mounted := mounted_at(name)) is not None:
+        inside = _close(name.split(".", 2)[2], [knob.key for knob in mounted_knobs(mounted).values()])
+        return None if inside is None else f"{MOUNTED}.{mounted}.{inside}"
     section, dot, key = name.partition(".")
     if not dot:
         # A key outside every section, or a section misspelt altogether.
@@ -111,28 +128,39 @@ def _close(word: str, possible: list[str]) -> str | None:
     return next((knob for knob in knobs() if knob.replace(".", "_") == found[0]), found[0])
 
 
-def _described(error: ValidationError, chosen: dict[str, Given]) -> list[str]:
+def _described(error: ValidationError, chosen: dict[str, Given], table: Mapping[str, Knob]) -> list[str]:
     """One sentence for each thing pydantic found: which value, from where, why not, what would be right."""
     found = error.errors(include_url=False)
     inner = {tuple(item["loc"])[:2] for item in found if len(item["loc"]) > 2}
+    mounted = list(dict.fromkeys(name.rpartition(".")[0] for name in chosen if mounted_at(name) is not None))
     return [
-        _sentence(tuple(item["loc"]), item["msg"], chosen)
+        _sentence(_located(tuple(item["loc"]), mounted), item["msg"], chosen, table)
         for item in found
         # A list whose items are wrong is also reported as too short: the items tell enough.
         if not (item["type"] == "too_short" and tuple(item["loc"]) in inner)
     ]
 
 
-def _sentence(loc: tuple[int | str, ...], message: str, chosen: dict[str, Given]) -> str:
+def _located(loc: tuple[int | str, ...], mounted: list[str]) -> tuple[int | str, ...]:
+    """Where pydantic found it, as section, key and what is inside; `mounted` are the sections of mounted origins."""
+    match loc:
+        case ("mounted", int(number), *rest):
+            return mounted[number], *rest
+        case _:
+            return loc
+
+
+def _sentence(loc: tuple[int | str, ...], message: str, chosen: dict[str, Given], table: Mapping[str, Knob]) -> str:
     reason = _LOGIN.sub("//***@", message.removeprefix("Value error, ").replace("Input should be", "should be"))
     name = ".".join(str(part) for part in loc[:2])
     item = chosen.get(name)
     if item is None:
-        places = [given.place for other, given in chosen.items() if other.startswith(f"{name}.")]
+        # Of a section, or of a key that is missing in one.
+        places = [given.place for other, given in chosen.items() if other.startswith(f"{loc[0]}.")]
         return f"{name} ({', '.join(places)}): {reason}" if places else f"{name}: {reason}"
     inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[2:])
-    default = knobs()[name].default
-    remedy = "" if default is None or knobs()[name].many else f" (the default is {default})"
+    default = table[name].default
+    remedy = "" if default is None or table[name].many else f" (the default is {default})"
     return f"{name}{inner} = {_shown(_part(item.value, loc[2:]))} ({item.place}): {reason}{remedy}"
 
 
@@ -168,8 +196,21 @@ def _contradictions(config: Config, chosen: dict[str, Given]) -> list[str]:
             f"server.admin ({place}): {server.admin} can be reached from the network, so admin.token_file must name a "
             "file with a token, made with: (umask 077; openssl rand -hex 32 > FILE); or listen on 127.0.0.1"
         )
+    found += _mounted_wrongly(config, chosen)
     paths = [str(disk.path.expanduser().absolute()) for disk in config.store.disks]
     for path in sorted({path for path in paths if paths.count(path) > 1}):
         place = chosen["store.disks"].place if "store.disks" in chosen else "default"
         found.append(f"store.disks ({place}): {path} is named twice; name each disk once")
+    return found
+
+
+def _mounted_wrongly(config: Config, chosen: dict[str, Given]) -> list[str]:
+    """What a write makes void is remembered per origin: two of them with one address would not hear of each other."""
+    urls = [config.origin.url] if config.origin.kind == "http" else []
+    found = []
+    for one in config.mounted:
+        place = chosen[f"{MOUNTED}.{one.name}.url"].place
+        if one.url in urls:
+            found.append(f"{MOUNTED}.{one.name}.url ({place}): {one.url} has a place already; mount each address once")
+        urls.append(one.url)
     return found

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from .cluster import Peer
-from .knobs import Knob, knobs, sections
+from .knobs import MOUNTED, Knob, knobs, mounted_knobs, sections
 from .reload import value_of
 from .schema import Address, Config, Disk
 
@@ -22,21 +22,43 @@ _HEAD: Final = """\
 # Settings marked [reload] are taken over on SIGHUP, the others at the next start.
 """
 
+_BESIDE: Final = """\
+# More HTTP servers beside it, each cached at its own address, http://this-node/o/NAME/…: write [[origin]] in place of
+# [origin] above, and one more for each, with a name (lower-case letters, digits, single dashes), its url, and
+# connect_timeout, read_timeout, connections_per_host, retries as above. As variables: PENSTOCK_ORIGIN__NAME__URL.
+#
+#   [[origin]]
+#   name = "pypi"
+#   url = "https://pypi.org"
+"""
+
 
 def reference(config: Config | None = None, *, comments: bool = True) -> str:
     """The TOML text of `config`, or of the defaults, each line commented out; `comments` says whether with reasons."""
     parts = [_HEAD] if comments else []
     for section, purpose in sections().items():
         parts.append("\n".join(_section(section, purpose, config, comments=comments)))
+        if section == MOUNTED:
+            parts += [_BESIDE] if comments else []
+            parts += ["\n".join(_mounted(one.name, config)) for one in (config.mounted if config else ())]
     return "\n".join(parts)
 
 
 def _section(section: str, purpose: str, config: Config | None, *, comments: bool) -> list[str]:
     lines = [f"# {purpose}"] if comments else []
-    lines.append(f"[{section}]")
+    # In one file they are all [[origin]], or there is one alone.
+    is_listed = section == MOUNTED and config is not None and config.mounted
+    lines.append(f"[[{section}]]" if is_listed else f"[{section}]")
     for knob in knobs().values():
         if knob.section == section:
             lines += _lines(knob, config, comments=comments)
+    return [*lines, ""]
+
+
+def _mounted(name: str, config: Config | None) -> list[str]:
+    lines = [f"[[{MOUNTED}]]"]
+    for knob in mounted_knobs(name).values():
+        lines += _lines(knob, config, comments=False)
     return [*lines, ""]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .knobs import knobs
+from .knobs import Knob, knobs, mounted_knobs
 from .schema import Config
 
 
@@ -32,20 +32,28 @@ class Reload:
 
 def reloaded(running: Config, wanted: Config) -> Reload:
     """The configuration to go on with when `wanted` was read while `running` is in force."""
+    table = knobs_of(running) | knobs_of(wanted)
     changes = [
         Change(name, before, after)
-        for name in knobs()
+        for name in table
         if (before := value_of(running, name)) != (after := value_of(wanted, name))
     ]
-    taken = tuple(change for change in changes if knobs()[change.name].reload)
-    waiting = tuple(change for change in changes if not knobs()[change.name].reload)
+    taken = tuple(change for change in changes if table[change.name].reload)
+    waiting = tuple(change for change in changes if not table[change.name].reload)
     return Reload(_with(running, taken), taken, waiting)
 
 
 def value_of(config: Config, name: str) -> Any:
-    """The value of the knob called `section.key`."""
-    section, _, key = name.partition(".")
-    return getattr(getattr(config, section), key)
+    """The value of the knob called `section.key` (None of a mounted origin that is not there)."""
+    section, _, key = name.rpartition(".")
+    if not (mounted := section.partition(".")[2]):
+        return getattr(getattr(config, section), key)
+    return next((getattr(one, key) for one in config.mounted if one.name == mounted), None)
+
+
+def knobs_of(config: Config) -> dict[str, Knob]:
+    """Every knob that `config` has a value for, those of its mounted origins last."""
+    return knobs() | {name: knob for one in config.mounted for name, knob in mounted_knobs(one.name).items()}
 
 
 def _with(config: Config, changes: tuple[Change, ...]) -> Config:

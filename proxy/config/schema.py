@@ -15,6 +15,7 @@ from proxy.core.sizes import GIB, KIB, MIB
 
 from .admin import AdminSection
 from .cluster import ClusterSection
+from .origins import MountedOrigin, OriginSection
 from .spelling import AnchoredPath, Duration, DurationOrOff, Section, Size, SizeOrOff, http_url, knob
 from .tracing import TracingSection
 
@@ -127,44 +128,6 @@ class HotSection(Section):
     @property
     def is_on(self) -> bool:
         return self.memory > 0 and self.entries > 0
-
-
-class OriginSection(Section):
-    """The Hub we mirror, or a generic origin we cache."""
-
-    url: str = knob("https://huggingface.co", "The Hub to mirror, or the base of a generic origin.")
-    kind: Literal["hub", "http"] = knob(
-        "hub",
-        "What the origin speaks: hub (the Hugging Face Hub's interfaces), or http (any HTTP server: all that this node "
-        "is asked for is cached by RFC 9111).",
-    )
-    connect_timeout: Duration = knob("5s", "Time to connect to the origin, TLS included.", gt=0)
-    read_timeout: Duration = knob("10s", "Longest silence of the origin before a request is given up or resumed.", gt=0)
-    connections_per_host: int = knob(32, "Transfers under way per origin host (and worker).", ge=1)
-    retries: int = knob(4, "How often a cut or failed transfer is taken up again without any progress.", ge=0, le=20)
-    token_file: AnchoredPath | None = knob(
-        None,
-        "A file (0600, or a systemd credential) with a token of the mirror's own. Bytes that an anonymous caller was "
-        "proven to be allowed are then fetched on its rate limit; it is never used to find out what anybody may read.",
-    )
-    redirect_hosts: tuple[str, ...] = knob(
-        (".hf.co", ".huggingface.co"), "Hosts (or .suffixes) to which the origin may send us for file bytes."
-    )
-    xet: bool = knob(
-        True,
-        "Fetch by Xet what the origin refuses to give by plain HTTP (the Hub: files above 50 GB). Needs hf_xet: pip "
-        "install 'penstock[xet]'. Its store has to be among redirect_hosts.",
-    )
-    allow_private: bool = knob(
-        False,
-        "Let redirects lead to loopback and private addresses. Only for an origin in your own network; a loopback "
-        "origin needs its own address in redirect_hosts as well.",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str) -> str:
-        return http_url(value)
 
 
 class Disk(Section):
@@ -324,6 +287,8 @@ class Config(Section):
     limits: LimitsSection = LimitsSection()
     hot: HotSection = HotSection()
     origin: OriginSection = OriginSection()
+    mounted: tuple[MountedOrigin, ...] = ()
+    """Those beside it. In the file: each `[[origin]]` with a name."""
     store: StoreSection = Field(default_factory=StoreSection)
     freshness: FreshnessSection = FreshnessSection()
     fetch: FetchSection = FetchSection()

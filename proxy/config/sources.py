@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .knobs import PREFIX, knobs
+from .knobs import MOUNTED, PREFIX, knobs
+from .origins import NAME_RULE, is_mount_name
 
 CONFIG_VARIABLE: Final = "PENSTOCK_CONFIG"
 """Names the configuration file; the one PENSTOCK_ variable that is no knob."""
@@ -18,6 +19,9 @@ CONFIG_VARIABLE: Final = "PENSTOCK_CONFIG"
 # Kubernetes gives every pod variables of the services around it. A service called `penstock` must not be taken for a
 # misspelt knob: PENSTOCK_SERVICE_HOST, PENSTOCK_PORT_8080_TCP_ADDR, PENSTOCK_ADMIN_PORT, …
 _OF_KUBERNETES: Final = re.compile(r"PENSTOCK_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+_BOTH: Final = (
+    "[origin] and [[origin]] do not go together; write [[origin]] for each, the one at the root without a name"
+)
 _HEADER: Final = re.compile(r"\s*\[\[?\s*([\w.\- \"]+?)\s*\]\]?")
 _ASSIGNMENT: Final = re.compile(r"\s*([\w.\-\"]+)\s*=")
 
@@ -49,14 +53,16 @@ def read_file(path: Path) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         return Source(mistakes=(f"{path}: cannot be read: {error}",))
     except tomllib.TOMLDecodeError as error:
-        return Source(mistakes=(f"{path}: is not TOML: {error}",))
+        why = _BOTH if {"[origin]", "[[origin]]"} <= {line.strip() for line in text.splitlines()} else str(error)
+        return Source(mistakes=(f"{path}: is not TOML: {why}",))
     lines = _lines_of_keys(text)
-    return Source(
-        tuple(
-            Given(name, value, f"file {path}:{lines[name]}" if name in lines else f"file {path}")
-            for name, value in _flat(tables)
-        )
-    )
+
+    def place(written: str) -> str:
+        return f"file {path}:{lines[written]}" if written in lines else f"file {path}"
+
+    named, mistakes = _origins(tables, place)
+    given = [Given(name, value, place(name)) for name, value in _flat(tables)]
+    return Source((*given, *named), tuple(mistakes))
 
 
 def read_environment(environment: Mapping[str, str]) -> Source:
@@ -80,6 +86,26 @@ def read_flags(flags: Mapping[str, tuple[str, Any]]) -> Source:
     )
 
 
+def _origins(tables: dict[str, Any], place: Callable[[str], str]) -> tuple[list[Given], list[str]]:
+    """Take the list `[[origin]]` out of `tables`: the values of each, the nameless one's as those of the section."""
+    if not isinstance(tables.get(MOUNTED), list):
+        return [], []
+    given, mistakes, names = [], [], set()
+    for number, table in enumerate(tables.pop(MOUNTED)):
+        written = f"{MOUNTED}[{number}]"
+        name = table.get("name", "") if isinstance(table, dict) else None
+        section = f"{MOUNTED}.{name}" if name else MOUNTED
+        if name != "" and not is_mount_name(name):
+            mistakes.append(f"{written}.name = {name!r:.80} ({place(written)}): {NAME_RULE}")
+        elif name in names:
+            twice = f"there is one called {name} already" if name else "only one, the one at the root, has no name"
+            mistakes.append(f"{written} ({place(written)}): {twice}; give it another name")
+        else:
+            given += [Given(f"{section}.{key}", value, place(f"{written}.{key}")) for key, value in table.items()]
+            names.add(name)
+    return given, mistakes
+
+
 def _flat(tables: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for section, table in tables.items():
         if not isinstance(table, dict):
@@ -92,10 +118,12 @@ def _flat(tables: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _lines_of_keys(text: str) -> dict[str, int]:
     """`section.key` → line. For messages only: a line inside a multi-line string may be taken for a key."""
     lines: dict[str, int] = {}
-    section = ""
+    section, origins = "", 0
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             section = header[1].replace('"', "") + "."
+            if section == f"{MOUNTED}." and line.lstrip().startswith("[["):
+                section, origins = f"{MOUNTED}[{origins}].", origins + 1
             lines.setdefault(section.removesuffix("."), number)
         elif assignment := _ASSIGNMENT.match(line):
             lines.setdefault(section + assignment[1].replace('"', ""), number)
@@ -103,7 +131,10 @@ def _lines_of_keys(text: str) -> dict[str, int]:
 
 
 def _knob_name(variable: str) -> str:
-    return variable.removeprefix(PREFIX).lower().replace("__", ".", 1)
+    section, *keys = variable.removeprefix(PREFIX).lower().split("__")
+    if section == MOUNTED and len(keys) == 2 and is_mount_name(keys[0].replace("_", "-")):
+        return f"{MOUNTED}.{keys[0].replace('_', '-')}.{keys[1]}"
+    return ".".join((section, "__".join(keys))) if keys else section
 
 
 def _from_text(name: str, text: str) -> Any:

@@ -3,6 +3,7 @@
 PenstockError
 ├── ConfigError                 the configuration is wrong (all mistakes at once)
 ├── MalformedTarget             a request target that names nothing, or names it in two ways
+├── NoSuchOrigin                a target below the mounted origins, of none of them
 ├── WritesRefused               the mirror does not take uploads
 ├── RequestRefused              a request we do not take (method, framing, size)
 ├── TicketRefused               an address or token that we gave out, or did not
@@ -55,6 +56,10 @@ class ConfigError(PenstockError):
 
 class MalformedTarget(PenstockError):
     """A request target that is no path of ours, or that could be read in two ways."""
+
+
+class NoSuchOrigin(PenstockError):
+    """A target where the mounted origins are, that is of none of them."""
 
 
 class WritesRefused(PenstockError):

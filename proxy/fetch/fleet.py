@@ -25,7 +25,7 @@ from proxy.core.errors import AskAnother, PeerFailed, PeerLeaving
 from proxy.core.fleet import Ours, Theirs, Unsure
 from proxy.core.sizes import SLICE
 from proxy.core.spans import Span, whole
-from proxy.hub.peering import PeerQuestion
+from proxy.hub.peering import PeerQuestion, Question
 
 from .crossings import Crossings, Place
 from .givers import ORIGIN, Givers, GiversObserver
@@ -65,7 +65,7 @@ class _Errand:
     """What is to be brought."""
 
     origin: Source
-    question: PeerQuestion
+    question: Question
     place: Place
     span: Span
     part: float
@@ -106,12 +106,13 @@ class OncePerFleet:
         self.givers = Givers(fleet, observer)
         self.crossings = Crossings()
 
-    def source(self, origin: Source, question: PeerQuestion, *, hops: int) -> FleetSource:
+    def source(self, origin: Source, question: Question, *, hops: int) -> FleetSource:
         """The bytes of the file in `question`, from a peer if one has them or should, else from `origin`."""
-        self._questions.put(question.name, question.without_caller())
+        if isinstance(question, PeerQuestion):
+            self._questions.put(question.name, question.without_caller())
         return FleetSource(self, origin, question, hops)
 
-    def check(self, question: PeerQuestion, index: int) -> None:
+    def check(self, question: Question, index: int) -> None:
         """Raise AskAnother for a question about bytes that we have not got, nor read from the origin just now, if who
         asks is to be told to look elsewhere. See `crossings`."""
         if question.stored_only:
@@ -122,8 +123,17 @@ class OncePerFleet:
             raise PeerLeaving("this node hands its slices over")
         raise AskAnother("as this node sees the fleet, who asks ranks before it")
 
+    def ours(self, name: BlobKey, span: Span) -> Span:
+        """As much of `span`, from its start on, as is in slices that are ours to fetch."""
+        stop = span.start
+        for part in span.split(SLICE):
+            if self.fleet.ranked(name, part.start // SLICE)[0] != self.fleet.us:
+                break
+            stop = part.stop
+        return Span(span.start, stop)
+
     def question(self, name: BlobKey) -> PeerQuestion | None:
-        """What to ask of peers about the blob, in nobody's name; None when nobody here has read it lately."""
+        """What to ask of peers about the Hub's blob, in nobody's name; None when nobody here has read it lately."""
         return self._questions.get(name)
 
     def fetched(self, reason: str, count: int) -> None:
@@ -137,7 +147,7 @@ class OncePerFleet:
     async def read(
         self,
         origin: Source,
-        question: PeerQuestion,
+        question: Question,
         span: Span,
         hops: int,
         *,
@@ -148,7 +158,7 @@ class OncePerFleet:
         (index,) = span.units(SLICE)
         rest = span
         after: Callable[[_Errand, Span], AsyncGenerator[bytes, None]] = partial(self._from_origin, reason="hedge")
-        part = len(span) / min(SLICE, max(1, question.facts.size - index * SLICE))
+        part = len(span) / min(SLICE, max(1, question.size - index * SLICE))
         gives_way = hops <= FOLLOWING and not is_second
         errand = _Errand(origin, question, (question.name, index), span, part, hops, can_wait, gives_way)
         # The lease is not the generator's: that is closed when a way has led to the end, and would seem to have failed.
@@ -245,7 +255,7 @@ class OncePerFleet:
 class FleetSource:
     """`ports.Source`: the bytes of one record, from wherever in the fleet they are, or from the origin."""
 
-    def __init__(self, ring: OncePerFleet, origin: Source, question: PeerQuestion, hops: int) -> None:
+    def __init__(self, ring: OncePerFleet, origin: Source, question: Question, hops: int) -> None:
         self._ring = ring
         self._origin = origin
         self._question = question

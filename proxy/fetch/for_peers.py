@@ -15,7 +15,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import AskAnother, Stalled
 from proxy.core.sizes import CHUNK, SLICE
 from proxy.core.spans import Span
-from proxy.hub.peering import PeerQuestion
+from proxy.hub.peering import PeerQuestion, Question
 
 from .coordinator import Reading
 from .crossings import Place
@@ -28,6 +28,45 @@ from .ports import Blob, BlobStore, Source
 from .prover import Prover
 from .sealer import Sealer
 from .small import SmallFiles
+
+
+class Lending:
+    """Opens stretches of blobs for peers."""
+
+    def __init__(
+        self, store: BlobStore, ring: OncePerFleet, flights: Flights, clock: Clock, limits: FlightLimits
+    ) -> None:
+        self._store = store
+        self._ring = ring
+        self._flights = flights
+        self._clock = clock
+        self._patience = limits.progress_timeout
+
+    @asynccontextmanager
+    async def blob(self, question: Question) -> AsyncIterator[Blob]:
+        """The blob that is asked about. Raises AskAnother when only what is here is wanted, and nothing of it is."""
+        if question.stored_only and not await self._store.holds(question.record.key):
+            raise AskAnother("the file is not here")
+        async with self._store.open_blob(question.record) as blob:
+            yield blob
+
+    @asynccontextmanager
+    async def reading(self, blob: Blob, question: Question, span: Span, source: Source) -> AsyncIterator[Reading]:
+        """`span` (inside one slice) of the open blob; what is missing comes from `source`."""
+        wanted, place = span.aligned(CHUNK, blob.record.size), (question.name, span.start // SLICE)
+
+        @asynccontextmanager
+        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
+            async with self._flights.board(blob.record, source, wanted, needs_seal=needs_seal) as boarded:
+                yield boarded
+
+        gaps = blob.missing(span)
+        if gaps and not self._ring.crossings.is_fetching(place, gaps):
+            self._ring.check(question, place[1])
+        with self._ring.crossings.serving(place, span) if gaps else nullcontext():
+            reading = follow(blob, span, board, self._store.disk_failed, self._clock, self._patience, may_prove=False)
+            async with reading as opened:
+                yield opened
 
 
 class PeerReadings:
@@ -46,12 +85,11 @@ class PeerReadings:
         clock: Clock,
         limits: FlightLimits,
     ) -> None:
-        self._store = store
+        self._lending = Lending(store, ring, flights, clock, limits)
         self._from_origin = from_origin
         self._ring = ring
         self._flights = flights
         self._small = small
-        self._clock = clock
         self._limits = limits
         self._sealer = sealer
         self._prover = prover
@@ -94,31 +132,10 @@ class PeerReadings:
                     yield small
             return
         self._flights.mistrust.check(question.record.key)
-        if question.stored_only and not await self._store.holds(question.record.key):
-            raise AskAnother("the file is not here")
         async with (
-            self._store.open_blob(question.record) as blob,
-            self._large(blob, question, span, place, source) as large,
+            self._lending.blob(question) as blob,
+            self._lending.reading(blob, question, span, source) as large,
         ):
+            if not large.verified:
+                self._prover.unproven(blob)
             yield large
-
-    @asynccontextmanager
-    async def _large(
-        self, blob: Blob, question: PeerQuestion, span: Span, place: Place, source: Source
-    ) -> AsyncIterator[Reading]:
-        wanted = span.aligned(CHUNK, blob.record.size)
-
-        @asynccontextmanager
-        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
-            async with self._flights.board(blob.record, source, wanted, needs_seal=needs_seal) as place:
-                yield place
-
-        gaps, patience = blob.missing(span), self._limits.progress_timeout
-        if gaps and not self._ring.crossings.is_fetching(place, gaps):
-            self._ring.check(question, place[1])
-        with self._ring.crossings.serving(place, span) if gaps else nullcontext():
-            reading = follow(blob, span, board, self._store.disk_failed, self._clock, patience, may_prove=False)
-            async with reading as opened:
-                if not opened.verified:
-                    self._prover.unproven(blob)
-                yield opened

@@ -21,7 +21,7 @@ from proxy.core.spans import Span
 from proxy.hub.facts import Absent, FileFacts, FoundFile, Listing, ListingKey, Moved, OriginReply, RefEntry
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
 from proxy.hub.notices import Notice
-from proxy.hub.peering import PeerQuestion
+from proxy.hub.peering import PeerQuestion, Question
 
 # --- store ------------------------------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Fleet(Protocol):
         ...
 
     def read(
-        self, peer: str, question: PeerQuestion, span: Span, *, hops: int, follow: bool = False
+        self, peer: str, question: Question, span: Span, *, hops: int, follow: bool = False
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of `span` (inside one slice) from `peer`, exactly, in order; to be closed as a `Source` is.
 

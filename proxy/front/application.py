@@ -21,6 +21,7 @@ from proxy.core.changes import Changes
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
 from proxy.fetch.coordinator import Coordinator
+from proxy.fetch.web.in_fleet import WebLending
 from proxy.hub.paths import parse
 from proxy.hub.targets import (
     AuthCheck,
@@ -63,6 +64,7 @@ from .leak_watch import LeakWatch
 from .lfs_routes import LfsRoutes
 from .limits import Limits
 from .metadata_routes import MetadataRoutes
+from .mounts import Mount
 from .observer import Observer, SilentObserver
 from .oci_routes import OciRoutes
 from .peer_routes import PeerRoutes, is_for_peers
@@ -72,7 +74,7 @@ from .sending import Sender
 from .strictness import READS, Head, MethodRefused, refusal
 from .tickets import Tickets
 from .visit import Visit
-from .web_routes import Mount, WebRoutes
+from .web_routes import WebRoutes
 from .wire import Wire
 from .xet_routes import XetRoutes
 
@@ -93,6 +95,7 @@ def make_data_server(
     signatures: Signatures | None = None,
     signer: Signer | None = None,
     mounts: tuple[Mount, ...] = (),
+    lending: WebLending | None = None,
     hot: HotSection | None = None,
     changes: Changes | None = None,
 ) -> Gate:
@@ -100,8 +103,9 @@ def make_data_server(
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
     `signatures` make the addresses that clients carry around (None: such that this process alone knows), `signer` knows
-    the other nodes of the fleet (None: there are none). `mounts` are the generic origins. `changes` counts what the
-    rooms below take back, `hot` bounds what is kept ready (None for either: nothing is).
+    the other nodes of the fleet (None: there are none). `mounts` are the generic origins, `lending` reads of them
+    for those nodes. `changes` counts what the rooms below take back, `hot` bounds what is kept ready (None for either:
+    nothing is).
     """
     clock, observer = clock or SystemClock(), observer or SilentObserver()
     lane = None
@@ -120,6 +124,7 @@ def make_data_server(
         signatures,
         signer,
         mounts,
+        lending,
         tracer or Untraced(),
     )
     server = web.Server(application.handle)
@@ -149,6 +154,7 @@ class Application:
         signatures: Signatures,
         signer: Signer | None,
         mounts: tuple[Mount, ...],
+        lending: WebLending | None,
         tracer: Tracer,
     ) -> None:
         self._tracer = tracer
@@ -165,7 +171,7 @@ class Application:
         tickets = Tickets(signatures, clock, self._key)
         self._lfs = LfsRoutes(coordinator, tickets, gate.limits, external_url)
         self._oci = OciRoutes(coordinator, tickets)
-        self._peers = None if signer is None else PeerRoutes(coordinator, signer, self._key)
+        self._peers = None if signer is None else PeerRoutes(coordinator, signer, self._key, lending)
         self._sender = Sender(coordinator, gate, cold, LeakWatch(gate.observer, external_url, xet=xet.facade))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

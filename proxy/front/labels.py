@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from proxy.hub.targets import (
     GitPack,
     GitRefs,
@@ -21,6 +23,9 @@ from proxy.hub.targets import (
 )
 
 from .problems import Side
+
+WEB: Final = "web"
+"""The route of all targets of generic origins."""
 
 
 def label(target: Target) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from proxy.hub.leaks import leaks_of_body, leaks_of_fields
 
 from .answers import Headers
+from .labels import WEB
 from .observer import Observer
 from .visit import Visit
 
@@ -18,7 +19,9 @@ log: Final = logging.getLogger(__name__)
 
 
 class LeakWatch:
-    """Looks at fields and JSON as they leave. `xet`: we offer Xet ourselves, so hints that lead here are none."""
+    """Looks at fields and JSON as they leave. `xet`: we offer Xet ourselves, so hints that lead here are none.
+
+    What a generic origin answers leads where that origin wants its clients to go."""
 
     def __init__(self, observer: Observer, external_url: str | None, *, xet: bool) -> None:
         self._observer = observer
@@ -27,12 +30,16 @@ class LeakWatch:
 
     def fields(self, headers: Headers, visit: Visit) -> None:
         """Look at the fields of an answer."""
+        if visit.route == WEB:
+            return
         suspects = [field for field in headers if "//" in field[1] or field[0][:6] in ("X-Xet-", "x-xet-")]
         if suspects:
             self._report(next(leaks_of_fields(suspects, self._home(visit), xet=self._xet), None), visit)
 
     def body(self, headers: Headers, content: bytes, visit: Visit) -> None:
         """Look at a body held in memory, before it is compressed."""
+        if visit.route == WEB:
+            return
         kind = next((text for name, text in headers if name.lower() == "content-type"), "")
         self._report(next(leaks_of_body(kind, content, self._home(visit), xet=self._xet), None), visit)
 

@@ -5,18 +5,20 @@ Whoever cannot sign as a member is told so, and nothing else: neither what is he
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from proxy.cluster.peers import MANIFESTS, PATH, PROOF, QUESTION, head_said, manifest_path, peer_path, range_field
 from proxy.cluster.signing import Asker, Asking, Signer
 from proxy.core.byterange import Single, content_range, wanted
 from proxy.core.caller import ANONYMOUS, bearer
-from proxy.core.errors import PeerRefused
+from proxy.core.errors import AskAnother, PeerRefused
 from proxy.core.sizes import SLICE
 from proxy.fetch.coordinator import Coordinator
-from proxy.hub.peering import PeerQuestion
+from proxy.fetch.web.in_fleet import WebLending
+from proxy.hub.peering import PeerQuestion, Question
+from proxy.hub.web_peering import WebQuestion
 
-from .answers import Answer, FilePart, PeerBody, Small
+from .answers import Answer, FilePart, HeldBody, PeerBody, Small
 from .problems import Side, body, problem
 from .visit import Visit
 
@@ -27,7 +29,9 @@ HOPS: Final = 2
 class PeerRoutes:
     """Answers members of the fleet. `key` makes callers of tokens, as the application's own does."""
 
-    def __init__(self, coordinator: Coordinator, signer: Signer, key: bytes) -> None:
+    def __init__(self, coordinator: Coordinator, signer: Signer, key: bytes, lending: WebLending | None = None) -> None:
+        """`lending`: what reads of generic origins."""
+        self._lending = lending
         self._coordinator = coordinator
         self._signer = signer
         self._key = key
@@ -41,6 +45,8 @@ class PeerRoutes:
         question = self._signer.open(sealed)
         if not 1 <= asker.hops <= HOPS:
             raise PeerRefused("this is no question for a peer")
+        if isinstance(question, WebQuestion):
+            return self._bytes(question, asking, asker)
         visit.caller = ANONYMOUS if question.token is None else bearer(question.token, self._key)
         if raw_target == manifest_path(question.name) and not asking.range:
             visit.route = "manifest"
@@ -52,18 +58,30 @@ class PeerRoutes:
         proof = self._signer.prove(asker, 200, content)
         return Small(200, (("Content-Type", "application/octet-stream"), (PROOF, proof)), content)
 
-    def _bytes(self, question: PeerQuestion, asking: Asking, asker: Asker) -> FilePart:
-        size = question.facts.size
+    def _bytes(self, question: Question, asking: Asking, asker: Asker) -> FilePart:
+        size = question.size
         part = wanted(asking.range, size)
         if not isinstance(part, Single) or asking.range != range_field(part.span):
             raise PeerRefused("a peer asks for one range")
         span = part.span
         if len(span.units(SLICE)) != 1 or asking.path != peer_path(question.name):
             raise PeerRefused("this is no question for a peer")
-        etag = f'"{question.facts.etag}"'
+        etag = f'"{question.validator}"'
         said = head_said(content_range(span, size), etag, len(span))
         headers = (("ETag", etag), (PROOF, self._signer.prove(asker, 206, said)))
-        return FilePart(PeerBody(question, asker.hops), size, headers, part)
+        return FilePart(self._body(question, asker.hops), size, headers, part)
+
+    def _body(self, question: Question, hops: int) -> PeerBody | HeldBody:
+        """Raises AskAnother."""
+        match question:
+            case PeerQuestion():
+                return PeerBody(question, hops)
+            case WebQuestion():
+                if self._lending is None:
+                    raise AskAnother("this node has no generic origin")
+                return HeldBody(self._lending.held(question, hops))
+            case _:
+                assert_never(question)
 
     def refusal(self, error: Exception, visit: Visit) -> Small:
         """What goes wrong on a member's request, in words that it can repeat to its own client."""

@@ -186,6 +186,8 @@ TABLE: Final[dict[type[BaseException], Row]] = {
     # a path that can be read in two ways is refused like a broken frame; one that means nothing is merely not there
     errors.MalformedTarget: _fixed(400, close=True),
     UnknownTarget: _fixed(404),
+    # the body of what was asked may be long, and was not read
+    errors.NoSuchOrigin: _fixed(404, close=True),
     NotMirrored: _fixed(403),
     errors.RequestRefused: _fixed(400, close=True),
     strictness.MethodRefused: _method_refused,

@@ -1,4 +1,4 @@
-"""Generic origins: their mounts, and a request's way from its head to an answer."""
+"""Generic origins: a request's way from its head to an answer."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, assert_never
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from proxy.core.errors import MalformedTarget, RequestRefused
+from proxy.core.errors import MalformedTarget, NoSuchOrigin, RequestRefused
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
 from proxy.fetch.web.answers import Kept, Passed, Told, WebReply, WebRequest
-from proxy.fetch.web.cache import WebCache
+from proxy.fetch.web.places import is_at_mounts, prefix_of
 from proxy.fetch.web.ports import WebAnswer
 from proxy.rfc9111.fields import joined, lowered
 from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields
 
-from .answers import Answer, Flow, Small
+from .answers import FilePart, Flow, Small
 from .conditions import conditions_of
+from .labels import WEB
 from .limits import Limits
+from .mounts import Mount
 from .presence import ClientGone
 from .strictness import READS, BodyTooSlow
 from .visit import Visit
@@ -34,60 +35,52 @@ _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _PARTING: Final = re.compile(rb"[/\\]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """The targets under `prefix` ("" is all of them) are those of one origin."""
-
-    prefix: str
-    cache: WebCache
-
-    def target(self, raw: str) -> str | None:
-        """What `raw` is called at the origin; None when it is none of its."""
-        if not raw.startswith(f"{self.prefix}/"):
-            return None
-        return raw[len(self.prefix) :]
+_Answer = Small | FilePart | Flow
 
 
 class WebRoutes:
     """All targets of generic origins."""
 
     def __init__(self, mounts: tuple[Mount, ...], limits: Limits) -> None:
-        self._mounts = mounts
+        self._mounts = {mount.prefix: mount for mount in mounts}
         self._limits = limits
 
     def is_for(self, raw_target: str) -> bool:
-        """Whether the target is one of a generic origin's."""
-        return any(mount.target(raw_target) is not None for mount in self._mounts)
+        """Whether the target is one of a generic origin's, or would be if there were that one."""
+        return is_at_mounts(raw_target, self._mounts) or prefix_of(raw_target, self._mounts) is not None
 
-    async def answer(self, raw_target: str, visit: Visit) -> Answer:
-        """Raises MalformedTarget and what the cache raises."""
-        visit.route = "web"
+    async def answer(self, raw_target: str, visit: Visit) -> _Answer:
+        """Raises MalformedTarget, NoSuchOrigin and what the cache raises."""
+        visit.route = WEB
         target = checked(raw_target)
-        mount, at_origin = next((mount, found) for mount in self._mounts if (found := mount.target(target)) is not None)
+        prefix = prefix_of(target, self._mounts)
+        if prefix is None:
+            raise NoSuchOrigin("no origin of that name is mounted here; the targets of one begin with /o/NAME/")
+        mount = self._mounts[prefix]
         version = visit.request.version
         request = WebRequest(
             visit.method,
-            at_origin,
+            target[len(prefix) :],
             lowered(visit.request.headers.items()),
             f"{version.major}.{version.minor}",
             visit.request.headers.get("Host", ""),
         )
         if visit.method not in READS:
             body = self._body(visit) if visit.request.body_exists else None
-            return self._replied(await mount.cache.pass_on(request, body), None, visit, None)
-        return await self._read(mount.cache, request, visit)
+            return mount.seen(self._replied(await mount.cache.pass_on(request, body), None, visit, None))
+        return await self._read(mount, request, visit)
 
-    async def _read(self, cache: WebCache, request: WebRequest, visit: Visit, *, can_retry: bool = True) -> Answer:
-        reply = await cache.answer(request)
+    async def _read(self, mount: Mount, request: WebRequest, visit: Visit, *, can_retry: bool = True) -> _Answer:
+        reply = await mount.cache.answer(request)
 
-        async def again() -> Answer:
+        async def again() -> _Answer:
             # What was kept is gone, or of a version that the origin has no more.
             assert isinstance(reply, Kept), "only what is kept can have changed"
-            await cache.forget(request, reply)
-            return await self._read(cache, request, visit, can_retry=False)
+            await mount.cache.forget(request, reply)
+            return await self._read(mount, request, visit, can_retry=False)
 
-        return self._replied(reply, await self._size(reply, request), visit, again if can_retry else None)
+        size = await self._size(reply, request)
+        return mount.seen(self._replied(reply, size, visit, again if can_retry else None))
 
     async def _size(self, reply: WebReply, request: WebRequest) -> int | None:
         if not isinstance(reply, Kept):
@@ -96,7 +89,7 @@ class WebRoutes:
             return await reply.body.completed()
         return reply.body.size
 
-    def _replied(self, reply: WebReply, size: int | None, visit: Visit, again: Again) -> Answer:
+    def _replied(self, reply: WebReply, size: int | None, visit: Visit, again: Again) -> _Answer:
         fields = lowered(visit.request.headers.items())
         match reply:
             case Kept():
@@ -164,7 +157,7 @@ def _quoted(raw: str) -> str:
     return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in encoded)
 
 
-def _unsized(kept: Kept) -> Answer:
+def _unsized(kept: Kept) -> Flow:
     fields = served_fields(kept.stored, kept.age, confirmed=kept.confirmed)
 
     @asynccontextmanager

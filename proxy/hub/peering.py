@@ -17,13 +17,10 @@ from proxy.core.secret import Secret
 
 from .facts import FileFacts, facts_fields, facts_of
 from .names import Counter, FileTarget, ObjectTarget, RepoId, RepoKind, Revision
+from .web_peering import NoQuestion, WebQuestion
 
 ADDRESS_REFUSED: Final = "AddressRefused"
 """How a peer is told that the origin's file store refuses what the origin gives out: it need not ask either."""
-
-
-class NoQuestion(ValueError):
-    """Bytes that are no question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,16 @@ class PeerQuestion:
     @property
     def record(self) -> BlobRecord:
         return self.facts.record(self.target.repo)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole."""
+        return self.facts.size
+
+    @property
+    def validator(self) -> str:
+        """The strong validator (without quotes) that an answer has to have."""
+        return self.facts.etag
 
     def encoded(self) -> bytes:
         """With the token in it: to be sealed before it leaves."""
@@ -88,6 +95,22 @@ class PeerQuestion:
     def asked_by(self, url: str) -> PeerQuestion:
         """The question as the node at `url` asks it of one that ranks before it."""
         return replace(self, asker=url)
+
+
+Question = PeerQuestion | WebQuestion
+
+
+def question_of(content: bytes) -> Question:
+    """What a member has asked. Raises NoQuestion."""
+    try:
+        said = orjson.loads(content)
+        if "o" not in said:
+            return PeerQuestion.decoded(content)
+        question = WebQuestion.of(said)
+        _ = question.record  # which refuses lengths and validators that are none
+        return question
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise NoQuestion("these bytes are no question") from None
 
 
 def _target_fields(target: FileTarget | ObjectTarget) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Final, Self, assert_never
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSection
 from proxy.core.caller import Caller
 from proxy.core.clock import Clock
 from proxy.core.errors import MalformedTarget, OriginLied, OriginUnreachable
@@ -86,7 +86,14 @@ class OriginClient:
         observer = observer or Unobserved()
         chance = chance or Random()
         rules = RedirectRules.of(config)
-        opened = Transport.open(config, clock=clock, observer=observer, proxies=proxies, resolver=resolver)
+        opened = Transport.open(
+            config,
+            clock=clock,
+            observer=observer,
+            allow_private=config.allow_private,
+            proxies=proxies,
+            resolver=resolver,
+        )
         async with opened as transport:
             line = HubLine(transport, clock=clock, chance=chance, observer=observer)
             ways = Ways(line, transport, rules, config.retries, chance, clock.wall, pause)

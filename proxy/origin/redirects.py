@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSection
 from proxy.core.errors import ConfigError, OriginLied
 
 _LONGEST: Final = 16 * 1024

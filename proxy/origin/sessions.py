@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSite
 from proxy.core.errors import ConfigError, OriginLied, OriginUnreachable, PenstockError
 
 from .incoming import FIELD_SIZE, Disconnected, TransferCut
@@ -22,7 +22,7 @@ from .wire import in_short
 
 
 def session(
-    config: OriginSection, factory: Callable[[Any], socket.socket], resolver: AbstractResolver | None
+    config: OriginSite, factory: Callable[[Any], socket.socket], resolver: AbstractResolver | None
 ) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=0,  # Turns limits, per host and lane, in fair order

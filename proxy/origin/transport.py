@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSite
 from proxy.core.clock import Clock
 from proxy.core.turns import Turns
 from proxy.telemetry import tracing
@@ -70,7 +70,8 @@ class Transport:
 
     def __init__(
         self,
-        config: OriginSection,
+        config: OriginSite,
+        allow_private: bool,
         clock: Clock,
         observer: OriginObserver,
         proxies: Mapping[str, str],
@@ -79,7 +80,7 @@ class Transport:
         wires: Wires,
     ) -> None:
         self._wires = wires
-        self._allow_private = config.allow_private
+        self._allow_private = allow_private
         self._clock = clock
         self._observer = observer
         self._proxies = proxies
@@ -92,23 +93,25 @@ class Transport:
     @contextlib.asynccontextmanager
     async def open(
         cls,
-        config: OriginSection,
+        config: OriginSite,
         *,
         clock: Clock,
         observer: OriginObserver,
+        allow_private: bool = False,
         proxies: Mapping[str, str] | None = None,
         resolver: AbstractResolver | None = None,
     ) -> AsyncIterator[Transport]:
-        """`proxies` by scheme, as urllib reads them from the environment; `resolver` for tests. Raises ConfigError."""
+        """`proxies` by scheme, as urllib reads them from the environment; `resolver` for tests;
+        `allow_private`: requests that are not trusted go to any address too. Raises ConfigError."""
         require_c_parser()
         found = getproxies_environment() if proxies is None else proxies
         async with (
             session(config, plain_socket, resolver) as trusted,
-            session(config, plain_socket if config.allow_private else guarded_socket, resolver) as guarded,
+            session(config, plain_socket if allow_private else guarded_socket, resolver) as guarded,
         ):
             limits = {"connecting": config.connect_timeout, "silence": config.read_timeout}
             with contextlib.closing(Wires(resolver or DefaultResolver(), **limits)) as wires:
-                yield cls(config, clock, observer, found, trusted, guarded, wires)
+                yield cls(config, allow_private, clock, observer, found, trusted, guarded, wires)
 
     @contextlib.asynccontextmanager
     async def ask(self, asking: Asking) -> AsyncIterator[Answer]:

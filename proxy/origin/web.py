@@ -11,7 +11,7 @@ from typing import Final, Self
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSite
 from proxy.core.blob import BlobRecord
 from proxy.core.clock import Clock
 from proxy.core.errors import OriginLied
@@ -51,7 +51,7 @@ class WebAnswer:
 class WebOrigin:
     """One configured origin, for one worker."""
 
-    def __init__(self, config: OriginSection, transport: Transport, chance: Random, clock: Clock) -> None:
+    def __init__(self, config: OriginSite, transport: Transport, chance: Random, clock: Clock) -> None:
         self._config = config
         self._transport = transport
         self._chance = chance
@@ -64,7 +64,7 @@ class WebOrigin:
     @contextlib.asynccontextmanager
     async def open(
         cls,
-        config: OriginSection,
+        config: OriginSite,
         *,
         clock: Clock,
         observer: OriginObserver | None = None,
@@ -118,9 +118,10 @@ class WebOrigin:
         record: BlobRecord,
         *,
         strong: bool,
+        within: int | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> WebSource:
-        """The bytes of `record` at `target`. Asks nothing yet."""
+        """The bytes of `record` at `target`. Asks nothing yet. No request goes past a multiple of `within` bytes."""
         return WebSource(
             lambda fields: self.ask("GET", target, fields),
             record,
@@ -128,6 +129,7 @@ class WebOrigin:
             retries=self._config.retries,
             chance=self._chance,
             pause=pause,
+            within=within,
         )
 
     def _url(self, target: str) -> URL:

@@ -99,8 +99,11 @@ class WebSource:
         retries: int,
         chance: Random,
         pause: Callable[[float], Awaitable[None]],
+        within: int | None = None,
     ) -> None:
-        """`ask` sends a GET; `strong`: what is missing can be asked for by range."""
+        """`ask` sends a GET; `strong`: what is missing can be asked for by range, of which none goes past a multiple of
+        `within` bytes."""
+        self._within = within
         self._ask = ask
         self._record = record
         self._strong = strong
@@ -197,7 +200,8 @@ class WebSource:
         """The end of what is wanted from there on, or where another course has begun."""
         wanted = max((want.stop for want in self._wanted if span.start in want), default=span.stop)
         ahead = [course.position for course in self._courses if course.position > span.start]
-        return max(span.stop, min(wanted, *ahead, self._record.size))
+        edge = self._record.size if self._within is None else (span.start // self._within + 1) * self._within
+        return max(span.stop, min(wanted, *ahead, edge, self._record.size))
 
     def _judged(self, answer: Body, reach: Span) -> int:
         """The offset of the first byte of its body. Raises SourceChanged, RangeMangled, OriginRefused,

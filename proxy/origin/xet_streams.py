@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSection
 from proxy.core.errors import RangeMangled, XetNeeded
 from proxy.core.secret import Secret
 from proxy.core.sizes import KIB, MIB

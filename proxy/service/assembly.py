@@ -72,7 +72,8 @@ async def assemble(
             config.origin, clock=clock, observer=OriginObserver(telemetry), xet_folder=state_folder(config) / "xet"
         ) as origin,
         _fleet(config, node_weight(config.store), FleetObserver(telemetry)) as fleet,
-        generic.mounts(config, store, catalogue, telemetry, clock, state_folder(config)) as mounts,
+        _ring(config, fleet, FleetObserver(telemetry), clock) as ring,
+        generic.mounts(config, store, catalogue, telemetry, clock, state_folder(config), ring) as web,
         TaskSet("mirror") as tasks,
     ):
         shared = None if fleet is None else fleet.shared
@@ -90,7 +91,7 @@ async def assemble(
             read_ahead=config.fetch.read_ahead,
             observer=telemetry,
             advertise_above=config.xet.advertised_above,
-            ring=None if fleet is None else _ring(config, fleet, FleetObserver(telemetry), clock),
+            ring=ring,
             commons=None if shared is None else shared.commons,
             notices=None if shared is None else shared.notices,
         )
@@ -126,7 +127,8 @@ async def assemble(
             signatures=Signatures.open(state_folder(config), clock=clock, file=config.server.secret_file),
             ready=lambda: tuple(running.ready()),
             signer=None if fleet is None else fleet.signer,
-            mounts=mounts,
+            mounts=web.mounts,
+            lending=web.lending,
             hot=config.hot,
             changes=changes,
         )
@@ -270,15 +272,23 @@ def _each(*hearers: Callable[[Notice], Awaitable[None]]) -> Callable[[Notice], A
     return hear
 
 
-def _ring(config: Config, fleet: Cluster, observer: FleetObserver, clock: SystemClock) -> OncePerFleet:
+@asynccontextmanager
+async def _ring(
+    config: Config, fleet: Cluster | None, observer: FleetObserver, clock: SystemClock
+) -> AsyncIterator[OncePerFleet | None]:
+    """One for all that is read: the Hub's blobs and those of generic origins."""
     section = config.cluster
-    return OncePerFleet(
-        fleet,
-        observer,
-        clock,
-        floor=section.rate_floor,
-        window=section.progress_timeout,
-        prove_after=section.prove_after,
+    yield (
+        None
+        if fleet is None
+        else OncePerFleet(
+            fleet,
+            observer,
+            clock,
+            floor=section.rate_floor,
+            window=section.progress_timeout,
+            prove_after=section.prove_after,
+        )
     )
 
 

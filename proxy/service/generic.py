@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.catalogue.catalogue import Catalogue
-from proxy.config.schema import Config, OriginSection
+from proxy.config.origins import OriginSite
+from proxy.config.schema import Config
 from proxy.core.clock import Clock
 from proxy.core.sizes import CHUNK
 from proxy.core.tasks import TaskSet
+from proxy.fetch.fleet import OncePerFleet, ToldToTheFleet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.flights import Flights
 from proxy.fetch.node import OncePerNode
+from proxy.fetch.pace import LEAST
 from proxy.fetch.web.cache import WebCache
+from proxy.fetch.web.in_fleet import Neighbours, WebLending
 from proxy.fetch.web.kept import Rooms
 from proxy.fetch.web.leader import Leader
+from proxy.fetch.web.places import MOUNTS
 from proxy.fetch.web.shelving import Shelving
 from proxy.fetch.web.sources import Sources
-from proxy.front.web_routes import Mount
+from proxy.front.mounts import Mount
 from proxy.origin.web import WebOrigin
 from proxy.store.blobstore import BlobStore
 from proxy.telemetry.telemetry import Telemetry
@@ -27,34 +33,57 @@ from proxy.telemetry.telemetry import Telemetry
 from .observers import OriginObserver
 
 
+@dataclass(frozen=True, slots=True)
+class Generic:
+    """The mounts, and what reads of them for peers in a fleet."""
+
+    mounts: tuple[Mount, ...]
+    lending: WebLending | None
+
+
 @asynccontextmanager
 async def mounts(
-    config: Config, store: BlobStore, catalogue: Catalogue, telemetry: Telemetry, clock: Clock, state: Path
-) -> AsyncIterator[tuple[Mount, ...]]:
+    config: Config,
+    store: BlobStore,
+    catalogue: Catalogue,
+    telemetry: Telemetry,
+    clock: Clock,
+    state: Path,
+    ring: OncePerFleet | None,
+) -> AsyncIterator[Generic]:
     """A cache for each generic origin of `config`; what they have under way ends with them."""
     async with AsyncExitStack() as stack:
         tasks = TaskSet("web")
         sources = Sources(tasks)
         stack.push_async_callback(sources.aclose)
         await stack.enter_async_context(tasks)  # ended first: what reads from the sources is a task
-        flights = Flights(
-            store, OncePerNode(telemetry), tasks, clock, _limits(config), ended=sources.settle, eager=False
-        )
+        once_per_node, limits = OncePerNode(telemetry), _limits(config)
+        filler = once_per_node if ring is None else ToldToTheFleet(once_per_node, ring)
+        flights = Flights(store, filler, tasks, clock, limits, ended=sources.settle, eager=False)
         sources.is_flying = flights.is_under_way
         rooms = Rooms(store, flights, sources, clock, config.fetch.progress_timeout)
+        lending = None if ring is None else WebLending(ring, rooms, limits)
         made = []
         for name, prefix, section in _origins(config):
             opened = WebOrigin.open(section, clock=clock, observer=OriginObserver(telemetry))
             origin = await stack.enter_async_context(opened)
             shelving = Shelving(name, store, catalogue.responses, state / "spool", clock.wall)
-            leader = Leader(origin, shelving, rooms, clock, telemetry, config.web.longest_unannounced)
-            made.append(Mount(prefix, WebCache(origin, shelving, leader, clock, tasks)))
-        yield tuple(made)
+            neighbours = None if ring is None else Neighbours(ring, name)
+            if lending is not None:
+                lending.origins[name] = origin
+            leader = Leader(origin, shelving, rooms, clock, telemetry, config.web.longest_unannounced, neighbours)
+            made.append(Mount(prefix, section.url, WebCache(origin, shelving, leader, clock, tasks)))
+        yield Generic(tuple(made), lending)
 
 
-def _origins(config: Config) -> list[tuple[str, str, OriginSection]]:
-    """Name, prefix of its targets, and section of each generic origin."""
-    return [(config.origin.url, "", config.origin)] if config.origin.kind == "http" else []
+def _origins(config: Config) -> list[tuple[str, str, OriginSite]]:
+    """Name, prefix of its targets, and section of each generic origin.
+
+    Responses are kept under its address, not under the name of its mount: that may come to mean another server."""
+    at_root: list[tuple[str, str, OriginSite]] = []
+    if config.origin.kind == "http":
+        at_root.append((config.origin.url, "", config.origin))
+    return [*at_root, *((one.url, f"{MOUNTS}{one.name}", one) for one in config.mounted)]
 
 
 def places(config: Config) -> tuple[tuple[str, str], ...]:
@@ -66,8 +95,9 @@ def _limits(config: Config) -> FlightLimits:
     section = config.fetch
     return FlightLimits(
         # One answer of the origin runs through many of these; the shorter they are, the sooner a reader elsewhere is
-        # served.
-        span=CHUNK,
+        # served. In a fleet each is a question to a peer, and a request of that peer's to the origin.
+        span=section.span if config.cluster.is_on else CHUNK,
+        least=LEAST if config.cluster.is_on else None,
         parallel=section.parallel,
         finish_below=section.finish_below,
         progress_timeout=section.progress_timeout,

@@ -177,4 +177,4 @@ class OriginObserver:
         self._telemetry.upstream_remaining("hub", count)
 
     def breaker(self, state: str) -> None:
-        self._telemetry.upstream_breaker("hub", is_open=state == "open")
+        self._telemetry.upstream_breaker("hub", is_open=state != "closed")

@@ -81,8 +81,8 @@ class _Solo:
             async with assemble(self._config, 0, data, self._telemetry) as node:
                 self._node = node
                 tasks.start(watch_readiness(node, lambda reasons: self._tell(reasons, standing, file)), "readiness")
-                origin = self._config.origin
-                tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
+                for origin in (self._config.origin, *self._config.mounted):
+                    tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
                 await self._order.begun.wait()
                 tell_systemd("STOPPING=1")
                 file.remove()

@@ -99,8 +99,8 @@ class Supervisor:
         note_start(self._metrics, self._run.clock)
         admin = self._place.admin.bound
         async with admin_listener(admin, self._overview, admission_of(self._config)), self._tasks as tasks:
-            origin = self._config.origin
-            tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
+            for origin in (self._config.origin, *self._config.mounted):
+                tasks.start(warn_if_unreachable(origin.url, origin.connect_timeout), "reach")
             tasks.start(answer_watchdog(self._overview.lives), "watchdog")
             lives = [tasks.start(self._former(one), f"former-{one.number}") for one in self._formers]
             lives += [tasks.start(self._slot(slot), f"slot-{slot}") for slot in range(self._config.server.workers)]

@@ -196,7 +196,7 @@ WORKER_METRICS: Final = (
         "penstock_redis_breaker_open",
         G,
         "1 while Redis is given a rest after failures and a node goes on without it.",
-        mode="max",
+        mode="mostrecent",
     ),
     Metric(
         "penstock_leases_total",
@@ -249,7 +249,11 @@ WORKER_METRICS: Final = (
         mode="mostrecent",
     ),
     Metric(
-        "penstock_upstream_breaker_open", G, "1 while the origin is given a rest after failures.", ("host",), mode="max"
+        "penstock_upstream_breaker_open",
+        G,
+        "1 from a row of failures of the origin to its next right answer; of the worker that learnt last.",
+        ("host",),
+        mode="mostrecent",
     ),
     Metric("penstock_cache_bytes", G, "Bytes of blobs on the disk.", ("volume",), mode="mostrecent"),
     Metric("penstock_cache_reserved_bytes", G, "Bytes promised to downloads under way.", ("volume",)),

@@ -82,7 +82,10 @@ async def test_a_script_is_sent_again_when_redis_forgot_it(server: RedisServer) 
         assert await redis.run(script, [], []) == 5
 
 
-async def test_away_at_start_costs_little_and_it_comes_back_by_itself(tmp_path: Path) -> None:
+async def test_away_at_start_costs_little_and_it_comes_back_by_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     noted = Noted()
     port = free_port()
     async with line(OneServer(("127.0.0.1", port), 0, Login()), noted) as redis:
@@ -95,6 +98,9 @@ async def test_away_at_start_costs_little_and_it_comes_back_by_itself(tmp_path: 
             await back(redis)
     assert noted.breaker[0] == "open"
     assert noted.breaker[-1] == "closed"
+    first = next(record for record in caplog.records if record.message == "redis is away")
+    assert vars(first)["reason"].startswith("ConnectionError: "), "why it is away"
+    assert "redis is back" in caplog.messages
 
 
 async def test_a_paused_redis_is_waited_for_a_quarter_of_a_second(server: RedisServer) -> None:

@@ -137,7 +137,7 @@ class Fleet:
 
         def missing() -> list[str]:
             up = [node for node in self.nodes if node.running]
-            return [str(node) for node in up if _known_to(node) < len(up) - 1]
+            return [str(node) for node in up if known_to(node) < len(up) - 1]
 
         await until(lambda: not missing(), "all nodes know one another")
 
@@ -166,7 +166,7 @@ class Fleet:
         )
 
 
-def _known_to(node: Node) -> int:
+def known_to(node: Node) -> int:
     """How many others the node counts, as its log says."""
     changes = [json.loads(line) for line in node.said().splitlines() if '"the fleet changed"' in line]
     return sum(len(change.get("joined", "").split()) - len(change.get("left", "").split()) for change in changes)

@@ -131,7 +131,8 @@ class Node:
     @property
     def workers(self) -> tuple[int, ...]:
         """The processes that serve: the workers, or the one process that does it all."""
-        return tuple(children(self.pid)) if self.plan.workers > 1 else (self.pid,)
+        supervised = self.plan.workers > 1 or self.plan.setting("server.supervised")
+        return tuple(children(self.pid)) if supervised else (self.pid,)
 
     @property
     def access_log(self) -> Path:

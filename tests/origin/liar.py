@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSection
 from proxy.core.blob import BlobKey
 from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock, SystemClock

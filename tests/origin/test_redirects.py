@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from yarl import URL
 
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSection
 from proxy.core.errors import ConfigError, OriginLied
 from proxy.origin.redirects import Abroad, Home, RedirectRules
 

@@ -12,7 +12,7 @@ from bench.hub.faults import Cut, Fail, Stall
 from bench.hub.messages import Plane
 from bench.hub.server import SyntheticHub
 from bench.hub.world import World
-from proxy.config.schema import OriginSection
+from proxy.config.origins import OriginSection
 from proxy.core.caller import ANONYMOUS, Caller, bearer
 from proxy.core.errors import OriginRefused, PenstockError
 from proxy.core.secret import Secret

@@ -55,7 +55,7 @@ async def test_a_node_of_a_fleet_keeps_its_slices_through_an_upgrade(stage: Stag
     """To the others nothing happens: the node is the same, and never says that it leaves."""
     (stage.folder / "cluster.secret").write_text("s" * 64)
     node = await stage.node(
-        workers=2,
+        server__supervised=True,
         cluster__node="n0",
         cluster__advertise="http://127.0.0.1:9",
         cluster__secret_file=str(stage.folder / "cluster.secret"),

@@ -128,6 +128,8 @@ telemetry = Telemetry(metrics_of_worker(int(sys.argv[1])), AccessLog(None))
 telemetry.bytes_delivered("resolve", "disk", int(sys.argv[2]))
 telemetry.connection_opened()
 telemetry.disk("/a", cache_bytes=float(sys.argv[2]))
+telemetry.upstream_breaker("hub", is_open=sys.argv[2] == "100")
+telemetry.redis_breaker(is_open=sys.argv[2] == "100")
 """
 
 
@@ -162,6 +164,17 @@ def test_a_disks_gauge_is_not_multiplied_by_the_workers(tmp_path: Path) -> None:
     work(tmp_path, 0, 100)
     work(tmp_path, 1, 200)
     assert sample(SharedMetrics(tmp_path).page(), "penstock_cache_bytes", volume="/a") == 200
+
+
+@pytest.mark.parametrize("breaker", ["penstock_upstream_breaker_open", "penstock_redis_breaker_open"])
+def test_who_learnt_last_says_whether_somebody_is_away(tmp_path: Path, breaker: str) -> None:
+    """A worker that nobody asks, or that has died since, would say for ever what was true once."""
+    shared = SharedMetrics(tmp_path)
+    labels = {"host": "hub"} if "upstream" in breaker else {}
+    work(tmp_path, 0, 100)
+    assert sample(shared.page(), breaker, **labels) == 1
+    work(tmp_path, 1, 1)
+    assert sample(shared.page(), breaker, **labels) == 0
 
 
 @pytest.mark.parametrize("seconds", [0.00001, 0.001])

@@ -14,9 +14,9 @@ from proxy.core.spans import Span
 from proxy.fetch.coordinator import CacheOutcome, Reading
 from proxy.fetch.flight import Flight
 from proxy.fetch.flights import Flights
-from proxy.fetch.follow import follow
+from proxy.fetch.follow import FromPeers, follow
 from proxy.fetch.followers import Follower
-from proxy.fetch.ports import BlobStore
+from proxy.fetch.ports import BlobStore, Source
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.fetch.relay import RelayedEnd, relay
 from proxy.rfc9111.stored import SmallBody
@@ -71,9 +71,18 @@ class LargeHeld:
     """A body with a chunk map: what is missing comes from the origin, for all its readers together."""
 
     def __init__(
-        self, rooms: Rooms, record: BlobRecord, source: WebSource, forget: Callable[[], Awaitable[None]]
+        self,
+        rooms: Rooms,
+        record: BlobRecord,
+        source: WebSource,
+        forget: Callable[[], Awaitable[None]],
+        through: Source | None = None,
+        from_peers: FromPeers | None = None,
     ) -> None:
-        """`forget` is told that the origin has something else by now, so that its head is not served again."""
+        """`forget` is told that the origin has something else by now, so that its head is not served again. `through`:
+        who gives the bytes, if not `source` itself. `from_peers`: which slices came from other nodes."""
+        self._from_peers = from_peers
+        self._through: Source = through or source
         self._rooms = rooms
         self._record = record
         self._source = source
@@ -101,7 +110,7 @@ class LargeHeld:
         try:
             return await stack.enter_async_context(self._followed(span, wanted))
         except NoDisk:
-            return await stack.enter_async_context(relay(self._record, span, self._source))
+            return await stack.enter_async_context(relay(self._record, span, self._through))
 
     @asynccontextmanager
     async def _followed(self, span: Span, wanted: Span) -> AsyncIterator[RelayedEnd]:
@@ -109,14 +118,22 @@ class LargeHeld:
 
         @asynccontextmanager
         async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
-            async with rooms.flights.board(record, self._source, wanted, needs_seal=needs_seal) as place:
+            async with rooms.flights.board(record, self._through, wanted, needs_seal=needs_seal) as place:
                 yield place
 
         async with (
             rooms.store.open_blob(record) as blob,
-            follow(blob, span, board, rooms.store.disk_failed, rooms.clock, rooms.patience) as reading,
+            follow(
+                blob,
+                span,
+                board,
+                rooms.store.disk_failed,
+                rooms.clock,
+                rooms.patience,
+                from_peers=self._from_peers,
+            ) as reading,
         ):
-            yield RelayedEnd(reading, record, span, self._source)
+            yield RelayedEnd(reading, record, span, self._through)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from proxy.rfc9111.validation import CONDITIONS, is_confirmed, questions, refres
 from proxy.rfc9111.variants import selecting
 
 from .answers import Held, WebRequest
+from .in_fleet import WITHIN, Neighbours
 from .kept import Coming, LargeHeld, Rooms, SmallHeld
 from .outcomes import Failed, ForOne, Found, Question
 from .ports import WebAnswer, WebOrigin, WebSource
@@ -75,8 +76,10 @@ class Leader:
         clock: Clock,
         observer: FillObserver,
         longest: int,
+        neighbours: Neighbours | None = None,
     ) -> None:
-        """`longest`: bytes of an answer whose length is not said."""
+        """`longest`: bytes of an answer whose length is not said. `neighbours`: the peers, in a fleet."""
+        self._neighbours = neighbours
         self._origin = origin
         self._shelving = shelving
         self._rooms = rooms
@@ -200,7 +203,11 @@ class Leader:
         stored = replace(head, body=LargeBody(record, strong=True))
         held = self.held(exchange.request, stored)
         assert isinstance(held, LargeHeld)
-        self._source(exchange.request, stored).adopt(exchange.answer, part.span)
+        source = self._source(exchange.request, stored)
+        if self._neighbours is None:
+            source.adopt(exchange.answer, part.span)
+        else:
+            await self._neighbours.adopt(source, exchange.request, stored, exchange.answer, part.span)
         told = f"fwd=uri-miss; fwd-status={exchange.answer.status}; stored"
         # Others find the head before anybody has the answer: a HEAD, or a reader of another part, asks nobody.
         try:
@@ -215,11 +222,14 @@ class Leader:
             case SmallBody():
                 return SmallHeld(self._rooms.store, stored.body)
             case LargeBody(record):
+                source, peers = self._source(request, stored), self._neighbours
                 return LargeHeld(
                     self._rooms,
                     record,
-                    self._source(request, stored),
+                    source,
                     lambda: self._shelving.forget(request.target, stored.selecting),
+                    None if peers is None else peers.through(source, request, stored),
+                    None if peers is None else peers.gave(record),
                 )
 
     def _source(self, request: WebRequest, stored: StoredResponse) -> WebSource:
@@ -230,7 +240,12 @@ class Leader:
         fields = (*fields, ("Accept-Encoding", "identity"))
         source = self._rooms.sources.of(
             body.record.key,
-            lambda: self._origin.source(request.target, body.record, strong=body.strong),
+            lambda: self._origin.source(
+                request.target,
+                body.record,
+                strong=body.strong,
+                within=None if self._neighbours is None else WITHIN,
+            ),
         )
         source.fields = fields  # whoever came first may have left, and be allowed no more
         return source

@@ -69,8 +69,9 @@ class WebOrigin(Protocol):
         Raises OriginUnreachable, OriginLied, and what `body` raises."""
         ...
 
-    def source(self, target: str, record: BlobRecord, *, strong: bool) -> WebSource:
-        """The bytes of `record` at `target`; without `strong`, none that is not adopted."""
+    def source(self, target: str, record: BlobRecord, *, strong: bool, within: int | None = None) -> WebSource:
+        """The bytes of `record` at `target`; without `strong`, none that is not adopted. No request of it goes past a
+        multiple of `within` bytes."""
         ...
 
 

@@ -14,6 +14,7 @@ from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span, whole
 from proxy.fetch.ports import Blob, BlobStore
+from proxy.hub.web_peering import record_of
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import LargeBody, SmallBody, StoredResponse
 
@@ -89,7 +90,7 @@ class Shelving:
 
     def record(self, target: str, validator: str, size: int) -> BlobRecord:
         """The record of a body known by its place."""
-        return BlobRecord(BlobKey.of_place(f"{self._origin} {target}", validator, size), size, validator, None)
+        return record_of(self._origin, target, validator, size)
 
 
 async def _copied(spool: Spool, blob: Blob, span: Span) -> None:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from proxy.core.clock import Clock
 from proxy.core.errors import RequestRefused
 from proxy.core.purging import Below, Purge, Tagged, ThisTarget, Which
-from proxy.fetch.web.places import place_of
+from proxy.fetch.web.places import place_of, prefix_of
 from proxy.fetch.web.purging import ResponsePurges
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.freshness import age, lifetime, remaining
@@ -151,13 +151,17 @@ class ResponseDesk:
 
     def _at_origin(self, target: str) -> tuple[str, str]:
         """Name of the origin, and what `target` is called there. Raises Refused."""
-        for prefix, origin in self._places:
-            if target.startswith(f"{prefix}/"):
-                return origin, target[len(prefix) :]
-        raise Refused(404, _NO_ORIGIN)
+        places = dict(self._places)
+        prefix = prefix_of(target, places)
+        if prefix is None:
+            raise Refused(404, _NO_ORIGIN)
+        return places[prefix], target[len(prefix) :]
 
 
-_NO_ORIGIN = "no generic origin answers there (origin.kind is hub?); for the Hub: penstock info REPO"
+_NO_ORIGIN = (
+    "no generic origin answers there (they are at /o/NAME/…, or at / where origin.kind is http); "
+    "for the Hub: penstock info REPO"
+)
 
 
 def _field(line: str) -> tuple[str, str]:
