@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
-
-from aiohttp import web
 
 from proxy.core.errors import RequestRefused
 from proxy.fetch.coordinator import Coordinator
 from proxy.hub.targets import GitPack, GitRefs
 
 from .answers import PackRelay, Small
-from .bodies import read_body
+from .bodies import body_pieces, read_body
 from .limits import Limits
-from .presence import ClientGone
-from .strictness import BodyTooLong, BodyTooSlow
+from .strictness import BodyTooLong
 from .visit import Visit
 
 _PROTOCOL: Final = re.compile(r"version=[0-9](?::[a-z0-9=:-]{1,64})?")
@@ -58,31 +56,20 @@ class GitRoutes:
         return PackRelay(target, tuple(fields), _streamed(visit, self._limits), self._limits.git_body_timeout)
 
 
-async def _streamed(visit: Visit, limits: Limits) -> AsyncIterator[bytes]:
+async def _streamed(visit: Visit, limits: Limits) -> AsyncGenerator[bytes, None]:
     """A long body as it comes, within its own limits of size and time. Raises BodyTooLong, BodyTooSlow, RequestRefused,
     ClientGone."""
     most, taken = limits.git_body_bytes, 0
     if (visit.request.content_length or 0) > most:
         raise BodyTooLong(f"the question is longer than {most} bytes")
-    if visit.field("Expect") is not None:
-        visit.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     deadline = asyncio.get_running_loop().time() + limits.git_body_timeout
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                piece = await visit.request.content.readany()
-        except TimeoutError:
-            raise BodyTooSlow(f"the question was not complete within {limits.git_body_timeout:g} s") from None
-        except web.RequestPayloadError as error:
-            raise RequestRefused("the body is not framed as HTTP wants it") from error
-        except ConnectionError as error:
-            raise ClientGone("the client left in the middle of its body") from error
-        if not piece:
-            return
-        taken += len(piece)
-        if taken > most:
-            raise BodyTooLong(f"the question is longer than {most} bytes")
-        yield piece
+    late = f"the question was not complete within {limits.git_body_timeout:g} s"
+    async with aclosing(body_pieces(visit, lambda: asyncio.timeout_at(deadline), late)) as pieces:
+        async for piece in pieces:
+            taken += len(piece)
+            if taken > most:
+                raise BodyTooLong(f"the question is longer than {most} bytes")
+            yield piece
 
 
 def _protocol(visit: Visit) -> str:

@@ -9,9 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final, assert_never
 from urllib.parse import unquote_to_bytes
 
-from aiohttp import web
-
-from proxy.core.errors import MalformedTarget, NoSuchOrigin, RequestRefused
+from proxy.core.errors import MalformedTarget, NoSuchOrigin
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
 from proxy.fetch.web.answers import Kept, Passed, Told, WebReply, WebRequest
@@ -21,12 +19,12 @@ from proxy.rfc9111.fields import joined, lowered
 from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields
 
 from .answers import FilePart, Flow, Small
+from .bodies import body_pieces
 from .conditions import conditions_of
 from .labels import WEB
 from .limits import Limits
 from .mounts import Mount
-from .presence import ClientGone
-from .strictness import READS, BodyTooSlow
+from .strictness import READS
 from .visit import Visit
 from .web_answers import Again, answer_kept, needs_size, stored_without_content
 
@@ -106,23 +104,10 @@ class WebRoutes:
             case _:
                 assert_never(reply)
 
-    async def _body(self, visit: Visit) -> AsyncIterator[bytes]:
+    def _body(self, visit: Visit) -> AsyncGenerator[bytes, None]:
         """The request's body as it comes. Raises BodyTooSlow, RequestRefused, ClientGone."""
-        if visit.field("Expect") is not None:
-            visit.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while True:
-            try:
-                async with asyncio.timeout(self._limits.body_timeout):
-                    piece = await visit.request.content.readany()
-            except TimeoutError:
-                raise BodyTooSlow(f"no byte of the body came for {self._limits.body_timeout:g} s") from None
-            except web.RequestPayloadError as error:
-                raise RequestRefused("the body is not framed as HTTP wants it") from error
-            except ConnectionError as error:
-                raise ClientGone("the client left in the middle of its body") from error
-            if not piece:
-                return
-            yield piece
+        seconds = self._limits.body_timeout
+        return body_pieces(visit, lambda: asyncio.timeout(seconds), f"no byte of the body came for {seconds:g} s")
 
 
 def checked(raw: str) -> str:
