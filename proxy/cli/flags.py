@@ -76,6 +76,12 @@ def file_flag(command: F) -> F:
     )(command)
 
 
+def path_filters(command: F) -> F:
+    """Give `command` --include and --exclude: which files of a repo."""
+    command = click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")(command)
+    return click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable.")(command)
+
+
 def loaded(config_file: Path | None, arguments: dict[str, Any]) -> Loaded:
     """The configuration of this command line. Raises ConfigError."""
     given = {

@@ -16,6 +16,7 @@ from proxy.core.clock import SystemClock
 from proxy.core.sizes import format_size
 
 from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, with_query
+from .flags import path_filters
 from .naming import repo_and_revision
 from .tables import show
 from .talk import say
@@ -98,8 +99,7 @@ def du(most: int, config_file: Path | None, admin: str | None, as_json: bool) ->
     """
 )
 @click.argument("name", metavar="REPO[@REVISION]|KEY")
-@click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")
+@path_filters
 @node_flags
 def info(
     name: str,

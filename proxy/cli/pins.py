@@ -12,6 +12,7 @@ from rich.text import Text
 from proxy.core.sizes import format_size
 
 from .admin import LONG, ask, node_asked, node_flags, put_json, with_query
+from .flags import path_filters
 from .naming import repo_and_revision
 from .tables import show
 from .talk import hint, say
@@ -33,8 +34,7 @@ PATH: Final = "/-/api/pins"
     """
 )
 @click.argument("repo", metavar="REPO[@REVISION]")
-@click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")
+@path_filters
 @node_flags
 def pin(
     repo: str,

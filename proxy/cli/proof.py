@@ -8,6 +8,7 @@ import click
 
 from .admin import node_asked, node_flags
 from .codes import Exit
+from .flags import path_filters
 from .jobs import PATH, begin
 from .naming import repo_and_revision, size_or_exit
 from .talk import fail, say
@@ -28,8 +29,7 @@ _SHOWN = 20
     """
 )
 @click.argument("repo", metavar="REPO[@REVISION]")
-@click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")
+@path_filters
 @click.option("--rate", metavar="SIZE", help="At most so many bytes a second, like 50MB.")
 @click.option("--background", is_flag=True, help="Do not wait for the end.")
 @node_flags

@@ -14,6 +14,7 @@ from proxy.core.sizes import format_size
 
 from .admin import LONG, Asked, ask, node_asked, node_flags, put_json
 from .codes import Exit
+from .flags import path_filters
 from .inventory import is_key
 from .naming import key_or_exit
 from .responses import is_address, purge_responses
@@ -26,8 +27,7 @@ _SHOWN: Final = 10
 def _removal_flags(command: Any) -> Any:
     for option in reversed(
         (
-            click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable."),
-            click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable."),
+            path_filters,
             click.option("--dry-run", is_flag=True, help="Only say what would go."),
             click.option("--yes", "-y", is_flag=True, help="Do not ask."),
         )

@@ -8,6 +8,7 @@ import click
 
 from .admin import node_asked, node_flags
 from .codes import Exit
+from .flags import path_filters
 from .jobs import PATH, begin
 from .talk import fail, hint, say
 
@@ -29,8 +30,7 @@ _SHOWN = 10
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("repos", metavar="REPO[@REVISION]...", nargs=-1, required=True)
-@click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")
+@path_filters
 @click.option("--background", is_flag=True, help="Do not wait for the end.")
 @node_flags
 def export(

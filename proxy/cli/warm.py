@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .admin import node_asked, node_flags
+from .flags import path_filters
 from .jobs import PATH, begin
 from .naming import repo_and_revision, size_or_exit
 
@@ -26,8 +27,7 @@ from .naming import repo_and_revision, size_or_exit
     """
 )
 @click.argument("repo", metavar="REPO[@REVISION]")
-@click.option("--include", metavar="GLOB", multiple=True, help="Only paths that match. Repeatable.")
-@click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")
+@path_filters
 @click.option("--rate", metavar="SIZE", help="At most so many bytes a second, like 50MB.")
 @click.option("--token-file", metavar="PATH", help="A file on the node with the token to ask the origin with.")
 @click.option("--background", is_flag=True, help="Do not wait for the end.")
