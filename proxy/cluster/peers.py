@@ -21,6 +21,7 @@ import aiohttp
 from yarl import URL
 
 from proxy.core.blob import BlobKey
+from proxy.core.connections import in_short, watchful_socket
 from proxy.core.errors import (
     AskAnother,
     OriginBusy,
@@ -162,7 +163,7 @@ class Peers:
         except (PeerRefused, OriginBusy, OriginRefused) as refused:
             raise AskAnother(str(refused)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise PeerFailed(f"{member.name} gave no manifest: {_in_short(error)}") from None
+            raise PeerFailed(f"{member.name} gave no manifest: {in_short(error)}") from None
 
     async def _read(
         self, member: Member, question: Question, span: Span, hops: int, patience: float | None
@@ -184,7 +185,7 @@ class Peers:
         except PeerRefused as refused:
             raise AskAnother(str(refused)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise PeerFailed(f"{member.name} did not give the bytes: {_in_short(error)}") from None
+            raise PeerFailed(f"{member.name} did not give the bytes: {in_short(error)}") from None
 
     async def _begun(
         self,
@@ -269,17 +270,4 @@ async def _whole(answer: aiohttp.ClientResponse, limit: int = _LONGEST_REFUSAL) 
 
 def _socket(address_info: Any) -> socket.socket:
     """A socket that notices a peer that is gone."""
-    family, kind, protocol, _, _ = address_info
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    return made
-
-
-def _in_short(error: BaseException) -> str:
-    """A word on an error: the system's where there is one, else its class."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
+    return watchful_socket(address_info, idle=5, interval=2)

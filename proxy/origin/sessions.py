@@ -14,11 +14,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from proxy.config.origins import OriginSite
+from proxy.core.connections import in_short
 from proxy.core.errors import ConfigError, OriginLied, OriginUnreachable, PenstockError
 
 from .incoming import FIELD_SIZE, Disconnected, TransferCut
 from .sockets import NOT_PUBLIC, ForbiddenAddress
-from .wire import in_short
 
 
 def session(

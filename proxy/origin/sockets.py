@@ -6,6 +6,8 @@ import errno
 import socket
 from typing import Any, Final
 
+from proxy.core.connections import watchful_socket
+
 from .addresses import is_public
 
 NOT_PUBLIC: Final = "not a public address"
@@ -20,13 +22,7 @@ class ForbiddenAddress(OSError):
 
 def plain_socket(address_info: Any) -> socket.socket:
     """A socket that notices a peer that is gone."""
-    family, kind, protocol, _, _ = address_info
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    return made
+    return watchful_socket(address_info, idle=30, interval=10)
 
 
 def guarded_socket(address_info: Any) -> socket.socket:

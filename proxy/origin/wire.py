@@ -18,6 +18,7 @@ from typing import Final
 
 import h11
 
+from proxy.core.connections import in_short
 from proxy.core.errors import OriginLied
 from proxy.core.sizes import KIB
 
@@ -178,11 +179,3 @@ def _is_lasting(head: h11.Response) -> bool:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def in_short(error: BaseException) -> str:
-    """A word on an error: the system's where there is one, else its class. Never its text, which may hold a presigned
-    address."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__

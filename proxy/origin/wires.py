@@ -14,12 +14,13 @@ import h11
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from proxy.core.connections import in_short
 from proxy.core.errors import OriginLied, OriginUnreachable
 
 from .credentials import Fields
 from .incoming import Disconnected
 from .sockets import NOT_PUBLIC, guarded_socket, is_literal, plain_socket
-from .wire import Wire, WireAnswer, asked, in_short
+from .wire import Wire, WireAnswer, asked
 
 IDLE: Final = 30.0
 """Seconds for which a connection is kept for the next request."""
