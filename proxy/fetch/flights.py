@@ -14,6 +14,7 @@ from proxy.core.spans import Span
 from proxy.core.tasks import TaskSet
 
 from .flight import Flight, FlightLimits
+from .follow import Board
 from .followers import Follower
 from .mend import Mender
 from .mistrust import Mistrust
@@ -89,6 +90,10 @@ class Flights:
             yield flight, follower
         finally:
             flight.leave(follower)
+
+    def boarding(self, record: BlobRecord, source: Source, wanted: Span) -> Board:
+        """As `board`, for a reader that finds out only later whether it needs the seal."""
+        return lambda needs_seal: self.board(record, source, wanted, needs_seal=needs_seal)
 
     def _entry(self, record: BlobRecord) -> _Entry:
         entry = self._entries.get(record.key)

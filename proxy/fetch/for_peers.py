@@ -20,10 +20,9 @@ from proxy.hub.peering import PeerQuestion, Question
 from .coordinator import Reading
 from .crossings import Place
 from .fleet import OncePerFleet
-from .flight import Flight, FlightLimits
+from .flight import FlightLimits
 from .flights import Flights
 from .follow import follow
-from .followers import Follower
 from .ports import Blob, BlobStore, Source
 from .prover import Prover
 from .sealer import Sealer
@@ -54,12 +53,7 @@ class Lending:
     async def reading(self, blob: Blob, question: Question, span: Span, source: Source) -> AsyncIterator[Reading]:
         """`span` (inside one slice) of the open blob; what is missing comes from `source`."""
         wanted, place = span.aligned(CHUNK, blob.record.size), (question.name, span.start // SLICE)
-
-        @asynccontextmanager
-        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
-            async with self._flights.board(blob.record, source, wanted, needs_seal=needs_seal) as boarded:
-                yield boarded
-
+        board = self._flights.boarding(blob.record, source, wanted)
         gaps = blob.missing(span)
         if gaps and not self._ring.crossings.is_fetching(place, gaps):
             self._ring.check(question, place[1])

@@ -148,12 +148,7 @@ class Mirror:
     async def _take_in_large(self, record: BlobRecord, source: Source) -> None:
         span = whole(record.size)
         patience = self._limits.progress_timeout
-
-        @asynccontextmanager
-        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
-            async with self.flights.board(record, source, span, needs_seal=needs_seal) as place:
-                yield place
-
+        board = self.flights.boarding(record, source, span)
         async with (
             self._store.open_blob(record) as blob,
             follow(blob, span, board, self._store.disk_failed, self._clock, patience) as reading,

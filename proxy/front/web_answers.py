@@ -77,16 +77,6 @@ def _today(text: str | None, now: float) -> str | None:
     return text if seconds is None else format_date(int(seconds))
 
 
-def _dated(conditions: Conditions, stored: StoredResponse) -> Conditions:
-    """Where no time of change is known, If-Modified-Since is about when the answer was made (RFC 9111 §4.3.2)."""
-    since = None if stored.field("last-modified") else seconds_of(conditions.if_modified_since, stored.received_at)
-    if since is None or conditions.if_none_match is not None:
-        return conditions
-    made = seconds_of(stored.field("date"), stored.received_at)
-    has_it = (stored.received_at if made is None else made) <= since
-    return replace(conditions, if_none_match="*") if has_it else conditions
-
-
 def needs_size(stored: StoredResponse, range_field: str | None, method: str) -> bool:
     """Whether nothing can be said before the length of the body is known."""
     return method == "GET" and stored.status == 200 and range_field is not None

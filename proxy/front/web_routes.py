@@ -88,13 +88,12 @@ class WebRoutes:
         return reply.body.size
 
     def _replied(self, reply: WebReply, size: int | None, visit: Visit, again: Again) -> _Answer:
-        fields = lowered(visit.request.headers.items())
         match reply:
             case Kept():
                 visit.cache, visit.cache_status = reply.outcome, _status(reply.stored.fields, reply.told)
                 if size is None:
                     return _unsized(reply)
-                return answer_kept(reply, size, conditions_of(visit), joined(fields, "range"), visit.method, again)
+                return answer_kept(reply, size, conditions_of(visit), visit.field("Range"), visit.method, again)
             case Passed(answer, told):
                 visit.cache, visit.cache_status = CacheOutcome.BYPASS, _status(answer.fields, told)
                 return _passed(answer, visit.method)

@@ -77,6 +77,17 @@ async def test_a_soft_purge_has_it_confirmed_without_its_body(site: WebSite, nod
     assert site.sent == 5
 
 
+async def test_a_variant_that_was_confirmed_once_is_asked_about_again(site: WebSite, node: WebNode) -> None:
+    document = Document(b"old", {**FRESH, "Vary": "Accept-Language"})
+    site.at("/a", document)
+    await warm(node, "/a")
+    await node.operate("void", target="/a", soft=True)
+    assert (await node.get("/a")).body == b"old"
+    document.content, document.etag = b"new", '"v2"'
+    await node.operate("void", target="/a", soft=True)
+    assert (await node.get("/a")).body == b"new"
+
+
 async def test_a_softly_purged_response_serves_where_a_stale_one_may(site: WebSite, node: WebNode) -> None:
     site.at("/a", Reply(200, {"Cache-Control": "max-age=600, stale-if-error=600"}, b"kept"))
     await warm(node, "/a")

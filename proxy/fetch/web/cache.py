@@ -59,9 +59,6 @@ class WebCache:
         self._varies: BoundedDict[bytes, tuple[str, ...]] = BoundedDict(entries=_PASSED)
         """What answers varied on when they came: known before they are kept."""
 
-    def __len__(self) -> int:
-        return len(self._questions)
-
     async def answer(self, request: WebRequest) -> WebReply:
         """What a GET or HEAD gets. Raises OriginAway, OriginLied, NotKept."""
         for _ in range(_TOGETHER):
@@ -160,9 +157,13 @@ class WebCache:
     def _begin(self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None) -> Question:
         question = Question()
         if name is not None:
-            self._questions[name] = question
+            self._call(question, name)
         self._tasks.start(self._ask(request, stored, question, name), f"ask for {request.target[:200]}")
         return question
+
+    def _call(self, question: Question, name: Hashable) -> None:
+        self._questions[name] = question
+        question.names.add(name)
 
     async def _ask(
         self, request: WebRequest, stored: StoredResponse | None, question: Question, name: Hashable | None
@@ -177,8 +178,9 @@ class WebCache:
         except PenstockError as error:
             question.fail(error)
         finally:
-            for known, other in list(self._questions.items()):
-                if other is question:
+            question.is_over = True
+            for known in question.names:
+                if self._questions.get(known) is question:
                     del self._questions[known]
             if not question.outcome.done():
                 question.outcome.cancel()
@@ -201,7 +203,8 @@ class WebCache:
                 if is_shared and stored.varies_on:
                     # Those who asked for another variant meanwhile wait for one another, not for this one any more.
                     self._varies.put(place, stored.varies_on)
-                    self._questions[place, stored.selecting] = question
+                    if not question.is_over:
+                        self._call(question, (place, stored.selecting))
             case Failed():
                 pass
 

@@ -12,10 +12,8 @@ from proxy.core.errors import DiskFailed, NoDisk, OriginLied, OriginRefused, Sou
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
 from proxy.fetch.coordinator import CacheOutcome, Reading
-from proxy.fetch.flight import Flight
 from proxy.fetch.flights import Flights
 from proxy.fetch.follow import FromPeers, follow
-from proxy.fetch.followers import Follower
 from proxy.fetch.ports import BlobStore, Source
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.fetch.relay import RelayedEnd, relay
@@ -74,18 +72,17 @@ class LargeHeld:
         self,
         rooms: Rooms,
         record: BlobRecord,
-        source: WebSource,
+        ways: Callable[[], tuple[WebSource, Source]],
         forget: Callable[[], Awaitable[None]],
-        through: Source | None = None,
         from_peers: FromPeers | None = None,
     ) -> None:
-        """`forget` is told that the origin has something else by now, so that its head is not served again. `through`:
-        who gives the bytes, if not `source` itself. `from_peers`: which slices came from other nodes."""
+        """`ways` finds the origin's source of it, and who gives the bytes: asked by who reads, since many an answer is
+        told without a byte. `forget` is told that the origin has something else by now, so that its head is not
+        served again. `from_peers`: which slices came from other nodes."""
         self._from_peers = from_peers
-        self._through: Source = through or source
         self._rooms = rooms
         self._record = record
-        self._source = source
+        self._ways = ways
         self._forget = forget
         self.size = record.size
 
@@ -97,43 +94,38 @@ class LargeHeld:
         """Raises what fetching raises; SourceChanged: the origin has another version by now."""
         span = span or Span(0, self.size)
         wanted = span.aligned(CHUNK, self.size)
+        source, through = self._ways()
         async with AsyncExitStack() as stack:
-            stack.enter_context(self._rooms.sources.use(self._record.key, self._source))
-            stack.enter_context(self._source.wanting(wanted))
+            stack.enter_context(self._rooms.sources.use(self._record.key, source))
+            stack.enter_context(source.wanting(wanted))
             try:
-                yield await self._begun(stack, span, wanted)
+                yield await self._begun(stack, span, wanted, through)
             except (OriginLied, OriginRefused):
                 await self._forget()
                 raise
 
-    async def _begun(self, stack: AsyncExitStack, span: Span, wanted: Span) -> Reading:
+    async def _begun(self, stack: AsyncExitStack, span: Span, wanted: Span, through: Source) -> Reading:
         try:
-            return await stack.enter_async_context(self._followed(span, wanted))
+            return await stack.enter_async_context(self._followed(span, wanted, through))
         except NoDisk:
-            return await stack.enter_async_context(relay(self._record, span, self._through))
+            return await stack.enter_async_context(relay(self._record, span, through))
 
     @asynccontextmanager
-    async def _followed(self, span: Span, wanted: Span) -> AsyncIterator[RelayedEnd]:
+    async def _followed(self, span: Span, wanted: Span, through: Source) -> AsyncIterator[RelayedEnd]:
         rooms, record = self._rooms, self._record
-
-        @asynccontextmanager
-        async def board(needs_seal: bool) -> AsyncIterator[tuple[Flight, Follower]]:
-            async with rooms.flights.board(record, self._through, wanted, needs_seal=needs_seal) as place:
-                yield place
-
         async with (
             rooms.store.open_blob(record) as blob,
             follow(
                 blob,
                 span,
-                board,
+                rooms.flights.boarding(record, through, wanted),
                 rooms.store.disk_failed,
                 rooms.clock,
                 rooms.patience,
                 from_peers=self._from_peers,
             ) as reading,
         ):
-            yield RelayedEnd(reading, record, span, self._through)
+            yield RelayedEnd(reading, record, span, through)
 
 
 @dataclass(frozen=True, slots=True)

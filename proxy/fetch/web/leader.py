@@ -23,7 +23,7 @@ from proxy.core.errors import OriginLied, OriginUnreachable, PenstockError
 from proxy.core.sizes import CHUNK, KIB
 from proxy.core.spans import whole
 from proxy.fetch.coordinator import CacheOutcome
-from proxy.fetch.ports import FillObserver
+from proxy.fetch.ports import FillObserver, Source
 from proxy.rfc9111 import relaying
 from proxy.rfc9111.directives import policy
 from proxy.rfc9111.fields import Fields, joined, without
@@ -202,7 +202,6 @@ class Leader:
         record = self._shelving.record(target, part.validator, part.size)
         stored = replace(head, body=LargeBody(record, strong=True))
         held = self.held(exchange.request, stored)
-        assert isinstance(held, LargeHeld)
         source = self._source(exchange.request, stored)
         if self._neighbours is None:
             source.adopt(exchange.answer, part.span)
@@ -222,15 +221,18 @@ class Leader:
             case SmallBody():
                 return SmallHeld(self._rooms.store, stored.body)
             case LargeBody(record):
-                source, peers = self._source(request, stored), self._neighbours
                 return LargeHeld(
                     self._rooms,
                     record,
-                    source,
+                    lambda: self._ways(request, stored),
                     lambda: self._shelving.forget(request.target, stored.selecting),
-                    None if peers is None else peers.through(source, request, stored),
-                    None if peers is None else peers.gave(record),
+                    None if self._neighbours is None else self._neighbours.gave(record),
                 )
+
+    def _ways(self, request: WebRequest, stored: StoredResponse) -> tuple[WebSource, Source]:
+        """The origin's source of a long body, and who of the fleet gives its bytes."""
+        source = self._source(request, stored)
+        return source, source if self._neighbours is None else self._neighbours.through(source, request, stored)
 
     def _source(self, request: WebRequest, stored: StoredResponse) -> WebSource:
         assert isinstance(stored.body, LargeBody)

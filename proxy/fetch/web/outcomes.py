@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from proxy.fetch.coordinator import CacheOutcome
@@ -51,6 +52,10 @@ class Question:
     outcome: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     is_abandoned: bool = False
     """Whether the one who asked has left."""
+    names: set[Hashable] = field(default_factory=set)
+    """What it is found by."""
+    is_over: bool = False
+    """Whether the one who asks the origin has come to an end: what is found by no name any more must get no new one."""
 
     def settle(self, outcome: Outcome) -> None:
         if not self.outcome.done():

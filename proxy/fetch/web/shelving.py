@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -70,8 +71,9 @@ class Shelving:
     async def put(self, target: str, stored: StoredResponse, spool: Spool) -> None:
         """Store a body that is whole, then keep its head. Raises StoreError, OSError: then nothing is kept."""
         if spool.length <= CHUNK:
-            key = BlobKey.sha256(spool.hexdigest)
-            if spool.length and not await self._store.put_small(key, await spool.part(0, spool.length)):
+            content = await spool.part(0, spool.length)
+            key = BlobKey.sha256(hashlib.sha256(content).hexdigest())
+            if content and not await self._store.put_small(key, content):
                 raise NoDisk("no disk takes the answer")
             await self.keep(target, replace(stored, body=SmallBody(key, spool.length)))
             return

@@ -31,9 +31,6 @@ class Sources:
         self._shared: dict[BlobKey, _Shared] = {}
         self.is_flying: Callable[[BlobKey], bool] = lambda _key: False
 
-    def __len__(self) -> int:
-        return len(self._shared)
-
     def of(self, key: BlobKey, make: Callable[[], WebSource]) -> WebSource:
         """The source of the blob. Whoever reads from it does so inside `use`."""
         shared = self._shared.get(key)

@@ -7,7 +7,6 @@ the body was stored: a client that has all of it finds it here with its next req
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator
@@ -36,17 +35,12 @@ class Spool:
         self._is_done = False
         self._error: PenstockError | None = None
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._hash = hashlib.sha256()
         self.length = 0
         """Bytes that have come."""
 
     def __del__(self) -> None:
         if self._file is not None:
             os.close(self._file)
-
-    @property
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
 
     @property
     def is_whole(self) -> bool:
@@ -65,7 +59,6 @@ class Spool:
             self._held += piece
         else:
             await asyncio.to_thread(_write_all, self._file, piece, self.length)
-        self._hash.update(piece)
         self._last, self.length = self.length, self.length + len(piece)
         self._wake()
 
