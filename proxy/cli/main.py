@@ -25,6 +25,7 @@ from .responses import explain
 from .serve import serve
 from .stats import stats, top
 from .transfer import export, import_
+from .upgrade import upgrade
 from .version import version
 from .warm import warm
 
@@ -43,6 +44,7 @@ from .warm import warm
       penstock warm acme/tiny                           fetch a repo before anybody asks for it
       penstock ls                                       what is here, and how much of it
       penstock pin acme/tiny                            never evict it
+      penstock upgrade                                  let what is installed now take over, cutting nobody
       penstock cluster status                           the nodes of a fleet, as this one sees them
 
     \b
@@ -59,7 +61,7 @@ COMMANDS: Final = (
     *(explain, log, stats, top, ls, du, info, warm, jobs),
     *(pin, unpin, pins, rm, purge, prune),
     *(verify, scrub, export, import_),
-    *(cluster, drain, completion, bench),
+    *(cluster, drain, upgrade, completion, bench),
 )
 
 for command in COMMANDS:

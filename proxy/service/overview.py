@@ -19,7 +19,9 @@ from .cluster_api import of_all_workers
 from .control import HandOver, Purge
 from .crew import Crew
 from .drain import StopOrder
+from .operations.renewing import RenewalTold, RenewTold
 from .operations.shape import NODE_STARTS, Reply
+from .succession import Succession
 
 
 class Overview:
@@ -34,8 +36,10 @@ class Overview:
         shared: SharedMetrics,
         metrics: Metrics,
         reread: Callable[[bool], Reload],
+        succession: Succession,
     ) -> None:
         self._reread = reread
+        self._succession = succession
         self._config = config
         self._crew = crew
         self._order = order
@@ -97,6 +101,12 @@ class Overview:
 
     async def stop(self) -> None:
         self._order.begin()
+
+    def renewal(self) -> RenewalTold:
+        return self._succession.told()
+
+    async def renew(self, *, dry_run: bool) -> RenewTold:
+        return await self._succession.ordered(dry_run=dry_run)
 
     async def metrics(self) -> bytes:
         ready = sum(worker.ready for worker in self._crew.serving.values())

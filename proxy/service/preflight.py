@@ -18,6 +18,7 @@ from proxy.core.errors import ConfigError
 from proxy.core.sizes import MIB, format_size
 from proxy.origin.credentials import own_token
 from proxy.origin.xet_streams import is_installed
+from proxy.store.recovery import refusal_of
 
 from .admission import admission_of
 
@@ -109,8 +110,18 @@ def _is_loopback(url: str) -> bool:
 
 
 def _unusable_disks(config: Config) -> list[str]:
-    looked_at = (_folder(f"disk {disk.path}", disk.path, "--disk") for disk in config.store.disks)
+    looked_at = (_disk(disk.path) for disk in config.store.disks)
     return [obstacle for obstacle in looked_at if obstacle is not None]
+
+
+def _disk(path: Path) -> str | None:
+    if found := _folder(f"disk {path}", path, "--disk"):
+        return found
+    try:
+        refused = refusal_of(path)
+    except OSError as error:
+        return f"disk {path}: its disk.json cannot be read: {error.strerror}; ls -l {path}/disk.json"
+    return None if refused is None else f"disk {path}: {refused}"
 
 
 def _folder(what: str, path: Path, flag: str) -> str | None:

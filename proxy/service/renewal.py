@@ -9,6 +9,8 @@ place:
     4. succeed    it starts workers of its own on the very sockets the formers listen on, so that no connection is lost
                   between the two; when all of them serve, the formers are told to leave, and end with their downloads
 
+`succession` knows how far that is, and lets an operator ask.
+
 Nothing that serves is touched before the new program has proven itself in steps 1 and 4: a program that does not start
 costs a line in the log.
 """
@@ -25,8 +27,11 @@ from typing import Any, Final
 
 import orjson
 
+import proxy
 from proxy.config.reload import value_of
 from proxy.config.schema import Config
+from proxy.core.errors import PenstockError
+from proxy.store.layout import FORMAT
 
 VARIABLE: Final = "_PENSTOCK_LEGACY"
 """The environment variable with the number of the memory file."""
@@ -34,6 +39,10 @@ _REHEARSED_WITHIN: Final = 60.0
 _FIXED: Final = ("server.listen", "server.admin", "store.disks", "store.state", "cluster.advertise")
 """Knobs in which two programs on one node must agree: what is where, and what others call it."""
 _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2})
+
+
+class NotRenewed(PenstockError):
+    """The running program stays; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class Legacy:
     doors: tuple[tuple[int, int], ...]
     """The listening socket of each slot."""
     workers: tuple[Former, ...]
+    program: int = 1
+    """The how manieth program of this process it was."""
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -84,6 +95,7 @@ class Legacy:
             secret=found["secret"],
             doors=tuple((slot, door) for slot, door in found["doors"]),
             workers=tuple(workers),
+            program=found.get("program", 1),
         )
 
 
@@ -119,8 +131,9 @@ def become(words: Sequence[str], legacy: Legacy) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-async def rehearsed(words: Sequence[str], running: Config) -> str | None:
-    """Why the program `words` cannot take our place; None when it can."""
+async def rehearsed(words: Sequence[str], running: Config) -> str:
+    """The version of the program `words`, which can take our place. Raises NotRenewed when it cannot, OSError when it
+    cannot be run."""
     process = await asyncio.create_subprocess_exec(
         *words,
         "--rehearse",
@@ -132,30 +145,36 @@ async def rehearsed(words: Sequence[str], running: Config) -> str | None:
         async with asyncio.timeout(_REHEARSED_WITHIN):
             said, complaints = await process.communicate()
     except TimeoutError:
-        return f"it did not get ready within {_REHEARSED_WITHIN:.0f} s"
+        raise NotRenewed(f"it did not get ready within {_REHEARSED_WITHIN:.0f} s") from None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
     if process.returncode != 0:
-        return complaints.decode(errors="replace").strip() or f"it ended with {process.returncode}"
-    return at_odds(fixed(running), orjson.loads(said))
+        raise NotRenewed(complaints.decode(errors="replace").strip() or f"it ended with {process.returncode}")
+    theirs = orjson.loads(said)
+    if why := at_odds(fixed(running), theirs):
+        raise NotRenewed(why)
+    return str(theirs.get("version", "unknown"))
 
 
 def fixed(config: Config) -> dict[str, Any]:
-    """What must be the same in the program that takes our place, as JSON."""
+    """What must be the same in the program that takes our place, and its version, as JSON."""
     values = {name: value_of(config, name) for name in _FIXED}
     found: dict[str, Any] = orjson.loads(
         orjson.dumps({**values, "has_parent": config.server.has_parent}, default=_plain)
     )
-    return found
+    return {**found, "version": proxy.__version__, "disk_format": FORMAT}
 
 
 def at_odds(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
     """In what the two programs differ that may not; None when in nothing."""
     if not theirs["has_parent"]:
         return "without server.supervised or several workers there is no supervisor; that needs a restart"
+    if (other := theirs.get("disk_format", FORMAT)) != ours["disk_format"]:
+        version, kept = theirs.get("version", "another version"), ours["disk_format"]
+        return f"{version} reads disk format {other}, and the disks have {kept}; see docs/upgrade.md"
     changed = [name for name in _FIXED if ours[name] != theirs[name]]
     return f"{', '.join(changed)} changed; that needs a restart" if changed else None
 

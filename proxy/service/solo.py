@@ -14,6 +14,7 @@ import proxy
 from proxy.config.reload import Reload as Plan
 from proxy.core.blob import BlobKey
 from proxy.core.tasks import TaskSet
+from proxy.store.layout import FORMAT
 from proxy.telemetry.events import set_level
 from proxy.telemetry.exposition import metrics_of_process, page_of
 from proxy.telemetry.metrics import Metrics
@@ -24,7 +25,8 @@ from .admission import admission_of
 from .cluster_api import of_all_workers
 from .drain import StopOrder, drained
 from .node import Assemble, Node
-from .operations.shape import NODE_STARTS, Reply
+from .operations.renewing import RenewalTold, RenewTold
+from .operations.shape import NODE_STARTS, Refused, Reply
 from .reach import warn_if_unreachable
 from .readiness import watch_readiness
 from .ready import ReadyFile, Standing, ready_file
@@ -35,6 +37,7 @@ from .voice import open_telemetry
 
 log: Final = logging.getLogger(__name__)
 
+_ALONE: Final = "one process cannot take its own place; set server.supervised and restart once"
 _GRACE: Final = 10.0
 """Seconds between the order to stop now and the end that asks nobody."""
 
@@ -150,6 +153,20 @@ class _Solo:
     async def stop(self) -> None:
         self._order.begin()
 
+    def renewal(self) -> RenewalTold:
+        return RenewalTold(
+            program=1,
+            version=proxy.__version__,
+            disk_format=FORMAT,
+            state="serving" if self._served else "starting",
+            why=None,
+            workers=int(self._served),
+            old_workers=0,
+        )
+
+    async def renew(self, *, dry_run: bool) -> RenewTold:
+        raise Refused(409, _ALONE)
+
     def _reload(self) -> None:
         self._telemetry.access.reopen()
         with reloading(self._run.clock):
@@ -164,4 +181,4 @@ class _Solo:
 
 
 def _cannot_renew() -> None:
-    log.error("not renewed: one process cannot take its own place; set server.supervised and restart once")
+    log.error("not renewed", extra={"why": _ALONE})

@@ -41,8 +41,9 @@ from .overview import Overview
 from .place import Place, inherited, taken
 from .reach import warn_if_unreachable
 from .ready import Standing
-from .renewal import Former, Legacy, become, rehearsed, take_signals
+from .renewal import Former, Legacy, take_signals
 from .run import Run, config_after_hangup, note_reload, note_start, planned_reload
+from .succession import Succession
 from .system import answer_watchdog, reloading, tell_systemd
 
 log: Final = logging.getLogger(__name__)
@@ -82,10 +83,19 @@ class Supervisor:
         doors = () if legacy is None else legacy.doors
         self._crew = Crew(place.data.address, {slot: socket.socket(fileno=door) for slot, door in doors})
         self._crew.served = legacy is not None
-        self._overview = Overview(self._config, self._crew, self._order, self._shared, self._metrics, self._reread)
         self._tasks = TaskSet("supervisor")
-        self._renewal: asyncio.Task[None] | None = None
-        self._announced = False
+        self._succession = Succession(
+            run.words,
+            1 if legacy is None else legacy.program + 1,
+            crew=self._crew,
+            order=self._order,
+            tasks=self._tasks,
+            config=lambda: self._config,
+            legacy=self._legacy,
+        )
+        self._overview = Overview(
+            self._config, self._crew, self._order, self._shared, self._metrics, self._reread, self._succession
+        )
         self._failure: str | None = None
 
     async def serve(self) -> None:
@@ -94,7 +104,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._order.signalled)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        loop.add_signal_handler(signal.SIGUSR2, self._renew)
+        loop.add_signal_handler(signal.SIGUSR2, self._succession.begin)
         take_signals()
         note_start(self._metrics, self._run.clock)
         admin = self._place.admin.bound
@@ -124,6 +134,7 @@ class Supervisor:
                 self._give_up(failure or f"worker {slot} died {quick_deaths} times with exit code {code}; see above")
                 return
             self._metrics.counter("worker_restarts_total").inc()
+            self._succession.worker_died(failure or f"worker {slot} died with exit code {code}; the log says more")
             pause = pause_before_restart(quick_deaths)
             log.error("worker died", extra={"index": slot, "code": code, "why": failure or "", "restart_in": pause})
             with suppress(TimeoutError):
@@ -167,8 +178,9 @@ class Supervisor:
         pids = tuple(serving[slot].pid for slot in sorted(serving))
         standing = Standing(self._place.data.address, self._place.admin.address, os.getpid(), pids)
         self._place.file.write(standing)
-        if not self._announced:
-            self._announced = self._crew.served = True
+        if not self._succession.serves:
+            self._crew.served = True
+            self._succession.workers_serve()
             self._run.announce(standing)
             tell_systemd("READY=1")
             self._dismiss_formers()
@@ -203,19 +215,6 @@ class Supervisor:
         self._crew.leaving += self._crew.formers
         self._crew.formers.clear()
 
-    def _renew(self) -> None:
-        if not self._order.begun.is_set() and (self._renewal is None or self._renewal.done()):
-            self._renewal = self._tasks.start(self._become_another(), "renewal")
-
-    async def _become_another(self) -> None:
-        refused = await rehearsed(self._run.words, self._config)
-        if refused is None and not self._order.begun.is_set():
-            try:
-                become(self._run.words, self._legacy())
-            except OSError as error:
-                refused = str(error)
-        log.error("not renewed, the running program stays", extra={"why": refused})
-
     def _legacy(self) -> Legacy:
         crew = self._crew
         return Legacy(
@@ -226,6 +225,7 @@ class Supervisor:
             secret=self._secret.hex(),
             doors=crew.doors,
             workers=tuple(worker.former(leaving=worker in crew.leaving) for worker in crew.everybody),
+            program=self._succession.program,
         )
 
     def _give_up(self, why: str) -> None:

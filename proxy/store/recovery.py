@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -107,6 +108,18 @@ def identify(calls: Syscalls, layout: Layout) -> str:
         os.close(fd)
         calls.unlink(temporary)
     return _read_identity(calls, layout)
+
+
+def refusal_of(root: Path) -> str | None:
+    """Why what is at `root` cannot be a disk of this program; None when it can, or there is nothing yet. Looks only.
+    Raises OSError."""
+    try:
+        _read_identity(Syscalls(), Layout(str(root)))
+    except FileNotFoundError:
+        return None
+    except DiskRefused as refused:
+        return str(refused)
+    return None
 
 
 def _read_identity(calls: Syscalls, layout: Layout) -> str:

@@ -82,17 +82,21 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, *flags: str, assembly: str = "tests.service.toy:assemble") -> AsyncIterator[Running]:
+async def running(
+    folder: Path, *flags: str, assembly: str = "tests.service.toy:assemble", installed: Path = ROOT
+) -> AsyncIterator[Running]:
     """A node with `flags`, serving; killed at the end if it still runs."""
-    async with started(folder, *flags, assembly=assembly) as node:
+    async with started(folder, *flags, assembly=assembly, installed=installed) as node:
         await until(lambda: node.ready_file.exists() or node.process.returncode is not None, "ready or ended")
         assert node.process.returncode is None, node.log
         yield node
 
 
 @asynccontextmanager
-async def started(folder: Path, *flags: str, assembly: str = "tests.service.toy:assemble") -> AsyncIterator[Running]:
-    """A node that was just started."""
+async def started(
+    folder: Path, *flags: str, assembly: str = "tests.service.toy:assemble", installed: Path = ROOT
+) -> AsyncIterator[Running]:
+    """A node that was just started; the packages of what it starts itself are those in `installed`."""
     ready, log = folder / "ready.json", folder / "log"
     command = ["-m", "proxy.cli.main", "serve", "--assembly", assembly]
     command += [
@@ -107,7 +111,7 @@ async def started(folder: Path, *flags: str, assembly: str = "tests.service.toy:
     ]
     command += ["--origin", "http://127.0.0.1:9", "--ready-file", str(ready), *flags]
     with log.open("ab") as file:
-        process = await born(command, folder=ROOT, environment={**os.environ, "NO_COLOR": "1"}, output=file)
+        process = await born(command, folder=installed, environment={**os.environ, "NO_COLOR": "1"}, output=file)
     connector = aiohttp.TCPConnector(force_close=True)
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(PATIENCE)) as session:

@@ -9,7 +9,8 @@ from pydantic import Field
 from proxy.config.reload import Change, Reload
 from proxy.core.errors import ConfigError
 
-from .carried_out import Operations
+from .carried_out import Handler, Operations
+from .renewing import RENEWING, RenewalTold, RenewAsked, RenewTold
 from .shape import Asked, Nothing, Operation, Refused, Told
 from .stats import StatsTold, stats_of
 
@@ -57,6 +58,13 @@ class NodeView(Protocol):
         """Stop politely, as by SIGTERM; returns at once."""
         ...
 
+    def renewal(self) -> RenewalTold: ...
+
+    async def renew(self, *, dry_run: bool) -> RenewTold:
+        """Let another program take the place, as by SIGUSR2; returns at once, or says whether it could. Raises
+        Refused."""
+        ...
+
 
 ON_NODE: Final = (
     Operation("stats", "GET", "/-/api/stats", "The node in figures.", Nothing, StatsTold),
@@ -70,6 +78,7 @@ ON_NODE: Final = (
         refusals=((422, "The configuration has mistakes; the running one stays."),),
     ),
     Operation("drain", "POST", "/-/api/drain", "Stop politely, as by SIGTERM.", Nothing, DrainTold, status=202),
+    *RENEWING,
 )
 
 
@@ -90,7 +99,14 @@ def operations_of(view: NodeView) -> Operations:
         await view.stop()
         return DrainTold(draining=True)
 
-    return Operations(ON_NODE, {"stats": stats, "reload": reload, "drain": drain})
+    async def renewal(asked: Nothing) -> RenewalTold:
+        return view.renewal()
+
+    async def renew(asked: RenewAsked) -> RenewTold:
+        return await view.renew(dry_run=asked.dry_run)
+
+    handlers: dict[str, Handler] = {"stats": stats, "reload": reload, "drain": drain}
+    return Operations(ON_NODE, {**handlers, "renewal": renewal, "renew": renew})
 
 
 def _told(changes: tuple[Change, ...]) -> list[ChangeTold]:
