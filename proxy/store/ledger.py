@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.core.sizes import CHUNK
+
 INODE_FLOOR: Final = 1024
 """Files that must stay free for others, on file systems that count them."""
 
@@ -68,6 +70,12 @@ def decide(books: Books, limits: Limits, room: Room, wanted: int) -> Granted | E
     if short > books.stored:
         return Full()
     return Evict(min(books.stored, max(short, books.stored + books.reserved + wanted - limits.soft)))
+
+
+def takes(books: Books, limits: Limits, room: Room, pinned: int) -> bool:
+    """Whether the disk takes new bytes at all, once all that may be evicted has been: all but `pinned` bytes. What is
+    promised is not counted: those promises are kept."""
+    return min(limits.hard, room.free + books.stored - limits.floor) - pinned >= CHUNK
 
 
 def excess(books: Books, limits: Limits, room: Room) -> int:

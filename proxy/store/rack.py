@@ -24,7 +24,7 @@ from proxy.core.tasks import TaskSet
 from .disk import Disk, DiskState
 from .fsck import Finding, compare_books, inspect_files
 from .index import Promise
-from .ledger import Full, Limits
+from .ledger import Full, Limits, takes
 from .observer import StoreObserver
 from .owned import Owns
 from .placement import homes, rank
@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 SWEEPS: Final = 200
 """Rounds of eviction in one trim, and rounds for one reservation in which nothing went."""
+_NO_ROOM: Final = "it takes nothing new: others fill its file system, or all it holds is pinned"
 _CLOSE_LIMIT: Final = 1.0
 """Seconds for a disk's books to be closed at the end."""
 
@@ -56,6 +57,8 @@ class DiskStatus:
     free: int
     calls: int
     """Handed to the disk's threads and not done; the look itself is not counted."""
+    takes: bool
+    """Whether new bytes are kept here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +272,13 @@ class Rack:
             with contextlib.suppress(StoreError):
                 self._last[disk.name] = await disk.run(_status_of, shelf)
                 return self._last[disk.name]
-        nothing = DiskStatus(disk.name, disk.path, disk.state, disk.reason, 0, 0, 0, 0, 0, 0, disk.calls_under_way)
+        nothing = DiskStatus(
+            disk.name, disk.path, disk.state, disk.reason, 0, 0, 0, 0, 0, 0, disk.calls_under_way, takes=False
+        )
         if disk.state is not DiskState.READ_ONLY:
             return nothing
         # It serves what it has, though its index cannot be asked: what was last known of it is so still.
-        return replace(self._last.get(disk.name, nothing), state=disk.state, reason=disk.reason)
+        return replace(self._last.get(disk.name, nothing), state=disk.state, reason=disk.reason, takes=False)
 
     async def fsck(self, *, full: bool) -> list[Finding]:
         """Books against files; `full` also reads every byte. Only while nothing fills. Raises OSError."""
@@ -285,19 +290,21 @@ class Rack:
 
 
 def _status_of(shelf: DiskAccount) -> DiskStatus:
-    disk, totals = shelf.disk, shelf.index.totals()
+    disk, totals, pinned, room = shelf.disk, shelf.index.totals(), shelf.index.pinned_bytes(), shelf.room()
+    has_room = takes(totals.books, shelf.limits, room, pinned)
     return DiskStatus(
         name=disk.name,
         path=disk.path,
         state=disk.state,
-        reason=disk.reason,
+        reason=disk.reason or ("" if has_room else _NO_ROOM),
         limit=shelf.limits.hard,
         stored=totals.books.stored,
         reserved=totals.books.reserved,
-        pinned=shelf.index.pinned_bytes(),
+        pinned=pinned,
         objects=totals.objects,
-        free=shelf.room().free,
+        free=room.free,
         calls=max(0, disk.calls_under_way - 1),
+        takes=has_room and disk.state is DiskState.OK,
     )
 
 

@@ -310,3 +310,25 @@ async def test_small_blobs_go_to_the_next_disk(folders: list[Path]) -> None:
         async with store.open_small(key) as extent:
             assert extent is not None
         assert await store.fsck(full=True) == []
+
+
+async def test_a_disk_that_others_have_filled_says_so_and_is_not_out(tmp_path: Path) -> None:
+    floor = {"free_floor": 1 << 60}
+    async with open_store(section(tmp_path).model_copy(update=floor)) as store:
+        (disk,) = await store.snapshot()
+    assert (disk.state, disk.takes) == (DiskState.OK, False)
+    assert "takes nothing new" in disk.reason
+
+
+async def test_a_disk_takes_what_it_has_room_for_and_nothing_when_it_is_read_only(
+    tmp_path: Path, faulty: FaultySyscalls
+) -> None:
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store:
+        (disk,) = await store.snapshot()
+        assert (disk.takes, disk.reason) == (True, "")
+        faulty.fail("open for writing", EROFS)
+        with pytest.raises(NoDisk):
+            async with store.open_blob(RECORD):
+                pass
+        (disk,) = await store.snapshot()
+        assert (disk.state, disk.takes) == (DiskState.READ_ONLY, False)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.core.blob import BlobKey
+from proxy.core.sizes import CHUNK, MIB
 from proxy.store.index import Index, Promise
 from proxy.store.layout import Entry
-from proxy.store.ledger import Books, Evict, Full, Granted, Limits, Room, decide, excess
+from proxy.store.ledger import Books, Evict, Full, Granted, Limits, Room, decide, excess, takes
 
 amounts = st.integers(0, 1000)
 PLENTY = Room(1 << 60, None)
@@ -43,6 +44,18 @@ def test_a_disk_without_free_inodes_makes_room_by_evicting() -> None:
 def test_quiet_eviction_goes_down_to_the_soft_limit() -> None:
     assert excess(Books(950, 20), Limits(900, 1000, 0), PLENTY) == 70
     assert excess(Books(800, 20), Limits(900, 1000, 0), PLENTY) == 0
+
+
+@given(amounts, amounts, amounts, amounts, amounts)
+def test_a_disk_takes_bytes_as_long_as_any_eviction_makes_room_for_a_chunk(
+    stored: int, pinned: int, hard: int, floor: int, free: int
+) -> None:
+    """In MiB. What is pinned is all that is left once everything else is gone."""
+    pinned = min(stored, pinned)
+    limits = Limits(hard * MIB, hard * MIB, floor * MIB)
+    left, room = Books(pinned * MIB, 0), Room((free + stored - pinned) * MIB, None)
+    granted = decide(left, limits, room, CHUNK) == Granted()
+    assert takes(Books(stored * MIB, 0), limits, Room(free * MIB, None), pinned * MIB) == granted
 
 
 LIMITS = Limits(soft=800, hard=1000, floor=0)
