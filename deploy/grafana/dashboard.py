@@ -45,6 +45,7 @@ _HITS: Final = (
     f"{_rate('penstock_response_bytes_total', of=_FROM_HERE)} / {_rate('penstock_response_bytes_total', of=_CLIENTS)}"
 )
 
+_CLOCK: Final = f"penstock_cluster_clock_ahead_seconds{{{_OF}}}"
 ROWS: Final = {
     "Overview": (
         Panel(
@@ -197,12 +198,34 @@ ROWS: Final = {
         Panel("Redis, p99", "s", ((_quantile(0.99, "penstock_redis_call_seconds"), "p99"),)),
         Panel("Redis by result", "ops", ((_rate("penstock_redis_calls_total", "result"), "{{result}}"),)),
         Panel("Leases", "ops", ((_rate("penstock_leases_total", "outcome"), "{{outcome}}"),)),
+        Panel(
+            "Clocks apart",
+            "s",
+            (
+                (
+                    f"max({_CLOCK}) - min({_CLOCK})",
+                    "the two that differ most",
+                ),
+            ),
+            "Beyond 30 s nodes refuse one another.",
+        ),
     ),
     "Process": (
         Panel(
             "Event loop late, p99",
             "s",
             ((_quantile(0.99, "penstock_event_loop_lag_seconds", "instance"), "{{instance}}"),),
+        ),
+        Panel("Open files", "percentunit", ((f"penstock_open_files_ratio{{{_OF}}}", "{{instance}}"),)),
+        Panel(
+            "Certificate lasts",
+            "s",
+            ((f"(penstock_certificate_not_after_timestamp_seconds{{{_OF}}} > 0) - time()", "{{instance}}"),),
+        ),
+        Panel(
+            "Since everything was last read",
+            "s",
+            ((f"time() - (penstock_scrub_last_success_timestamp_seconds{{{_OF}}} > 0)", "{{instance}}"),),
         ),
         Panel("Workers", "short", ((_sum("penstock_workers", "state"), "{{state}}"),)),
         Panel(

@@ -45,6 +45,10 @@ class MembershipObserver(Protocol):
         """`view` is in force, by `change` from the one before."""
         ...
 
+    def clock_ahead(self, seconds: float) -> None:
+        """Our wall clock is `seconds` ahead of that of Redis (behind, when negative); right to half of a call."""
+        ...
+
 
 class LineWithHints(Line, Protocol):
     """The part of `SharedRedis` that is needed."""
@@ -177,11 +181,13 @@ class Membership:
             before = {member.url: member.boot for member in self._view.members}
             us, news = self._roster.us, frozenset(self._news)
             self._news.clear()
+            asked_at = self._clock.wall()
             try:
                 beaten = await self._register.beat(us, out=self._ejections.out(), news=news)
             except RedisAway:
                 self._roster.silent()
             else:
+                self._observer.clock_ahead((asked_at + self._clock.wall()) / 2 - beaten.at)
                 self._note_namesake(beaten.former)
                 self._note_ourselves(beaten.said.members)
                 for member in beaten.said.members:

@@ -74,8 +74,9 @@ for _, one in ipairs(urls) do
   for part = 1, 3 do found[#found + 1] = values[one][part] end
 end
 local digest = redis.sha1hex(table.concat(found, '\\n'))
-if digest == known then return {former, digest} end
-return {former, digest, found}
+local clock = string.format('%.0f', now)
+if digest == known then return {former, digest, clock} end
+return {former, digest, clock, found}
 """
 )
 """A beat, and all who are there. Nothing but a digest comes back when nothing changed since the one that is told."""
@@ -89,10 +90,12 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Beaten:
-    """What a beat brought. `former`: the life in which our address was last seen, empty when in none."""
+    """What a beat brought. `former`: the life in which our address was last seen, empty when in none. `at`: when it
+    came, by the clock of Redis (Unix time)."""
 
     said: Said
     former: str
+    at: float
 
 
 class Register:
@@ -116,10 +119,10 @@ class Register:
         rest = orjson.dumps({name: value for name, value in said.items() if value})
         marks = " ".join(sorted(map(mark_of, news))[:MOST_OUT])
         words = (us.url, state, us.boot, rest, self._silence, KEPT_MS, MOST, self._digest, MEMBERS_CHANNEL, marks)
-        former, digest, *found = await self._line.run(BEAT, [KEY], words)
+        former, digest, clock, *found = await self._line.run(BEAT, [KEY], words)
         if found:
             self._digest, self._said = digest, _read(found[0])
-        return Beaten(self._said, former.decode("ascii", "replace"))
+        return Beaten(self._said, former.decode("ascii", "replace"), int(clock) / 1000)
 
 
 def _read(found: Sequence[bytes]) -> Said:

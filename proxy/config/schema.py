@@ -64,7 +64,10 @@ class ServerSection(Section):
         "File with the secret (at least 32 bytes) under which addresses handed to clients are signed. Give all nodes "
         "behind one address the same; when not set, the node makes its own next to its catalogue.",
     )
-    tls_certificate: AnchoredPath | None = knob(None, "PEM certificate chain; with tls_key the data port speaks TLS.")
+    tls_certificate: AnchoredPath | None = knob(
+        None,
+        "PEM certificate chain; with tls_key the data port speaks TLS. SIGHUP takes over what is in both files then.",
+    )
     tls_key: AnchoredPath | None = knob(None, "PEM private key of tls_certificate.")
     supervised: bool = knob(
         False,

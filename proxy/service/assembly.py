@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,13 +38,17 @@ from proxy.store.disk import DiskState
 from proxy.telemetry.telemetry import Telemetry
 
 from . import generic
+from .certificate import Certificate
 from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
 from .operations.desk import Desk, Scrubbing
 from .operations.responses import ResponseDesk
 from .operations.shape import Reply
+from .system import share_of_open_files
 from .weight import node_weight
+
+log: Final = logging.getLogger(__name__)
 
 _COLD_THREADS: Final = 16
 """Threads per disk that wait for pages that are not in memory."""
@@ -57,7 +61,7 @@ async def assemble(
 ) -> AsyncIterator[Node]:
     """A node of `config` that listens on the bound `listen_socket`. See `node.Assemble`."""
     clock, changes = SystemClock(), Changes()
-    tls = tls_context(config)
+    certificate = Certificate.of(config.server)
     async with (
         BlobStore.open(
             config.store,
@@ -133,6 +137,8 @@ async def assemble(
             changes=changes,
         )
         running.gate = gate
+        running.certificate = certificate
+        tls = None if certificate is None else certificate.context
         running.listener = await listen(gate, listen_socket, tls=tls, backlog=BACKLOG)
         tasks.start(running.keep_gauges(), "gauges")
         desk.start(tasks)
@@ -148,6 +154,7 @@ class RunningNode:
 
     gate: Gate
     listener: Listener
+    certificate: Certificate | None
 
     def __init__(
         self,
@@ -199,10 +206,16 @@ class RunningNode:
         await self.gate.drain(gently=gently)
 
     def reload(self, config: Config) -> None:
-        """Freshness, connection limits and the pace of scrubbing are read anew with the next request."""
+        """Freshness, connection limits and the pace of scrubbing are read anew with the next request; the certificate
+        is what its files hold now."""
         self._mirror.freshness.become(_freshness(config))
         self.gate.limits = Limits.of(config.limits)
         self._desk.scrubbing = _scrubbing(config)
+        if self.certificate is not None:
+            try:
+                self.certificate.take_over()
+            except OSError as error:
+                log.error("certificate refused, the former one stays", extra={"why": str(error)})
 
     def status(self) -> dict[str, Any]:
         return {
@@ -241,10 +254,14 @@ class RunningNode:
                     cache_pinned_bytes=disk.pinned,
                     disk_free_bytes=disk.free,
                     disk_up=float(disk.state is not DiskState.OUT),
-                    disk_writable=float(disk.state is DiskState.OK),
+                    disk_writable=float(disk.takes),
                     disk_calls=disk.calls,
                 )
             self._telemetry.cold_reads(self._cold.waiting)
+            self._telemetry.open_files(await asyncio.to_thread(share_of_open_files))
+            self._telemetry.scrub_interval(self._desk.scrubbing.every or 0.0)
+            if self.certificate is not None:
+                self._telemetry.certificate_ends(self.certificate.ends)
             self._desk.catalogue.see_forgets()
             await asyncio.sleep(_GAUGES_EVERY)
 
@@ -295,16 +312,6 @@ async def _ring(
 def state_folder(config: Config) -> Path:
     """Where the catalogue lives."""
     return config.store.state or config.store.disks[0].path / "state"
-
-
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """The TLS side of the data port, or None when it speaks plainly. Raises OSError."""
-    server = config.server
-    if server.tls_certificate is None or server.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(server.tls_certificate, server.tls_key)
-    return context
 
 
 def _node_id(config: Config) -> str:

@@ -142,6 +142,9 @@ class FleetObserver:
         changes = {field.name: len(getattr(change, field.name)) for field in fields(change)}
         self._telemetry.cluster_view(view.version, members, changes)
 
+    def clock_ahead(self, seconds: float) -> None:
+        self._telemetry.clock_ahead(seconds)
+
     def redis_call(self, result: RedisResult, seconds: float) -> None:
         self._telemetry.redis_call(result.value, None if result is RedisResult.SKIPPED else seconds)
 

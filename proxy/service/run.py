@@ -60,3 +60,8 @@ def note_start(metrics: Metrics, clock: Clock) -> None:
 
 def note_reload(metrics: Metrics, clock: Clock) -> None:
     metrics.gauge("config_last_reload_success_timestamp_seconds").set(clock.wall())
+    metrics.gauge("config_last_reload_successful").set(1)
+
+
+def note_refusal(metrics: Metrics) -> None:
+    metrics.gauge("config_last_reload_successful").set(0)

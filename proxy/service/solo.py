@@ -30,7 +30,7 @@ from .operations.shape import NODE_STARTS, Refused, Reply
 from .reach import warn_if_unreachable
 from .readiness import watch_readiness
 from .ready import ReadyFile, Standing, ready_file
-from .run import Run, config_after_hangup, note_reload, note_start, planned_reload
+from .run import Run, config_after_hangup, note_refusal, note_reload, note_start, planned_reload
 from .sockets import held_port
 from .system import answer_watchdog, reloading, tell_systemd
 from .voice import open_telemetry
@@ -172,6 +172,7 @@ class _Solo:
         with reloading(self._run.clock):
             config = config_after_hangup(self._run, self._config)
         if config is None:
+            note_refusal(self._metrics)
             return
         self._config = config
         set_level(config.log.level)

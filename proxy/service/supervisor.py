@@ -42,7 +42,7 @@ from .place import Place, inherited, taken
 from .reach import warn_if_unreachable
 from .ready import Standing
 from .renewal import Former, Legacy, take_signals
-from .run import Run, config_after_hangup, note_reload, note_start, planned_reload
+from .run import Run, config_after_hangup, note_refusal, note_reload, note_start, planned_reload
 from .succession import Succession
 from .system import answer_watchdog, reloading, tell_systemd
 
@@ -261,7 +261,9 @@ class Supervisor:
     def _reload(self) -> None:
         with reloading(self._run.clock):
             config = config_after_hangup(self._run, self._config)
-        if config is not None:
+        if config is None:
+            note_refusal(self._metrics)
+        else:
             self._config = config
             set_level(config.log.level)
             note_reload(self._metrics, self._run.clock)

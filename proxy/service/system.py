@@ -26,6 +26,17 @@ def raise_file_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def share_of_open_files() -> float:
+    """Open descriptors as a share of what this process may open. Blocks for moments where there are many."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        # The kernel says how many there are since 6.2; before, they have to be counted.
+        count = os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
+    except OSError:  # none is left to look with
+        return 1.0
+    return count / limit if limit != resource.RLIM_INFINITY else 0.0
+
+
 def keep_standard_descriptors() -> None:
     """Put /dev/null where standard input, output or error are closed. Call it before anything else is opened: their
     numbers would go to the next file or socket, and the logs would be written into that."""

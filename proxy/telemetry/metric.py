@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from proxy.core.sizes import KIB
 
-GaugeMode = Literal["livesum", "max", "mostrecent", "livemax"]
+GaugeMode = Literal["livesum", "max", "mostrecent", "livemax", "livemin"]
 
 
 class Kind(Enum):

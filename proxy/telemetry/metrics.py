@@ -43,7 +43,7 @@ LABELS: Final = {
     "peer": "the name of a node of the fleet",
     "change": "see the metric",
     "outcome": "see the metric",
-    "found_by": "read (CRC of a chunk), seal (digest of a blob), slice (digest of a slice)",
+    "found_by": "read (CRC of a chunk), scrub (likewise), seal (digest of a blob), slice (digest of a slice)",
     "log": "access",
     "version": "of Penstock",
 }
@@ -171,6 +171,13 @@ WORKER_METRICS: Final = (
         mode="max",
     ),
     Metric(
+        "penstock_cluster_clock_ahead_seconds",
+        G,
+        "Our clock less that of Redis, to a quarter of a second: what two nodes differ in is how far their clocks are "
+        "apart. Beyond 30 s they refuse one another. 0 without Redis.",
+        mode="mostrecent",
+    ),
+    Metric(
         "penstock_cluster_changes_total",
         C,
         "Members that changed, as each worker saw; `change`: joined, left, draining, aside, back, restarted, "
@@ -267,7 +274,8 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_disk_writable",
         G,
-        "1 while the disk takes bytes; 0 when it is out, or has refused some (full, read-only).",
+        "1 while the disk takes bytes; 0 when it is out, has refused some (full, read-only), or has no room and "
+        "nothing that could be evicted (below store.free_floor, all pinned).",
         ("volume",),
         mode="mostrecent",
     ),
@@ -302,6 +310,25 @@ WORKER_METRICS: Final = (
         "When the scrubber last came to the end of all disks (Unix time); before the first time: its first start.",
         mode="max",
     ),
+    Metric(
+        "penstock_scrub_interval_seconds",
+        G,
+        "How often the scrubber is to read everything (`store.scrub_every`); 0: never of its own accord.",
+        mode="mostrecent",
+    ),
+    Metric(
+        "penstock_certificate_not_after_timestamp_seconds",
+        G,
+        "Until when the certificate of the data port, or another of its chain, is valid (Unix time), of the worker "
+        "with the oldest; 0 without TLS.",
+        mode="livemin",
+    ),
+    Metric(
+        "penstock_open_files_ratio",
+        G,
+        "Open file descriptors, as a share of what the process may open; of the worker that is nearest to its limit.",
+        mode="livemax",
+    ),
     Metric("penstock_event_loop_lag_seconds", H, "How late a timer of the event loop fires.", (), LAG_BUCKETS),
     Metric("penstock_log_lines_lost_total", C, "Lines dropped because the log could not follow.", ("log",)),
 )
@@ -319,6 +346,12 @@ NODE_METRICS: Final = (
         "penstock_config_last_reload_success_timestamp_seconds",
         G,
         "When the configuration in force was read (Unix time).",
+        mode="max",
+    ),
+    Metric(
+        "penstock_config_last_reload_successful",
+        G,
+        "0 from a reload that was refused, because of a mistake in the configuration, to the next that is not.",
         mode="max",
     ),
     Metric("penstock_build_info", G, "Always 1; the version is in the label.", ("version",), mode="max"),

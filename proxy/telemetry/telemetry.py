@@ -54,6 +54,7 @@ class Telemetry:
         self._import_bytes = metrics.counter("import_bytes_total")
         self._scrub_bytes = metrics.counter("scrub_bytes_total")
         self._scrub_end = metrics.gauge("scrub_last_success_timestamp_seconds")
+        self._scrub_interval = metrics.gauge("scrub_interval_seconds")
         self._fill_bytes = metrics.counter("fill_bytes_total")
         self._waiters = metrics.gauge("coalesced_waiters")
         self._upstream = _Children(metrics.counter("upstream_requests_total"))
@@ -96,7 +97,10 @@ class Telemetry:
         self._members = _Children(metrics.gauge("cluster_members"))
         self._view = metrics.gauge("cluster_view")
         self._changes = _Children(metrics.counter("cluster_changes_total"))
+        self._clock_ahead = metrics.gauge("cluster_clock_ahead_seconds")
         self._lag = metrics.histogram("event_loop_lag_seconds")
+        self._certificate_end = metrics.gauge("certificate_not_after_timestamp_seconds")
+        self._open_files = metrics.gauge("open_files_ratio")
         self._cold_reads = metrics.gauge("cold_reads")
 
     # --- front ---------------------------------------------------------------------------------------------------
@@ -212,6 +216,10 @@ class Telemetry:
         for change, count in changes.items():
             self._changes(change).inc(count)
 
+    def clock_ahead(self, seconds: float) -> None:
+        """Our clock is `seconds` ahead of that of Redis."""
+        self._clock_ahead.set(seconds)
+
     def redis_call(self, result: str, seconds: float | None) -> None:
         """A call ended (ok, timeout, error, refused) after `seconds`, or was skipped (None)."""
         self._redis_calls(result).inc()
@@ -261,6 +269,10 @@ class Telemetry:
         """A whole pass of the scrubber ended at `at` (wall clock)."""
         self._scrub_end.set(at)
 
+    def scrub_interval(self, seconds: float) -> None:
+        """The scrubber is to come by every so many `seconds`; 0: never."""
+        self._scrub_interval.set(seconds)
+
     def corrupted(self, found_by: str) -> None:
         self._corruptions(found_by).inc()
 
@@ -271,3 +283,11 @@ class Telemetry:
 
     def loop_lag(self, seconds: float) -> None:
         self._lag.observe(max(0.0, seconds))
+
+    def open_files(self, share: float) -> None:
+        """`share` of the descriptors that this process may open are open."""
+        self._open_files.set(share)
+
+    def certificate_ends(self, at: float) -> None:
+        """The certificate of the data port is valid until `at` (Unix time)."""
+        self._certificate_end.set(at)

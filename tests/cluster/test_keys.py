@@ -53,6 +53,8 @@ PLACES = ("~penstock:*", "resetchannels", "&penstock:*")
 class Changes(Noted):
     def view_changed(self, view: object, change: object) -> None: ...
 
+    def clock_ahead(self, seconds: float) -> None: ...
+
 
 @asynccontextmanager
 async def everything(address: OneServer, noted: Changes, secret: Path) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -33,10 +34,24 @@ class Seen:
     def __init__(self) -> None:
         self.views: list[View] = []
         self.changes: list[Difference] = []
+        self.ahead: list[float] = []
 
     def view_changed(self, view: View, change: Difference) -> None:
         self.views.append(view)
         self.changes.append(change)
+
+    def clock_ahead(self, seconds: float) -> None:
+        self.ahead.append(seconds)
+
+
+class ShiftedClock(SystemClock):
+    """A clock of people that is so many seconds ahead."""
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead = ahead
+
+    def wall(self) -> float:  # type: ignore[override]
+        return time.time() + self._ahead
 
 
 def section(name: str, *peers: str) -> ClusterSection:
@@ -125,6 +140,15 @@ async def test_a_node_that_drains_is_seen_to_and_leaves_at_its_end(server: Redis
             assert b.view.ourselves.state is MemberState.DRAINING
             await until(lambda: a.view.peers and a.view.peers[0].state is MemberState.DRAINING, "a sees b drain")
         await sees(a, "a")
+
+
+async def test_a_node_sees_how_far_its_clock_is_off_that_of_redis(server: RedisServer) -> None:
+    right, wrong = Seen(), Seen()
+    shifted = ShiftedClock(40.0)
+    async with node("a", server, seen=right), node("b", server, clock=shifted, seen=wrong):
+        pass
+    assert right.ahead[0] == pytest.approx(0.0, abs=0.25)
+    assert wrong.ahead[0] == pytest.approx(40.0, abs=0.25)
 
 
 async def test_a_node_that_crashes_is_missed(server: RedisServer) -> None:

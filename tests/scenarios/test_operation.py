@@ -81,13 +81,17 @@ async def test_sighup_reloads_and_cuts_nobody(stage: Stage, workers: int) -> Non
     assert reading.complete, reading
 
 
-async def test_a_broken_configuration_is_not_taken_over(stage: Stage) -> None:
+@workers
+async def test_a_broken_configuration_is_not_taken_over(stage: Stage, workers: int) -> None:
     file = stage.blob("acme/tiny", "model.safetensors", 2 * MIB)
-    node = await stage.node()
-    node.plan.config_file.write_text("[fetch]\nspam = 1\n")
-    node.signal(signal.SIGHUP)
-    await until(lambda: "reload refused" in node.said(), "the mistake is told")
-    assert (await stage.read(node, file)).complete
+    node = await stage.node(workers=workers)
+    right = node.plan.config_file.read_text()
+    for text, told, successful in (("[fetch]\nspam = 1\n", "reload refused", 0), (right, "nothing changed", 1)):
+        node.plan.config_file.write_text(text)
+        node.signal(signal.SIGHUP)
+        await until(lambda told=told: told in node.said(), "it is told")
+        assert (await node.metrics()).total("config_last_reload_successful") == successful
+        assert (await stage.read(node, file)).complete
 
 
 async def test_a_worker_that_dies_is_replaced_and_counted(stage: Stage) -> None:

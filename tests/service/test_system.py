@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 from proxy.core.clock import ManualClock, SystemClock
 from proxy.service.folder import metrics_folder
-from proxy.service.system import tell_systemd
+from proxy.service.system import share_of_open_files, tell_systemd
 
 
 def test_systemd_is_told(tmp_path: Path) -> None:
@@ -46,3 +48,12 @@ def test_a_young_folder_is_left_alone(tmp_path: Path) -> None:
     young.mkdir()
     with metrics_folder(SystemClock(), tmp_path):
         assert young.exists()
+
+
+def test_open_files_are_counted_against_the_limit(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    before = share_of_open_files()
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context((tmp_path / "file").open("w"))
+        assert round((share_of_open_files() - before) * limit) == 20
