@@ -71,18 +71,11 @@ class PeerQuestion:
         return orjson.dumps(content)
 
     @classmethod
-    def decoded(cls, content: bytes) -> PeerQuestion:
-        """Raises NoQuestion."""
-        try:
-            said: dict[str, Any] = orjson.loads(content)
-            facts = facts_of(said["f"])
-            token = said.get("a")
-            caller = None if token is None else Secret(token)
-            question = cls(_target_of(said["t"]), facts, caller, said["l"], said["s"], str(said.get("r", "")))
-            _ = question.record  # which refuses lengths and validators that are none
-            return question
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise NoQuestion("these bytes are no question") from None
+    def of(cls, said: dict[str, Any]) -> PeerQuestion:
+        """Raises ValueError (NoQuestion is one), KeyError, TypeError or AttributeError for what is no question."""
+        token = said.get("a")
+        caller = None if token is None else Secret(token)
+        return cls(_target_of(said["t"]), facts_of(said["f"]), caller, said["l"], said["s"], str(said.get("r", "")))
 
     def without_caller(self) -> PeerQuestion:
         """About the same file, in nobody's name: to be kept, which a caller's token never is."""
@@ -104,9 +97,7 @@ def question_of(content: bytes) -> Question:
     """What a member has asked. Raises NoQuestion."""
     try:
         said = orjson.loads(content)
-        if "o" not in said:
-            return PeerQuestion.decoded(content)
-        question = WebQuestion.of(said)
+        question: Question = WebQuestion.of(said) if "o" in said else PeerQuestion.of(said)
         _ = question.record  # which refuses lengths and validators that are none
         return question
     except (ValueError, KeyError, TypeError, AttributeError):

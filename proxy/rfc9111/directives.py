@@ -47,10 +47,15 @@ class Directives:
             return 0
         return min(int(text[:20]), LONGEST)
 
-    def listed(self, name: str) -> frozenset[str] | None:
-        """The field names (lower case) that all `name="..."` list; None when it is there without any."""
-        if any(key == name and not value for key, value in self.given):
-            return None
+    def is_unqualified(self, name: str) -> bool:
+        """Whether `name` is there without a list of field names: for the whole response (RFC 9111 §5.2.2)."""
+        return any(key == name and not value for key, value in self.given)
+
+    def listed(self, name: str) -> frozenset[str]:
+        """The field names (lower case) that all `name="..."` list; none where one of them lists nothing, which says
+        more than any list."""
+        if self.is_unqualified(name):
+            return frozenset()
         return frozenset(
             field.lower() for key, value in self.given if key == name and value for field in members(value)
         )

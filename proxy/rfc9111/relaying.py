@@ -37,7 +37,7 @@ def via(before: str | None, version: str) -> str:
 
 def served_fields(stored: StoredResponse, age: float, *, confirmed: bool) -> Fields:
     """The fields of a kept response as it is served: Age, and none that has to be confirmed first (no-cache="...")."""
-    doubtful = policy(stored.fields).directives.listed("no-cache") or frozenset()
+    doubtful = policy(stored.fields).directives.listed("no-cache")
     leaving = {"age"} if confirmed else {"age", *doubtful}
     return (*response_fields(without(stored.fields, leaving)), ("Age", str(int(age))))
 

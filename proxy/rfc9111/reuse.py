@@ -77,7 +77,7 @@ def _reuse(asked: Directives, stored: StoredResponse, now: float) -> Decision:
     if "no-cache" in asked:
         return Revalidate(stored, "request")
     said = policy(stored.fields).directives
-    if "no-cache" in said and said.listed("no-cache") is None:
+    if said.is_unqualified("no-cache"):
         return Revalidate(stored, "no-cache")
     old, left = age(stored, now), remaining(stored, now)
     longest, least = asked.seconds("max-age"), asked.seconds("min-fresh")
@@ -104,7 +104,7 @@ def _stale(asked: Directives, said: Directives, stored: StoredResponse, stalenes
 def may_stand_in(request: Fields, stored: StoredResponse, now: float) -> bool:
     """Whether it may be served now that the origin has failed (RFC 5861 §4): by its own word, or the request's."""
     said, asked = policy(stored.fields).directives, wishes(request)
-    if stored.invalid or _must_be_confirmed(said) or ("no-cache" in said and said.listed("no-cache") is None):
+    if stored.invalid or _must_be_confirmed(said) or said.is_unqualified("no-cache"):
         return False
     left = remaining(stored, now)
     if left > 0:

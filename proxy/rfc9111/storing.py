@@ -47,7 +47,7 @@ def storable(method: str, request: Fields, status: int, response: Fields) -> Sto
             return NotStorable("must-understand")
     elif "no-store" in said:
         return NotStorable("no-store")
-    if "private" in said and said.listed("private") is None:
+    if said.is_unqualified("private"):
         return NotStorable("private")
     if ANYTHING in {name.strip() for name in (joined(response, "vary") or "").split(",")}:
         return NotStorable("vary *")
@@ -73,5 +73,5 @@ def _for_everybody(said: Directives) -> bool:
 
 def kept_fields(response: Fields) -> Fields:
     """The fields of the response that are kept: end-to-end, none that is for one user (§3.1, private="...")."""
-    private = policy(response).directives.listed("private") or frozenset()
+    private = policy(response).directives.listed("private")
     return without(end_to_end(response), {"content-length", *private})

@@ -10,7 +10,7 @@ from proxy.core.blob import BlobKey
 from proxy.core.secret import Secret
 from proxy.hub.facts import FileFacts
 from proxy.hub.names import Counter, FileTarget, ObjectTarget, RepoId, RepoKind, Revision
-from proxy.hub.peering import NoQuestion, PeerQuestion
+from proxy.hub.peering import NoQuestion, PeerQuestion, question_of
 
 HEX40, HEX64 = st.from_regex("[0-9a-f]{40}", fullmatch=True), st.from_regex("[0-9a-f]{64}", fullmatch=True)
 REPOS = st.builds(RepoId, st.sampled_from(RepoKind), st.text(min_size=1, max_size=40))
@@ -27,20 +27,20 @@ TOKENS = st.none() | st.builds(Secret, st.text(min_size=1, max_size=60))
 
 @given(st.builds(PeerQuestion, FILES | OBJECTS, FACTS, TOKENS, st.booleans(), st.booleans(), st.text(max_size=60)))
 def test_a_question_arrives_as_it_was_asked(question: PeerQuestion) -> None:
-    assert PeerQuestion.decoded(question.encoded()) == question
+    assert question_of(question.encoded()) == question
 
 
 @given(st.binary(max_size=200) | st.sampled_from([b"{}", b"[]", b'{"t":[],"f":[],"l":true,"s":true}', b"null"]))
 def test_other_bytes_are_no_question(content: bytes) -> None:
     with pytest.raises(NoQuestion):
-        PeerQuestion.decoded(content)
+        question_of(content)
 
 
 def test_a_branch_is_no_place_to_fetch_from() -> None:
     target = FileTarget(RepoId(RepoKind.MODEL, "acme/tiny"), Revision("main"), "config.json")
     question = PeerQuestion(target, FileFacts("a" * 40, 7, linked=False, key=None), None)
     with pytest.raises(NoQuestion):
-        PeerQuestion.decoded(question.encoded())
+        question_of(question.encoded())
 
 
 def test_a_token_does_not_show_when_a_question_is_printed() -> None:
