@@ -22,6 +22,7 @@ from proxy.hub.names import FileTarget, RepoId, Revision
 from . import changes, schema
 from .limits import Limits
 from .memory import Recent
+from .place_changes import PlaceChanges
 from .responses import StoredResponses
 from .state_disk import NOTHING, StateDisk
 
@@ -56,7 +57,8 @@ class Catalogue:
         self._clock = clock
         self._changes = changes
         self._disk = StateDisk(folder, limits, observer.state_disk_failed)
-        self.responses: Final = StoredResponses(self._disk)
+        self._place_changes = PlaceChanges()
+        self.responses: Final = StoredResponses(self._disk, self._place_changes)
         """Heads of generic origins' responses."""
         self._forgets = 0
         self._resolutions: Recent[FileTarget, tuple[FileFacts | Absent, int]] = Recent(limits.resolutions_in_memory)
@@ -81,7 +83,11 @@ class Catalogue:
         public."""
         made = cls(folder, clock, limits or Limits(), observer or Unobserved(), changes or Changes())
         async with made._disk.open(clock):
-            yield made
+            made._place_changes.open(folder)
+            try:
+                yield made
+            finally:
+                made._place_changes.close()
 
     # --- refs -----------------------------------------------------------------------------------------------------
 

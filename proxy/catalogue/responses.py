@@ -10,6 +10,7 @@ import sqlite3
 from typing import Final
 
 from proxy.core.blob import BlobKey
+from proxy.core.changes import Noted
 from proxy.core.errors import StoreError
 from proxy.core.purging import Purge
 from proxy.rfc9111.fields import Fields
@@ -18,6 +19,7 @@ from proxy.rfc9111.stored import StoredResponse
 from . import purges
 from .database import Change
 from .heads import head_of, response_of, selecting_text
+from .place_changes import PlaceChanges
 from .state_disk import StateDisk
 
 MOST_VARIANTS: Final = 32
@@ -31,9 +33,14 @@ _AT: Final = "SELECT head FROM responses WHERE place = ?"
 class StoredResponses:
     """The heads of one node's generic origins (`fetch.web.ports.Responses`)."""
 
-    def __init__(self, disk: StateDisk, *, most: int = MOST_RESPONSES) -> None:
+    def __init__(self, disk: StateDisk, changes: PlaceChanges | None = None, *, most: int = MOST_RESPONSES) -> None:
         self._disk = disk
+        self._changes = changes or PlaceChanges()
         self._most = most
+
+    def noted(self, place: bytes) -> Noted:
+        """Holds until any worker of the node keeps or drops a response of the place."""
+        return self._changes.noted(place)
 
     def at(self, place: bytes) -> tuple[StoredResponse, ...]:
         """All responses kept for the place."""
@@ -54,15 +61,23 @@ class StoredResponses:
         await self._disk.write(
             _put(place, origin, target, stored, self._most), ("responses", place), (*others, stored)[-MOST_VARIANTS:]
         )
+        self._changes.happened(place)
 
     async def drop(self, place: bytes, selecting: Fields | None = None) -> None:
         """Forget what is kept for the place: all, or that for the requests with these fields."""
         rest = () if selecting is None else tuple(one for one in self.at(place) if one.selecting != selecting)
         await self._disk.write(_drop(place, selecting), ("responses", place), rest)
+        self._changes.happened(place)
 
     async def purge(self, purge: Purge) -> tuple[int, tuple[BlobKey, ...]]:
         """Carry out `purge`, for what is kept and for what is on its way: how many responses it was about, and the
         names of bodies that nothing else has. Raises StoreError when the disk did not take it."""
+        try:
+            return await self._purged(purge)
+        finally:
+            self._changes.happened_everywhere()
+
+    async def _purged(self, purge: Purge) -> tuple[int, tuple[BlobKey, ...]]:
         self._disk.drop_unwritten(lambda name: name[0] == "responses")
         if not await self._disk.written(purges.remember(purge)):
             raise StoreError(_NOT_TAKEN)

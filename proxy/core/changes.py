@@ -1,6 +1,33 @@
-"""A count of what was taken back."""
+"""Counts of what was taken back."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Counter(Protocol):
+    """A number that is another one after whatever it counts has happened."""
+
+    @property
+    def count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A count as it was *before* the facts behind an answer were looked up."""
+
+    counter: Counter
+    count: int
+
+    @classmethod
+    def now(cls, counter: Counter) -> Noted:
+        return cls(counter, counter.count)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was taken back since."""
+        return self.counter.count == self.count
 
 
 class Changes:

@@ -110,7 +110,8 @@ def make_data_server(
     clock, observer = clock or SystemClock(), observer or SilentObserver()
     lane = None
     if hot is not None and changes is not None and hot.is_on:
-        lane = FastLane(changes, observer, clock, entries=hot.entries, memory=hot.memory)
+        generic = WebRoutes(mounts, limits) if mounts else None
+        lane = FastLane(changes, generic, observer, clock, entries=hot.entries, memory=hot.memory)
     gate = Gate(limits, observer, lane)
     signatures = signatures or Signatures.passing(clock=clock)
     application = Application(
@@ -204,9 +205,11 @@ class Application:
     def _offer(self, response: web.StreamResponse, visit: Visit) -> None:
         """Let the fast lane have an answer that it would have liked to give."""
         lane, candidate = self._gate.lane, visit.connection.candidate
-        if lane is None or candidate is None or visit.located is None or visit.leaks or not response.keep_alive:
+        if lane is None or candidate is None or visit.leaks or not response.keep_alive:
             return
-        if not self._xet.knows_client(visit.method):
+        if visit.hit is not None:
+            lane.keep_generic(candidate, visit.exchange(), response, visit.hit)
+        elif visit.located is not None and not self._xet.knows_client(visit.method):
             holds = min(visit.located.fresh_for, self._coordinator.open_for(visit.located.target))
             lane.keep(candidate, visit.exchange(), response, holds=holds, age=visit.located.age)
 
@@ -237,7 +240,7 @@ class Application:
     async def _answer(self, visit: Visit) -> Answer:
         request = visit.request
         head = Head(request.method, request.raw_path, request.version, request.headers, request.body_exists)
-        is_web = not head.raw_target.startswith("/-/") and self._web.is_for(head.raw_target)
+        is_web = self._web.is_for(head.raw_target)
         if (refused := refusal(head, any_method=is_web)) is not None:
             raise refused
         if self._peers is not None and is_for_peers(head.raw_target):

@@ -12,20 +12,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from email.utils import formatdate
 from typing import Final, Protocol
 
 from aiohttp import web
 
-from proxy.core.changes import Changes
+from proxy.core.changes import Changes, Noted
 from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
-from .hot import HOLD, Hot, HotAnswers, Template
+from .hot import HOLD, Hot, HotAnswers, OurDate, Template, TheirDate
 from .observer import Exchange, Observer
-from .plainhead import Key, PlainHead, plain
+from .plainhead import Key, PlainHead, of_generic_origin, plain
 from .request_ids import FRESH
+from .web_answers import NO_CONTENT
 
 BOOK_EVERY: Final = 0.05
 """Seconds until what was answered is in the books. A process that is killed loses so much of its account."""
@@ -45,7 +45,8 @@ class Candidate:
     """A request whose answer, which the full lane will give, may be given again."""
 
     key: Key
-    changes: int
+    noted: Noted
+    """Before the full lane looked anything up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,31 @@ class Caller(Protocol):
     """Whether the transport holds bytes that the kernel has not taken."""
 
 
-class FastLane:
-    """Answers for one listener. `changes` counts what was taken back (see `hot`)."""
+class Generic(Protocol):
+    """The targets of generic origins."""
 
-    def __init__(self, changes: Changes, observer: Observer, clock: Clock, *, entries: int, memory: int) -> None:
-        self._answers = HotAnswers(changes, entries=entries, memory=memory)
+    def is_for(self, raw_target: str) -> bool:
+        """Whether the target is one of a generic origin's, or would be if there were that one."""
+        ...
+
+    def noted(self, raw_target: str) -> Noted | None:
+        """Holds until another answer to the target is kept, or none any more; None for a target of none."""
+        ...
+
+
+class FastLane:
+    """Answers for one listener. `changes` counts what was taken back of the Hub (see `hot`)."""
+
+    def __init__(
+        self, changes: Changes, generic: Generic | None, observer: Observer, clock: Clock, *, entries: int, memory: int
+    ) -> None:
+        self._answers = HotAnswers(entries=entries, memory=memory)
         self._changes = changes
+        self._generic = generic
         self._observer = observer
         self._logs = observer.logs
         self._now = clock.monotonic
         self._wall = clock.wall
-        self._second, self._second_ends = 0, -1.0
-        """The wall clock's second, and when (monotonic) it is over."""
         self._heads: dict[bytes, PlainHead] = {}
         self._unbooked: list[Hot] = []
         self._loop = asyncio.get_running_loop()
@@ -95,12 +109,11 @@ class FastLane:
         began = self._now()
         hot = self._answers.get(asked.key, began)
         if hot is None:
-            caller.candidate = Candidate(asked.key, self._changes.count)
+            noted = self._noted(asked.key[2])
+            caller.candidate = None if noted is None else Candidate(asked.key, noted)
             return False
-        if began >= self._second_ends:
-            self._read_wall(began)
-        if hot.second != self._second:
-            _render(hot, self._second)
+        if began >= hot.rendered_until:
+            hot.render(began, self._wall())
         request_id = asked.request_id or next(FRESH)
         write(b"".join((hot.before, request_id.encode(), hot.after)))
         if caller.paused:
@@ -119,22 +132,30 @@ class FastLane:
     def keep(
         self, candidate: Candidate, exchange: Exchange, answer: web.StreamResponse, *, holds: float, age: int
     ) -> None:
-        """Give `answer` again, if it can be: `exchange` is its account, `holds` for how many seconds it was good for
-        everybody when its facts were looked up, `age` theirs then."""
-        holds = min(HOLD, holds) - exchange.seconds
+        """Give `answer` about the Hub again, if it can be: `exchange` is its account, `holds` for how many seconds it
+        was good for everybody when its facts were looked up, `age` theirs then."""
         content = _repeatable(exchange, answer)
-        if holds <= 0.0 or content is None:
+        if content is not None:
+            time = OurDate(self._wall(), age if exchange.code == 307 else None)
+            self._put(candidate, exchange, _template(answer, content), time, min(HOLD, holds) - exchange.seconds)
+
+    def keep_generic(
+        self, candidate: Candidate, exchange: Exchange, answer: web.StreamResponse, time: TheirDate
+    ) -> None:
+        """Give `answer` of a generic origin again, a hit for everybody whose head has the same key."""
+        content = _content(exchange, answer)
+        if content is not None:
+            holds = min(HOLD, time.fresh_for) - (self._now() - time.since)
+            self._put(candidate, exchange, _template(answer, content), time, holds)
+
+    def _put(
+        self, candidate: Candidate, exchange: Exchange, template: Template, time: OurDate | TheirDate, holds: float
+    ) -> None:
+        if holds <= 0.0:
             return
-        now = self._now()
-        sent = ((ByteSource.MEMORY, len(content)),) if content else ()
-        hot = Hot(
-            replace(exchange, sent=sent),
-            _template(answer, content, age if exchange.code == 307 else None),
-            candidate.changes,
-            refresh_at=now + holds / 2,
-            until=now + holds,
-            made_at=self._wall(),
-        )
+        now, size = self._now(), len(template.body)
+        like = replace(exchange, sent=((ByteSource.MEMORY, size),) if size else ())
+        hot = Hot(like, template, time, candidate.noted, refresh_at=now + holds / 2, until=now + holds)
         self._answers.put(candidate.key, hot)
 
     def flush(self) -> None:
@@ -145,15 +166,17 @@ class FastLane:
             seconds, hot.seconds = hot.seconds, 0.0
             self._observer.repeated(hot.like, count, seconds)
 
-    def _read_wall(self, now: float) -> None:
-        wall = self._wall()
-        self._second = int(wall)
-        self._second_ends = now + 1.0 - (wall - self._second)
+    def _noted(self, target: str) -> Noted | None:
+        if self._generic is not None and self._generic.is_for(target):
+            return self._generic.noted(target)
+        return Noted.now(self._changes)
 
     def _read(self, head: bytes) -> PlainHead | None:
-        if not any(word in head for word in _ABOUT_FILES):
+        if self._generic is None and not any(word in head for word in _ABOUT_FILES):
             return None
         asked = plain(head)
+        if asked is not None and self._generic is not None and self._generic.is_for(asked.key[2]):
+            asked = of_generic_origin(asked)
         if asked is not None and asked.may_be_remembered and len(head) <= LONGEST_REMEMBERED:
             if len(self._heads) >= HEADS:
                 self._heads.clear()
@@ -198,17 +221,17 @@ def _repeatable(exchange: Exchange, answer: web.StreamResponse) -> bytes | None:
         return None
     if any(name == "Link" or name.startswith("X-Xet-") for name in answer.headers):
         return None  # they lead to the host that was asked
-    if exchange.method == "HEAD" or exchange.code == 304:
+    return _content(exchange, answer)
+
+
+def _content(exchange: Exchange, answer: web.StreamResponse) -> bytes | None:
+    """The body of a whole answer that is in memory, b"" where it has none; None when it is on disk."""
+    if exchange.aborted:
+        return None
+    if exchange.method == "HEAD" or exchange.code in NO_CONTENT:
         return b""
     return answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else None
 
 
-def _template(answer: web.StreamResponse, content: bytes, age: int | None) -> Template:
-    status_line = f"HTTP/1.1 {answer.status} {answer.reason}"
-    return Template(status_line, tuple(answer.headers.items()), content, age)
-
-
-def _render(hot: Hot, second: int) -> None:
-    date = formatdate(second, usegmt=True)
-    hot.before, hot.after = hot.template.rendered(date, max(0, second - int(hot.made_at)))
-    hot.second = second
+def _template(answer: web.StreamResponse, content: bytes) -> Template:
+    return Template(f"HTTP/1.1 {answer.status} {answer.reason}", tuple(answer.headers.items()), content)

@@ -6,16 +6,21 @@ right, the commit, the facts, the bytes. A copy is given until the first of
     HOLD seconds after that                    what this process cannot see (another worker's purge, an eviction)
     the right or the branch's commit is due    `Located.fresh_for`
     anything was taken back (`Changes`)        a right, a commit, a file, a blob
+    another answer was kept (`PlaceChanges`)   of a generic origin; or this one dropped, by any worker
+    it is fresh no more                        of a generic origin
 
 and from half of that time on one request goes the long way, to make a new copy while the others get the old one.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Final
 
-from proxy.core.changes import Changes
+from proxy.core.changes import Noted
 
 from .observer import Exchange
 from .plainhead import Key
@@ -27,6 +32,43 @@ _OVERHEAD: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class OurDate:
+    """An answer of the mirror's own: its Date is when it is given."""
+
+    made_at: float
+    """Wall clock."""
+    age: int | None
+    """What Age said at first; None when it stays as it is."""
+
+    def at(self, now: float, wall: float) -> tuple[Mapping[str, str], float]:
+        """The fields that are another from one second to the next, and until when (monotonic) they are these."""
+        second = int(wall)
+        changed = {"date": formatdate(second, usegmt=True)}
+        if self.age is not None:
+            changed["age"] = str(self.age + max(0, second - int(self.made_at)))
+        return changed, now + 1.0 - (wall - second)
+
+
+@dataclass(frozen=True, slots=True)
+class TheirDate:
+    """A kept answer of a generic origin: its Date stays, its Age grows. Times in seconds, `since` monotonic."""
+
+    age: float
+    fresh_for: float
+    since: float
+    """When they were so."""
+    status: str
+    """Cache-Status up to the number of its ttl, which ends it."""
+
+    def at(self, now: float, wall: float) -> tuple[Mapping[str, str], float]:
+        """As `OurDate.at`."""
+        older = now - self.since
+        age, left = int(self.age + older), int(self.fresh_for - older)
+        until = self.since + min(age + 1 - self.age, self.fresh_for - left)
+        return {"age": str(age), "cache-status": f"{self.status}{left}"}, max(until, math.nextafter(now, math.inf))
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """An answer but for its request id and its time."""
 
@@ -34,20 +76,14 @@ class Template:
     fields: tuple[tuple[str, str], ...]
     """As they were sent, in their order; exactly one is X-Request-Id."""
     body: bytes
-    age: int | None
-    """What Age said at first; None when it stays as it is."""
 
-    def rendered(self, date: str, older: int) -> tuple[bytes, bytes]:
-        """What is sent before and after the request id, `older` seconds after the first time."""
-        changed = {"Date": date}
-        if self.age is not None:
-            changed["Age"] = str(self.age + older)
-        lines = [self.status_line]
-        lines += [f"{name}: {changed.get(name, text)}" for name, text in self.fields if name != "X-Request-Id"]
-        at = 1 + [name for name, _ in self.fields].index("X-Request-Id")
-        before, after = lines[:at], lines[at:]
-        head = "\r\n".join([*before, "X-Request-Id: "])
-        return head.encode("latin-1"), "\r\n".join(["", *after, "", ""]).encode("latin-1") + self.body
+    def rendered(self, changed: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """What is sent before and after the request id, with the fields `changed` (names in lower case)."""
+        names = [name.lower() for name, _ in self.fields]
+        lines = [f"{name}: {changed.get(low, text)}" for low, (name, text) in zip(names, self.fields, strict=True)]
+        at = names.index("x-request-id")
+        head = "\r\n".join([self.status_line, *lines[:at], f"{self.fields[at][0]}: "])
+        return _encoded(head), _encoded("\r\n".join(["", *lines[at + 1 :], "", ""])) + self.body
 
 
 @dataclass(slots=True)
@@ -57,16 +93,15 @@ class Hot:
     like: Exchange
     """The account of a request that is answered with it."""
     template: Template
-    changes: int
-    """`Changes.count` before its facts were looked up."""
+    time: OurDate | TheirDate
+    noted: Noted
+    """Before its facts were looked up."""
     refresh_at: float
     until: float
     """Monotonic."""
-    made_at: float
-    """Wall clock."""
     refreshing: bool = False
-    second: int = -1
-    """The wall clock's second that it is rendered for."""
+    rendered_until: float = -math.inf
+    """Monotonic."""
     before: bytes = b""
     after: bytes = b""
     count: int = field(default=0)
@@ -79,12 +114,16 @@ class Hot:
         # the template and what is rendered of it; two bodies
         return 2 * (text + len(self.template.body)) + len(self.like.target) + _OVERHEAD
 
+    def render(self, now: float, wall: float) -> None:
+        """Make it the answer of this moment."""
+        changed, self.rendered_until = self.time.at(now, wall)
+        self.before, self.after = self.template.rendered(changed)
+
 
 class HotAnswers:
     """At most `entries` copies of at most `memory` bytes together; the one made first goes first."""
 
-    def __init__(self, changes: Changes, *, entries: int, memory: int) -> None:
-        self._changes = changes
+    def __init__(self, *, entries: int, memory: int) -> None:
         self._entries = entries
         self._memory = memory
         self._kept: dict[Key, Hot] = {}
@@ -102,7 +141,7 @@ class HotAnswers:
         hot = self._kept.get(key)
         if hot is None:
             return None
-        if hot.changes != self._changes.count or now >= hot.until:
+        if now >= hot.until or not hot.noted.holds:
             self._drop(key)
             return None
         if now >= hot.refresh_at and not hot.refreshing:
@@ -113,7 +152,7 @@ class HotAnswers:
     def put(self, key: Key, hot: Hot) -> None:
         """Keep `hot`; not when it is outdated already, or larger than all that may be kept."""
         weight = hot.weight
-        if hot.changes != self._changes.count or weight > self._memory:
+        if weight > self._memory or not hot.noted.holds:
             return
         self._drop(key)
         self._kept[key] = hot
@@ -125,3 +164,8 @@ class HotAnswers:
         hot = self._kept.pop(key, None)
         if hot is not None:
             self._weight -= hot.weight
+
+
+def _encoded(text: str) -> bytes:
+    """As aiohttp writes heads."""
+    return text.encode("utf-8", "surrogateescape")

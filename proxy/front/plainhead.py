@@ -13,7 +13,8 @@ HTTP, is aiohttp's to judge: a head that is not plain is not wrong.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .request_ids import is_sane
@@ -24,8 +25,10 @@ MOST: Final = 4096
 MOST_FIELDS: Final = 32
 """Of one; aiohttp refuses more than `wire.MOST_HEADERS`."""
 
-Key = tuple[str, str, str, str | None]
-"""What an answer for nobody in particular depends on: method, Host, raw target, If-None-Match."""
+Fields = tuple[tuple[str, str], ...]
+Key = tuple[str, str, str, str | None, Fields]
+"""What an answer for nobody in particular depends on: method, Host, raw target, If-None-Match, and, of a generic
+origin, the fields that it may vary on (`VARIED`)."""
 
 IGNORED: Final = frozenset(
     {
@@ -53,6 +56,11 @@ IGNORED: Final = frozenset(
 )
 """Fields that nothing in `front` reads when it answers for a file."""
 
+VARIED: Final = frozenset({"accept", "accept-encoding", "accept-language", "dnt", "origin"})
+"""Of those, what the answers of generic origins often vary on."""
+_WISHES: Final = frozenset({"cache-control", "pragma"})
+"""Of those, what says how fresh an answer has to be: a generic origin's clients are heard."""
+
 _READ: Final = frozenset({"host", "user-agent", "connection", "x-request-id", "if-none-match", "authorization"})
 _BEARER: Final = re.compile(r"[Bb]earer [!-~]{1,1024}")
 """Credentials that `caller_of` would take. What everybody may read is given to their bearer as to everybody."""
@@ -71,6 +79,25 @@ class PlainHead:
     """The client's own, if it is fit for a log."""
     may_be_remembered: bool
     """It holds no secret, and nothing that is never said again."""
+    ignored: Fields = ()
+    """Fields that nothing reads when it is for a file, names in lower case."""
+    has_credentials: bool = False
+
+
+def of_generic_origin(head: PlainHead) -> PlainHead | None:
+    """`head` as it is to a shared cache of what any server answers; None where the full lane has to judge."""
+    if head.has_credentials or any(name in _WISHES for name, _ in head.ignored):
+        return None
+    method, host, target, tag, _ = head.key
+    varied = tuple(field for field in head.ignored if field[0] in VARIED)
+    return replace(head, key=(method, host, target, tag, varied))
+
+
+def is_settled_by_key(names: Iterable[str]) -> bool:
+    """Whether heads `of_generic_origin` with one key agree in the fields `names` (lower case): what Vary lists.
+
+    They do too where such a head has no such field at all."""
+    return all(name in VARIED or name == "host" or (name not in IGNORED and name not in _READ) for name in names)
 
 
 def plain(head: bytes) -> PlainHead | None:
@@ -90,16 +117,18 @@ def plain(head: bytes) -> PlainHead | None:
         or not _is_path(words[1])
     ):
         return None
-    fields = _fields(lines)
-    return None if fields is None else _asked(words[0], words[1], fields)
+    ignored: list[tuple[str, str]] = []
+    fields = _fields(lines, ignored)
+    return None if fields is None else _asked(words[0], words[1], fields, tuple(ignored))
 
 
 def _is_path(target: str) -> bool:
     return target.startswith("/") and "#" not in target
 
 
-def _fields(lines: list[str]) -> dict[str, str] | None:
-    """Those that count, by lower-case name; None when there is anything that is not plain."""
+def _fields(lines: list[str], ignored: list[tuple[str, str]]) -> dict[str, str] | None:
+    """Those that count, by lower-case name; None when there is anything that is not plain. The others go to
+    `ignored`."""
     fields: dict[str, str] = {}
     for line in lines:
         name, colon, text = line.partition(":")
@@ -107,6 +136,7 @@ def _fields(lines: list[str]) -> dict[str, str] | None:
         if not colon:
             return None
         if name in IGNORED:
+            ignored.append((name, text.strip(" ")))
             continue
         if name not in _READ or name in fields:
             return None
@@ -114,7 +144,7 @@ def _fields(lines: list[str]) -> dict[str, str] | None:
     return fields
 
 
-def _asked(method: str, target: str, fields: dict[str, str]) -> PlainHead | None:
+def _asked(method: str, target: str, fields: dict[str, str], ignored: Fields) -> PlainHead | None:
     host, tag = fields.get("host"), fields.get("if-none-match")
     if (
         host is None
@@ -128,4 +158,5 @@ def _asked(method: str, target: str, fields: dict[str, str]) -> PlainHead | None
         return None
     sane = offered if offered is not None and is_sane(offered) else None
     is_plain = token is None and sane is None
-    return PlainHead((method, host, target, tag), host, fields.get("user-agent"), sane, is_plain)
+    key = (method, host, target, tag, ())
+    return PlainHead(key, host, fields.get("user-agent"), sane, is_plain, ignored, has_credentials=token is not None)

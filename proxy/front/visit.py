@@ -34,6 +34,7 @@ from proxy.hub.targets import (
 )
 
 from .connection import Connection
+from .hot import TheirDate
 from .observer import Exchange
 from .problems import Side
 from .request_ids import request_id
@@ -65,6 +66,8 @@ class Visit:
         """The whole Cache-Status field, where more is to be said than `cache` does."""
         self.located: Located | None = None
         """The file that is answered for, once the caller was found to be allowed it."""
+        self.hit: TheirDate | None = None
+        """Of a generic origin's kept answer that everybody who asks alike gets, as long as it is fresh."""
         self.sent: Counter[ByteSource] = Counter()
         self._clock = clock
         self._began = clock.monotonic()
@@ -91,6 +94,11 @@ class Visit:
     @property
     def fields(self) -> Mapping[str, str]:
         return self.request.headers
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock.monotonic()
 
     @property
     def wants_body(self) -> bool:

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final, assert_never
 from urllib.parse import unquote_to_bytes
 
+from proxy.core.changes import Noted
 from proxy.core.errors import MalformedTarget, NoSuchOrigin
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
@@ -21,13 +22,17 @@ from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields
 from .answers import FilePart, Flow, Small
 from .bodies import body_pieces
 from .conditions import conditions_of
+from .hot import TheirDate
 from .labels import WEB
 from .limits import Limits
 from .mounts import Mount
+from .plainhead import is_settled_by_key
 from .strictness import READS
 from .visit import Visit
 from .web_answers import Again, answer_kept, needs_size, stored_without_content
 
+OURS: Final = "/-/"
+"""What the targets of the mirror itself begin with; no origin has any of them."""
 _UNSENDABLE: Final = re.compile(r"[\x00-\x20\x7f\\#]")
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _PARTING: Final = re.compile(rb"[/\\]")
@@ -45,7 +50,14 @@ class WebRoutes:
 
     def is_for(self, raw_target: str) -> bool:
         """Whether the target is one of a generic origin's, or would be if there were that one."""
+        if raw_target.startswith(OURS):
+            return False
         return is_at_mounts(raw_target, self._mounts) or prefix_of(raw_target, self._mounts) is not None
+
+    def noted(self, raw_target: str) -> Noted | None:
+        """Holds until another answer to the target is kept, or none any more; None for a target of none."""
+        prefix = prefix_of(raw_target, self._mounts)
+        return None if prefix is None else self._mounts[prefix].cache.noted(raw_target[len(prefix) :])
 
     async def answer(self, raw_target: str, visit: Visit) -> _Answer:
         """Raises MalformedTarget, NoSuchOrigin and what the cache raises."""
@@ -88,6 +100,7 @@ class WebRoutes:
         return reply.body.size
 
     def _replied(self, reply: WebReply, size: int | None, visit: Visit, again: Again) -> _Answer:
+        visit.hit = _hit(reply, visit.now)
         match reply:
             case Kept():
                 visit.cache, visit.cache_status = reply.outcome, _status(reply.stored.fields, reply.told)
@@ -170,6 +183,16 @@ async def _pieces(answer: WebAnswer) -> AsyncGenerator[Piece, None]:
     async with aclosing(answer.pieces()) as pieces:
         async for content in pieces:
             yield MemoryPiece(content, ByteSource.RELAY)
+
+
+def _hit(reply: WebReply, now: float) -> TheirDate | None:
+    """What the fast lane has to know of an answer to give it again: of one that is kept and fresh, whoever asks."""
+    if not isinstance(reply, Kept) or reply.outcome is not CacheOutcome.HIT or "detail" in reply.told:
+        return None
+    if not is_settled_by_key(reply.stored.varies_on):
+        return None
+    before_ttl = _status(reply.stored.fields, reply.told.rpartition("=")[0])
+    return TheirDate(reply.age, reply.fresh_for, now, f"{before_ttl}=")
 
 
 def _status(fields: tuple[tuple[str, str], ...], told: str) -> str:

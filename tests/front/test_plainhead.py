@@ -11,7 +11,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.front.plainhead import IGNORED, MOST, MOST_FIELDS, PlainHead, plain
+from proxy.front.plainhead import IGNORED, MOST, MOST_FIELDS, PlainHead, is_settled_by_key, of_generic_origin, plain
 from proxy.front.wire import MOST_HEADERS
 
 PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
@@ -32,9 +32,38 @@ def test_every_plain_head_is_understood(
     chance.shuffle(lines)
     cased = ["".join(chance.choice([c.upper(), c.lower()]) for c in line[:4]) + line[4:] for line in lines]
     found = plain(written(method, f"/{target}", *cased))
-    assert found == PlainHead(
-        (method, "mirror.test:8080", f"/{target}", None), "mirror.test:8080", agent.strip(" "), None, True
-    )
+    assert found is not None
+    key = (method, "mirror.test:8080", f"/{target}", None, ())
+    assert found == PlainHead(key, "mirror.test:8080", agent.strip(" "), None, True, found.ignored)
+    assert sorted(found.ignored) == sorted((name, text.strip(" ")) for name, text in fields)
+
+
+def test_a_generic_origins_client_is_heard_and_told_its_own_variant() -> None:
+    plain_one = plain(written("GET", "/a", "Host: m", "ACCEPT: b", "Via: 1.1 x", "Accept-Encoding:  gzip "))
+    assert plain_one is not None
+    found = of_generic_origin(plain_one)
+    assert found is not None
+    assert found.key == ("GET", "m", "/a", None, (("accept", "b"), ("accept-encoding", "gzip")))
+    for field in ("Cache-Control: no-cache", "Pragma: no-cache", "Authorization: Bearer a"):
+        wishing = plain(written("GET", "/a", "Host: m", field))
+        assert wishing is not None
+        assert of_generic_origin(wishing) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "is_settled"),
+    [
+        ((), True),
+        (("accept", "accept-encoding", "origin", "host"), True),
+        (("cookie", "x-whatever"), True),  # a head with one of them is not plain
+        (("user-agent",), False),
+        (("via",), False),
+        (("accept", "x-forwarded-for"), False),
+        (("authorization",), False),
+    ],
+)
+def test_only_what_the_key_settles_is_given_to_others(names: tuple[str, ...], is_settled: bool) -> None:
+    assert is_settled_by_key(names) is is_settled
 
 
 @given(st.binary(max_size=200))

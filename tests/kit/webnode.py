@@ -15,10 +15,12 @@ from proxy.config.load import load
 from proxy.service.assembly import assemble
 from proxy.service.node import Node
 from proxy.telemetry.accesslog import AccessLog
-from proxy.telemetry.exposition import metrics_of_process
+from proxy.telemetry.exposition import metrics_of_process, page_of
+from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.telemetry import Telemetry
 
 from .asking import Answer, ask
+from .scrape import Page
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class WebNode:
 
     url: str
     inside: Node
+    metrics: Metrics
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    @property
+    def page(self) -> Page:
+        """Its metrics, as they are now."""
+        return Page.parse(page_of(self.metrics).decode())
 
     async def operate(self, verb: str, **arguments: Any) -> dict[str, Any]:
         """What an operation of the admin port tells. Raises AssertionError when it says no."""
@@ -66,6 +79,7 @@ async def web_node(folder: Path, origin: str, *, worker: int = 0, **settings: An
     config = load(environment={}, flags=flags).config
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        telemetry = Telemetry(metrics_of_process(), AccessLog(None))
+        metrics = metrics_of_process()
+        telemetry = Telemetry(metrics, AccessLog(None))
         async with assemble(config, worker, listening, telemetry) as inside:
-            yield WebNode(f"http://127.0.0.1:{listening.getsockname()[1]}", inside)
+            yield WebNode(f"http://127.0.0.1:{listening.getsockname()[1]}", inside, metrics)

@@ -50,7 +50,8 @@ class Held(Protocol):
 class Kept:
     """Answer with `stored`: its conditions and ranges are judged here, not at the origin.
 
-    `age` in seconds; `told` are the parameters of Cache-Status; `confirmed`: the origin has just said that it holds."""
+    `age` in seconds; `told` are the parameters of Cache-Status; `confirmed`: the origin has just said that it holds;
+    `fresh_for`: seconds for which it may be served without asking anybody, told of a hit."""
 
     stored: StoredResponse
     body: Held
@@ -58,6 +59,7 @@ class Kept:
     outcome: CacheOutcome
     told: str
     confirmed: bool
+    fresh_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

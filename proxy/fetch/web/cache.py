@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Hashable
 from typing import Final, assert_never
 
 from proxy.core.bounded import BoundedDict
+from proxy.core.changes import Noted
 from proxy.core.clock import Clock
 from proxy.core.errors import NotKept, OriginAway, PenstockError
 from proxy.core.tasks import TaskSet
@@ -82,6 +83,10 @@ class WebCache:
                 case _:
                     assert_never(decision)
         return await self._alone(request, select(self._shelving.at(request.target), request.fields))
+
+    def noted(self, target: str) -> Noted:
+        """Holds until another answer to `target` is kept, or none any more."""
+        return self._shelving.noted(target)
 
     async def pass_on(self, request: WebRequest, body: AsyncIterable[bytes] | None) -> Passed:
         """What any other method gets: the origin's answer, after what it makes void was forgotten. Raises OriginAway,
@@ -256,10 +261,11 @@ class WebCache:
 
     def _served(self, request: WebRequest, stored: StoredResponse, how: CacheOutcome, told: str) -> Kept:
         now = self._clock.wall()
+        fresh_for = remaining(stored, now)
         if told.startswith("hit"):
-            told = f"hit; ttl={int(remaining(stored, now))}{told[3:]}"
+            told = f"hit; ttl={int(fresh_for)}{told[3:]}"
         body = self._leader.held(request, stored)
-        return Kept(stored, body, age(stored, now), how, told, confirmed=False)
+        return Kept(stored, body, age(stored, now), how, told, confirmed=False, fresh_for=fresh_for)
 
     def _revalidate_behind(self, request: WebRequest, stored: StoredResponse, kept: tuple[StoredResponse, ...]) -> None:
         """Have it confirmed, once for all who are served it meanwhile."""

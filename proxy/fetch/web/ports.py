@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from proxy.core.blob import BlobRecord
+from proxy.core.changes import Noted
 from proxy.core.spans import Span
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
@@ -77,6 +78,10 @@ class WebOrigin(Protocol):
 
 class Responses(Protocol):
     """The heads that are kept. A place is 32 bytes that stand for an origin and a target."""
+
+    def noted(self, place: bytes) -> Noted:
+        """Holds until any worker of the node keeps or drops a response of the place."""
+        ...
 
     def at(self, place: bytes) -> tuple[StoredResponse, ...]:
         """All responses kept for the place, whatever requests they are for."""

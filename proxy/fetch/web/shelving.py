@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.bounded import BoundedDict
+from proxy.core.changes import Noted
 from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span, whole
@@ -45,6 +46,10 @@ class Shelving:
 
     def place(self, target: str) -> bytes:
         return place_of(self._origin, target)
+
+    def noted(self, target: str) -> Noted:
+        """Holds until what is kept for `target` is another, or gone."""
+        return self._responses.noted(self.place(target))
 
     def at(self, target: str) -> tuple[StoredResponse, ...]:
         """What is kept for `target`."""
