@@ -30,14 +30,18 @@ class HashThreads:
         self._threads = Threads(name, count)
 
     async def run(self, update: Callable[[Content], None], content: Content) -> None:
-        """Run `update(content)` in a thread."""
+        """Run `update(content)` in a thread. Raises what it raises."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
         def work() -> None:
-            update(content)
+            error: BaseException | None = None
+            try:
+                update(content)
+            except BaseException as raised:  # noqa: BLE001 - handed over, not swallowed
+                error = raised
             with suppress(RuntimeError):  # the loop has closed meanwhile
-                loop.call_soon_threadsafe(_resolve, done)
+                loop.call_soon_threadsafe(_resolve, done, error)
 
         self._threads.submit(work)
         await done
@@ -46,6 +50,10 @@ class HashThreads:
         self._threads.close()
 
 
-def _resolve(done: asyncio.Future[None]) -> None:
-    if not done.done():
+def _resolve(done: asyncio.Future[None], error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
         done.set_result(None)
+    else:
+        done.set_exception(error)
