@@ -63,13 +63,13 @@ class IndexFile:
         self._db: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open the file, or make it. Raises IndexDamaged, OSError."""
+        """Open the file, or make it. Raises IndexDamaged, OSError; `close` it then, too."""
         try:
             db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            self._db = db
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA wal_autocheckpoint=2000")
-            self._db = db
             self._ensure_schema(db)
         except sqlite3.DatabaseError as error:
             raise self._translated(error) from error
@@ -105,10 +105,11 @@ class IndexFile:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # SQLite ends some of its own accord: of a full disk, or one that fails
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

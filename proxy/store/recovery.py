@@ -44,12 +44,12 @@ class Tenancy:
         self.workers_fd = -1
 
     def take(self) -> None:
-        """Raises DiskRefused when another node, or another worker of this number, has the disk; OSError."""
+        """Raises DiskRefused when another node, or another worker of this number, has the disk; OSError. `end` it then,
+        too."""
         self._owner_fd = os.open(self._layout.owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._take_for_node()
         self.workers_fd = os.open(self._layout.workers, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not rangelock.try_lock(self.workers_fd, self._worker):
-            self.end()
             raise DiskRefused(f"{self._layout.root}: worker {self._worker} of this node runs already")
 
     def _take_for_node(self) -> None:
@@ -67,7 +67,6 @@ class Tenancy:
             if other == self._node:
                 return
             rangelock.unlock(self._owner_fd, 0)
-        self.end()
         raise DiskRefused(f"{self._layout.root} is in use by another node ({other}); give each node its own folder")
 
     def is_alive(self, worker: int) -> bool:
@@ -149,11 +148,15 @@ def open_account(
     disk_id = identify(disk.calls, layout)
     for folder in layout.folders:
         make_folder(disk.calls, folder)
-    tenancy = Tenancy(layout, node, worker)
-    tenancy.take()
-    lock_fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    # What is taken is given back when the rest fails: the disk is tried again and again, by this very worker.
+    with contextlib.ExitStack() as taken:
+        tenancy = Tenancy(layout, node, worker)
+        taken.callback(tenancy.end)
+        tenancy.take()
+        lock_fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        taken.callback(os.close, lock_fd)
         index = _open_index(disk.calls, layout, tenancy, lock_fd)
+        taken.callback(index.close)
         shelf = DiskAccount(disk, layout, index, worker=worker, boot=boot, clock=clock, lock_fd=lock_fd)
         shelf.id, shelf.tenancy, shelf.suspects = disk_id, tenancy, set()
         shelf.limits_of = limits
@@ -162,11 +165,8 @@ def open_account(
         shelf.review_limits(shelf.room())
         found = disk.calls.statvfs(layout.root)
         shelf.weight = max(1, limits(found.f_blocks * found.f_frsize).hard)
-    except BaseException:
-        os.close(lock_fd)
-        tenancy.end()
-        raise
-    return shelf
+        taken.pop_all()
+        return shelf
 
 
 def close_account(shelf: DiskAccount) -> None:
@@ -198,6 +198,9 @@ def _open_index(calls: Syscalls, layout: Layout, tenancy: Tenancy, lock_fd: int)
                 delete_tree(calls, layout.index + suffix)
             index.open()
         rangelock.lock(lock_fd, _INDEX_IN_USE, shared=True)
+    except BaseException:
+        index.close()
+        raise
     finally:
         rangelock.unlock(lock_fd, _INDEX_BYTE)
     return index

@@ -6,7 +6,10 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from proxy.core.blob import BlobKey
+from proxy.core.errors import NoDisk
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
 from proxy.store.blobstore import BlobStore
@@ -165,6 +168,19 @@ async def test_a_lost_index_does_not_make_the_disk_look_small(tmp_path: Path) ->
         assert shelf.excess() == 0
         assert await books(store) == (6 * THREE_CHUNKS, 0, 6)
         assert shelf.limits.hard > 17 * MIB
+
+
+async def test_a_disk_that_could_not_be_opened_can_be_opened_later(tmp_path: Path) -> None:
+    """What was taken before it failed is given back: else the worker's own place would be held against it."""
+    before = len(os.listdir("/proc/self/fd"))
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(NoDisk):
+        async with open_store(section(tmp_path)):
+            pass
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    (tmp_path / "lock").rmdir()
+    async with open_store(section(tmp_path)) as store:
+        assert store.capacity
 
 
 async def test_an_index_damaged_behind_its_first_page_is_counted_anew(tmp_path: Path) -> None:
