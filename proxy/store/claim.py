@@ -52,6 +52,7 @@ class SpanWriter:
         self._wrote = wrote
         self._offset = span.start
         self._crc = 0
+        self._failed_syncs = 0
         self._broken = False
         self._call: Call[list[int]] | None = None
 
@@ -104,7 +105,7 @@ class SpanWriter:
         part = self._grant.part
         if start == 0:
             part.map.begin(chunk)
-            self._crc = 0
+            self._crc, self._failed_syncs = 0, part.failed_syncs
         part.write(pieces, chunk * CHUNK + start)
         for piece in pieces:
             self._crc = crc32(piece, self._crc)
@@ -112,7 +113,7 @@ class SpanWriter:
         if mark < part.map.length(chunk):
             part.map.advance(chunk, mark)
             return False
-        part.map.finish(chunk, self._crc)
+        part.finish(chunk, self._crc, failed_syncs=self._failed_syncs)
         return True
 
 

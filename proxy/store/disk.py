@@ -76,6 +76,8 @@ class Call(Generic[T]):
     """When a thread began with it; one that only waits for a thread does not hang."""
     is_overdue: bool = False
     """Whether the last look found it late."""
+    give_back: Callable[[T], None] | None = None
+    """Gets what nobody waits for any more."""
 
 
 class Disk:
@@ -115,6 +117,21 @@ class Disk:
         full, and count against the disk. A caller that is cancelled leaves; the thread goes on."""
         return await self.submit(function, *args).result
 
+    async def take(
+        self, function: Callable[..., T], *args: Any, give_back: Callable[[T], None], even_out: bool = False
+    ) -> T:
+        """As `run`, for a result that must not be lost, such as an open file: when its caller was cancelled, or told
+        that the call hangs, `give_back(result)` is called in a thread of this disk as soon as there is one."""
+        call = self.submit(function, *args, even_out=even_out)
+        call.give_back = give_back
+        try:
+            return await call.result
+        except asyncio.CancelledError:
+            # Cancelled between the answer and our turn: it has been handed over, and nobody takes it.
+            if call.result.done() and not call.result.cancelled() and call.result.exception() is None:
+                self.submit(give_back, call.result.result(), even_out=True)
+            raise
+
     def submit(self, function: Callable[..., T], *args: Any, even_out: bool = False) -> Call[T]:
         """As `run`, but the call itself: for callers who must know when the thread is done with it."""
         loop = asyncio.get_running_loop()
@@ -146,6 +163,8 @@ class Disk:
         if isinstance(outcome, OSError):
             outcome = self.blame(outcome)
         if call.result.done():
+            if call.give_back is not None and not isinstance(outcome, BaseException):
+                self.submit(call.give_back, outcome[0], even_out=True)
             return
         if isinstance(outcome, BaseException):
             call.result.set_exception(outcome)

@@ -49,6 +49,8 @@ class Part:
     writable: bool
     abandoned: bool = False
     """Not used any more in this process: something must be said in the map, and the disk does not take it."""
+    failed_syncs: int = 0
+    """How often this process failed to make the bytes durable."""
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self) -> None:
@@ -110,15 +112,30 @@ class Part:
     def make_durable(self, chunks: list[int]) -> None:
         """fdatasync the bytes, then say so of those of `chunks` that were complete before.
 
-        When it fails the kernel has thrown the pages away and would call the next fdatasync a success, so the chunks
-        are lost and the call is never repeated (fsyncgate). Raises OSError."""
+        When it fails the kernel has thrown the pages away and would call the next fdatasync a success (fsyncgate). So
+        all chunks that were not durable are lost, not only `chunks`: the call is for the whole file. Raises OSError."""
         before = [chunk for chunk in chunks if self.map.state(chunk) == WRITTEN]
         try:
             self.disk.calls.fdatasync(self.bytes_fd)
         except OSError:
-            self.lose(before)
+            self._lose_undurable()
             raise
         self._raise_to(before, DURABLE)
+
+    def _lose_undurable(self) -> None:
+        """Those that are being written are refused when they are `finish`ed. What other workers wrote they hear of from
+        their own fdatasync; to lose it here already costs no more."""
+        with self._changing:
+            self.failed_syncs += 1
+        self.lose([chunk for chunk in range(self.map.chunks) if self.map.state(chunk) == WRITTEN])
+
+    def finish(self, chunk: int, crc: int, *, failed_syncs: int) -> None:
+        """Say that the chunk is in the file, whole; `failed_syncs` as it was when its first byte was written. Raises
+        OSError when one has failed since: some of the chunk may be gone."""
+        with self._changing:
+            if self.failed_syncs != failed_syncs:
+                raise OSError(errno.ECANCELED, "what was written before could not be made durable")
+            self.map.finish(chunk, crc)
 
     def _raise_to(self, chunks: list[int], state: int) -> None:
         with self.changing_states():
@@ -240,6 +257,12 @@ def open_part(disk: Disk, place: str, boot: bytes) -> Part | None:
     return Part(disk, chunk_map, map_fd, bytes_fd, writable)
 
 
+def close_part(part: Part | None) -> None:
+    """Close what `open_part` gave."""
+    if part is not None:
+        part.close()
+
+
 def _open_map(calls: Syscalls, path: str) -> tuple[int, bool]:
     try:
         return calls.open(path, os.O_RDWR), True
@@ -255,9 +278,12 @@ def _open_bytes(calls: Syscalls, path: str, size: int, writable: bool) -> int:
         fd = calls.open(path, os.O_RDWR if writable else os.O_RDONLY)
     except FileNotFoundError:
         raise MapDamaged("its bytes are gone") from None
-    if calls.fstat(fd).st_size < size:
+    try:
+        if calls.fstat(fd).st_size < size:
+            raise MapDamaged("its bytes were cut")
+    except BaseException:
         os.close(fd)
-        raise MapDamaged("its bytes were cut")
+        raise
     return fd
 
 

@@ -17,7 +17,7 @@ from proxy.core.sizes import CHUNK, chunk_count
 
 from .chunkmap import union
 from .disk import DiskState
-from .part import Part
+from .part import Part, close_part
 from .rack import Rack
 from .shelf import Shelf
 
@@ -147,14 +147,10 @@ class Parts:
 
     async def join(self, shelf: Shelf, *, make: bool) -> StoreError | SourceChanged | None:
         """Open the part on one shelf, made there if `make`; what failed, if it did."""
-        call = shelf.disk.submit(lambda: shelf.open(self.record, make=make))
         try:
-            part = await asyncio.shield(call.result)
+            part = await shelf.disk.take(lambda: shelf.open(self.record, make=make), give_back=close_part)
         except (StoreError, SourceChanged) as error:
             return error
-        except BaseException:
-            self.rack.tasks.start(_close_late(call.finished, call.result), "close a part nobody waits for")
-            raise
         if part is not None:
             self._adopt(shelf, part)
         return None
@@ -215,10 +211,3 @@ class Parts:
         for part in self._by_disk.values():
             await part.disk.submit(part.close, even_out=True).finished
         self._by_disk.clear()
-
-
-async def _close_late(finished: asyncio.Future[None], result: asyncio.Future[Part | None]) -> None:
-    """The opener was cancelled: close what its thread has opened all the same."""
-    await finished
-    if not result.cancelled() and result.exception() is None and (part := result.result()) is not None:
-        part.close()

@@ -127,7 +127,8 @@ class Rack:
     async def open_disk(self, disk: Disk) -> DiskAccount | None:
         """Open the disk, or put it out with the reason."""
         try:
-            shelf = await disk.submit(self._account, disk, self._spec(disk), even_out=True).result
+            # One that hangs and opens after all is closed again: it would hold the worker's own place against it.
+            shelf = await disk.take(self._account, disk, self._spec(disk), give_back=close_account, even_out=True)
         except StoreError as error:
             disk.fail(str(error))
             return None

@@ -20,7 +20,7 @@ from proxy.core.errors import StoreError
 from .chunkmap import MapDamaged
 from .disk import Call
 from .layout import Entry
-from .part import Part, open_part
+from .part import Part, close_part, open_part
 from .rack import Rack
 from .shelf import Shelf
 from .syscalls import read_all
@@ -74,7 +74,8 @@ class Scrubber:
 
     async def _scrub_large(self, shelf: Shelf, entry: Entry, done: Scrubbed, spend: Spend) -> None:
         try:
-            part = await shelf.disk.run(open_part, shelf.disk, shelf.layout.place(entry), shelf.boot)
+            place = shelf.layout.place(entry)
+            part = await shelf.disk.take(open_part, shelf.disk, place, shelf.boot, give_back=close_part)
         except MapDamaged:
             await shelf.disk.run(shelf.settle_entry, entry)
             self._found_wrong(shelf, done)

@@ -228,7 +228,11 @@ class Shelf:
                 fd = self.calls.open(place, os.O_RDONLY)
             except FileNotFoundError:
                 return None
-            rangelock.lock(fd, READERS_BYTE, shared=True)
+            try:
+                rangelock.lock(fd, READERS_BYTE, shared=True)
+            except BaseException:
+                os.close(fd)
+                raise
         try:
             return self._proven(entry, fd)
         except BaseException:

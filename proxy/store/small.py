@@ -39,14 +39,10 @@ class SmallBlobs:
 
     async def _find(self, key: BlobKey) -> Extent | None:
         for shelf in self._rack.by_rank(self._rack.usable(), key, 0):
-            call = shelf.disk.submit(shelf.open_small, key)
             try:
-                found = await asyncio.shield(call.result)
+                found = await shelf.disk.take(shelf.open_small, key, give_back=_close)
             except StoreError:
                 continue
-            except BaseException:
-                self._rack.tasks.start(_close_late(call.finished, call.result), "close a file nobody waits for")
-                raise
             if found is not None:
                 return Extent(found[0], 0, found[1], shelf.disk.name)
         return None
@@ -82,8 +78,6 @@ class SmallBlobs:
         return True
 
 
-async def _close_late(finished: asyncio.Future[None], result: asyncio.Future[tuple[int, int] | None]) -> None:
-    """The opener was cancelled: close what its thread has opened all the same."""
-    await finished
-    if not result.cancelled() and result.exception() is None and (found := result.result()) is not None:
+def _close(found: tuple[int, int] | None) -> None:
+    if found is not None:
         os.close(found[0])

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.errors import BlobDropped, DigestMismatch
+from proxy.core.errors import BlobDropped, DigestMismatch, DiskFailed
 from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
 from proxy.store import chunkmap
 from proxy.store.blobfile import OpenBlob
 from proxy.store.blobstore import BlobStore
 from proxy.store.syscalls import Syscalls
+from tests.store.faulty import EIO, FaultySyscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -288,6 +289,26 @@ class SlowToSayDurable(Syscalls):
             self.entered.set()
             self.released.wait(20)
         super().poke(fd, content, offset)
+
+
+async def test_a_failed_sync_costs_what_is_being_written_too(tmp_path: Path) -> None:
+    """The kernel has thrown away all pages of the file that were not on the disk, whoever had written them."""
+    calls = FaultySyscalls()
+    async with open_store(section(tmp_path), syscalls=lambda _: calls) as store, store.open_blob(RECORD) as blob:
+        claim = blob.try_claim(WHOLE)
+        assert claim is not None
+        async with claim as writer:
+            await writer.write([CONTENT[: CHUNK + 100]])
+            part = next(iter(blob.parts))
+            calls.fail("fdatasync", EIO, times=1)
+            with pytest.raises(OSError, match="Input/output"):
+                await asyncio.to_thread(part.make_durable, [])
+            with pytest.raises(DiskFailed):
+                await writer.write([CONTENT[CHUNK + 100 : 2 * CHUNK]])
+        assert blob.missing(WHOLE) == (WHOLE,)
+        await fill(blob, CONTENT)
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
 
 
 async def test_a_sync_that_ends_late_does_not_take_the_seal_back(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from proxy.core.clock import ManualClock
 from proxy.core.errors import DiskFailed, NoDisk
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span
+from proxy.core.tasks import TaskSet
 from proxy.store.blobstore import BlobStore, DiskState
 from proxy.store.disk import HANG_LIMIT, PROBE_AFTER, Disk
 from proxy.store.part import create, open_part
@@ -187,6 +189,53 @@ async def test_a_call_that_waits_for_a_thread_does_not_hang(tmp_path: Path) -> N
     assert disk.state is DiskState.OK
     released.set()
     await asyncio.wait([first.finished, second.finished])
+    disk.close()
+
+
+@pytest.mark.parametrize("leaving", ["hung", "cancelled", "cancelled with the answer"])
+async def test_what_is_taken_and_not_wanted_any_more_is_given_back(
+    tmp_path: Path, leaving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, released, back = ManualClock(), threading.Event(), threading.Event()
+    disk = Disk("disk0", str(tmp_path), threads=1, clock=clock, calls=Syscalls())
+    given: list[bool] = []
+
+    def give_back(found: bool) -> None:
+        given.append(found)
+        back.set()
+
+    async with TaskSet("test") as tasks:
+        taking = tasks.start(disk.take(released.wait, give_back=give_back), "take")
+        await until(lambda: any(call.since is not None for call in disk._pending))
+        if leaving == "hung":
+            clock.advance(HANG_LIMIT + 1)
+            disk.watch()
+            disk.watch()
+            with pytest.raises(DiskFailed):
+                await taking
+        elif leaving == "cancelled":
+            taking.cancel()
+            await asyncio.wait([taking])
+        else:
+            finish = disk._finish
+
+            def finish_and_cancel(call: Any, outcome: Any) -> None:
+                finish(call, outcome)
+                taking.cancel()
+
+            monkeypatch.setattr(disk, "_finish", finish_and_cancel)
+        assert not given
+        released.set()
+        assert await asyncio.to_thread(back.wait, 10)
+        assert given == [True]
+    disk.close()
+
+
+async def test_what_is_taken_and_wanted_is_not_given_back(tmp_path: Path) -> None:
+    disk = Disk("disk0", str(tmp_path), threads=1, clock=ManualClock(), calls=Syscalls())
+    given: list[int] = []
+    assert await disk.take(lambda: 7, give_back=given.append) == 7
+    assert await disk.run(lambda: list(given)) == []
     disk.close()
 
 
