@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from proxy.core.bounded import BoundedDict
 from proxy.core.changes import Changes
 from proxy.core.clock import Clock
 from proxy.core.rights import Plane
@@ -31,6 +33,8 @@ MANY: Final = 1000
 """Resolutions written in one go, so that a listing of 100,000 files holds up nobody else's write."""
 MOST_HASHES: Final = 1_000_000
 """Xet hashes given at once."""
+MOST_STALED: Final = 10_000
+"""Repos of which it is remembered when an operator had them asked for anew."""
 
 
 class CatalogueObserver(Protocol):
@@ -61,6 +65,7 @@ class Catalogue:
         self.responses: Final = StoredResponses(self._disk, self._place_changes)
         """Heads of generic origins' responses."""
         self._forgets = 0
+        self._staled: BoundedDict[RepoId, tuple[float, float]] = BoundedDict(entries=MOST_STALED)
         self._resolutions: Recent[FileTarget, tuple[FileFacts | Absent, int]] = Recent(limits.resolutions_in_memory)
         self._listings: Recent[ListingKey, tuple[Listing, int]] = Recent(
             limits.listings_in_memory, limits.listing_bytes_in_memory, lambda kept: len(kept[0].body) + 512
@@ -100,7 +105,7 @@ class Catalogue:
 
     async def keep_ref(self, repo: RepoId, revision: Revision, commit: str, asked_at: float | None = None) -> None:
         """`revision` was at `commit` when the origin was asked (wall clock, seconds): now, if not given."""
-        entry = RefEntry(commit, self._clock.wall() if asked_at is None else asked_at)
+        entry = RefEntry(commit, self._confirmed(repo, self._clock.wall() if asked_at is None else asked_at))
         before = self.ref(repo, revision)
         await self._disk.write(
             changes.put_ref(repo, revision, commit, entry.checked_at), ("ref", repo, revision), entry
@@ -211,6 +216,8 @@ class Catalogue:
     async def keep_listing(self, key: ListingKey, listing: Listing) -> None:
         """Keep an answer of the origin; of two the one with the later `stored_at` stands."""
         hour = self._hour()
+        if not listing.immutable:
+            listing = replace(listing, stored_at=self._confirmed(key.repo, listing.stored_at))
         await self._disk.write(changes.put_listing(key, listing, hour), ("listing", key), listing)
         self._listings.drop(key)
         if listing.immutable:
@@ -271,9 +278,26 @@ class Catalogue:
         self._listings.drop_where(lambda key: key.repo == repo)
         self._changes.happened()
 
-    async def make_stale(self, repo: RepoId, age: float) -> bool:
-        """Refs and listings of `repo` count as confirmed `age` seconds ago, or earlier; False when that is lost."""
-        written = await self._disk.written(changes.make_stale(repo, self._clock.wall() - age))
+    async def make_stale(self, repo: RepoId, at: float, age: float) -> bool:
+        """Refs and listings of `repo` that were confirmed before `at` (wall clock) count as confirmed `age` seconds
+        before it, or earlier, also those that are kept from now on; False when that is lost."""
+        self._staled.put(repo, (at, at - age))
+        written = await self._disk.written(changes.make_stale(repo, at, at - age))
+        self._changes.happened()
+        return written
+
+    def _confirmed(self, repo: RepoId, at: float) -> float:
+        """When what was confirmed at `at` counts as confirmed."""
+        # 1. A asks where a branch points   2. the repo is purged   3. A's answer, or what others were told of it, comes
+        before, old = self._staled.get(repo) or (0.0, 0.0)
+        return min(at, old) if at <= before else at
+
+    async def forget_commits(self, repo: RepoId, commit: str | None, at: float) -> bool:
+        """Forget what was known of `repo` at `commit`, or at any (None), at `at` (wall clock), once, however often this
+        is called; False when that is lost. See `drop_commit`."""
+        self._listings.drop_where(lambda key: key.repo == repo)
+        written = await self._disk.written(changes.forget_commits(repo, commit, at))
+        self._listings.drop_where(lambda key: key.repo == repo)
         self._changes.happened()
         return written
 

@@ -15,6 +15,8 @@ from .schema import listing_row, repo_text, resolution_row
 
 BATCH: Final = 500
 """Rows dropped in one transaction, so that no other writer waits long."""
+FORGOTTEN_FOR: Final = 2 * 86_400.0
+"""Seconds for which it is remembered what was to be forgotten: longer than nodes tell one another of it."""
 
 
 def put_ref(repo: RepoId, revision: Revision, commit: str, checked_at: float) -> Change:
@@ -146,13 +148,38 @@ def forget(repo: RepoId) -> Change:
     return change
 
 
-def make_stale(repo: RepoId, at: float) -> Change:
-    """What may change of `repo` was last confirmed at `at` (wall clock), or earlier."""
-    row = (at, repo_text(repo))
+def make_stale(repo: RepoId, before: float, at: float) -> Change:
+    """What may change of `repo` and was confirmed at `before` or earlier, was so at `at` (wall clock), or earlier."""
+    row = (at, repo_text(repo), before)
 
     def change(connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE refs SET checked_at = min(checked_at, ?) WHERE repo = ?", row)
-        connection.execute("UPDATE listings SET stored_at = min(stored_at, ?) WHERE repo = ? AND NOT immutable", row)
+        connection.execute("UPDATE refs SET checked_at = min(checked_at, ?) WHERE repo = ? AND checked_at <= ?", row)
+        connection.execute(
+            "UPDATE listings SET stored_at = min(stored_at, ?) WHERE repo = ? AND NOT immutable AND stored_at <= ?", row
+        )
+
+    return change
+
+
+def forget_commits(repo: RepoId, commit: str | None, at: float) -> Change:
+    """All that was known of `repo` at a commit (None: any) at `at` (wall clock). Nothing, when that was done before:
+    what has been learnt since stays."""
+    name = repo_text(repo)
+
+    def change(connection: sqlite3.Connection) -> None:
+        known = connection.execute("SELECT at FROM forgotten WHERE repo = ? AND commit_id = ?", (name, commit or ""))
+        done = known.fetchone()
+        if done is not None and done[0] >= at:
+            return
+        connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)", (name, commit or "", at))
+        connection.execute("DELETE FROM forgotten WHERE at < ?", (at - FORGOTTEN_FOR,))
+        commits = connection.execute("SELECT commit_id FROM commits WHERE repo = ?", (name,)).fetchall()
+        for (one,) in commits:
+            if commit in (None, one):
+                drop_commit(repo, one)(connection)
+        if commit is None:
+            connection.execute("DELETE FROM refs WHERE repo = ? AND checked_at <= ?", (name, at))
+            connection.execute("DELETE FROM listings WHERE repo = ? AND stored_at <= ?", (name, at))
 
     return change
 

@@ -103,6 +103,9 @@ CREATE TABLE IF NOT EXISTS purges (
     PRIMARY KEY (origin, kind, text, soft)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS purges_by_time ON purges (origin, at);
+CREATE TABLE IF NOT EXISTS forgotten (
+    repo TEXT NOT NULL, commit_id TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (repo, commit_id)
+) WITHOUT ROWID;
 """
 """Tables that came later, made where they are missing: what is kept in the others stays."""
 

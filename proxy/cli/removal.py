@@ -70,9 +70,9 @@ def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **
     Addresses, prefixes and tags (Surrogate-Key, Cache-Tag) are of a generic origin's responses; softly purged ones are
     stale from then on, and serve where a stale response may.
 
-    --soft drops no byte: branches, tags and listings of the repo count as old on this node, so the next question asks
-    the origin, and what is kept still serves while that is away. Nodes that are cut off now drop a blob when they are
-    back.
+    --soft drops no byte: branches, tags and listings of the repo count as old, so the next question asks the origin,
+    and what is kept still serves while that is away. Nodes that are cut off now do it when they are back; they hear of
+    it by Redis (without one, ask each node).
     Exit codes: 0 ok, 1 not wanted after all, 3 nothing is known of it, 4 the node does not answer, 5 it is pinned.
     """
 )

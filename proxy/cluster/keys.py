@@ -147,7 +147,8 @@ TABLE: Final = (
         "penstock:{notices}",
         "stream",
         "1 day since the last one",
-        "what all nodes have to know: a repo that is not public any more, a blob to be dropped; sealed",
+        "what all nodes have to know: a repo that is not public any more, or is to be forgotten or asked for anew, a "
+        "blob or responses to be dropped; sealed",
         8 * MIB,
         "one; 10,000 entries of 300 bytes",
         "whoever has something to tell",

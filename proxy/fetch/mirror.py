@@ -24,7 +24,7 @@ from proxy.core.tasks import TaskSet
 from proxy.hub.facts import FileFacts
 from proxy.hub.lfs_batch import LfsPointer
 from proxy.hub.names import FileTarget, ObjectTarget, RepoId, Revision
-from proxy.hub.notices import BlobPurged, Notice, RepoClosed, ResponsesPurged
+from proxy.hub.notices import BlobPurged, Notice, RepoClosed, RepoPurged, ResponsesPurged
 from proxy.hub.oci import Agent
 from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import GitPack, GitRefs, LfsBatch, OciBlob, OciManifest, RepoListing
@@ -130,6 +130,8 @@ class Mirror:
                 await self._store.drop(key, "purged")
             case ResponsesPurged():
                 pass  # `web.purging` hears it
+            case RepoPurged():
+                pass  # `purging` does
             case _:
                 assert_never(notice)
 

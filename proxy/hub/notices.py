@@ -38,7 +38,18 @@ class ResponsesPurged:
     purge: Purge
 
 
-Notice = RepoClosed | BlobPurged | ResponsesPurged
+@dataclass(frozen=True, slots=True)
+class RepoPurged:
+    """At `at` (Unix time) somebody wanted nothing to be known of the repo any more: at `commit`, or at all where that
+    is None. `soft`: only that whatever may change of it is asked for anew."""
+
+    repo: RepoId
+    commit: str | None
+    at: float
+    soft: bool
+
+
+Notice = RepoClosed | BlobPurged | ResponsesPurged | RepoPurged
 
 
 def encoded(notice: Notice) -> bytes:
@@ -50,6 +61,8 @@ def encoded(notice: Notice) -> bytes:
         case ResponsesPurged(purge):
             kind, text = named(purge.which)
             return orjson.dumps(["responses", purge.origin, kind, text, purge.at, purge.soft])
+        case RepoPurged(repo, commit, at, soft):
+            return orjson.dumps(["repo", repo.kind.value, repo.name, commit, at, soft])
         case _:
             assert_never(notice)
 
@@ -65,6 +78,8 @@ def decoded(content: bytes) -> Notice | None:
                 return BlobPurged(BlobKey.parse(key))
             case ["responses", str(origin), str(kind), str(text), int() | float() as at, bool(soft)]:
                 return ResponsesPurged(Purge(origin, which_named(kind, text), float(at), soft))
+            case ["repo", str(kind), str(name), str() | None as commit, int() | float() as at, bool(soft)]:
+                return RepoPurged(RepoId(RepoKind(kind), name), commit, float(at), soft)
     except (ValueError, RequestRefused):
         pass
     return None

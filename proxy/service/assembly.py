@@ -24,6 +24,7 @@ from proxy.fetch.fleet import OncePerFleet
 from proxy.fetch.flight import FlightLimits
 from proxy.fetch.mirror import Mirror
 from proxy.fetch.pace import LEAST
+from proxy.fetch.purging import RepoPurges
 from proxy.fetch.rights import Freshness
 from proxy.fetch.web.purging import ResponsePurges
 from proxy.front.application import make_data_server
@@ -99,11 +100,13 @@ async def assemble(
             commons=None if shared is None else shared.commons,
             notices=None if shared is None else shared.notices,
         )
-        purges = ResponsePurges(catalogue.responses, store, None if shared is None else shared.notices)
+        notices = None if shared is None else shared.notices
+        purges = ResponsePurges(catalogue.responses, store, notices)
+        repo_purges = RepoPurges(catalogue, mirror.freshness, clock, notices)
         if shared is not None:
             origin.budget.share_with(shared.allowances)
             shared.allowances.listen(origin.budget.hear)
-            shared.notices.listen(_each(mirror.hear, purges.hear))
+            shared.notices.listen(_each(mirror.hear, purges.hear, repo_purges.hear))
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
         desk = Desk(
@@ -116,6 +119,7 @@ async def assemble(
             scrub_ended=telemetry.scrub_ended,
             imported=telemetry.imported,
             responses=ResponseDesk(generic.places(config), catalogue.responses, purges, clock),
+            purges=repo_purges,
             owners=None if fleet is None else fleet.ranked,
         )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)

@@ -393,3 +393,49 @@ async def test_a_publicity_dropped_while_the_disk_fails_does_not_come_back_with_
         blocker.close()
         await catalogue.keep_ref(NAMESAKE, MAIN, COMMIT)
         assert catalogue.public_since(REPO, Plane.FILES) is None
+
+
+async def test_what_was_confirmed_before_a_repo_was_made_stale_is_old_whenever_it_comes(tmp_path: Path) -> None:
+    """Answers that were under way, and what other nodes were told, come after the operator's word."""
+    clock = ManualClock()
+    async with Catalogue.open(tmp_path, clock=clock) as catalogue:
+        await catalogue.keep_ref(REPO, MAIN, COMMIT)
+        asked_at = clock.now
+        clock.advance(1)
+        assert await catalogue.make_stale(REPO, clock.now, 600)
+        for _ in ("kept before", "come after"):
+            entry = catalogue.ref(REPO, MAIN)
+            assert entry is not None
+            assert entry.checked_at == clock.now - 600
+            await catalogue.keep_ref(REPO, MAIN, COMMIT, asked_at)
+        await catalogue.keep_listing(KEY, listing(stored_at=asked_at))
+        kept = catalogue.listing(KEY)
+        assert kept is not None
+        assert kept.stored_at == clock.now - 600
+        await catalogue.make_stale(REPO, clock.now, 600)
+        clock.advance(1)
+        await catalogue.keep_ref(REPO, MAIN, LATER)
+        await catalogue.make_stale(REPO, clock.now - 1, 600)
+        assert (entry := catalogue.ref(REPO, MAIN)) is not None
+        assert entry.checked_at == clock.now, "the same word, heard late, does not touch what was learnt since"
+
+
+@pytest.mark.parametrize("commit", [None, COMMIT])
+async def test_what_is_forgotten_is_forgotten_once_however_often_it_is_said(tmp_path: Path, commit: str | None) -> None:
+    clock = ManualClock()
+    other = TARGET.at(LATER)
+    async with Catalogue.open(tmp_path, clock=clock) as catalogue:
+        await catalogue.keep_ref(REPO, MAIN, COMMIT)
+        for target in (TARGET, other):
+            await catalogue.keep_resolution(target, LARGE)
+        said_at = clock.now
+        clock.advance(1)
+        assert await catalogue.forget_commits(REPO, commit, said_at)
+    async with Catalogue.open(tmp_path, clock=clock) as catalogue:  # what a worker remembers cannot change
+        assert catalogue.ref(REPO, MAIN) is None
+        assert catalogue.resolution(TARGET) is None
+        assert (catalogue.resolution(other) is None) == (commit is None)
+        await catalogue.keep_resolution(TARGET, LARGE)
+        assert await catalogue.forget_commits(REPO, commit, said_at)
+    async with Catalogue.open(tmp_path, clock=clock) as catalogue:
+        assert catalogue.resolution(TARGET) == LARGE

@@ -20,7 +20,7 @@ from proxy.core.clock import SystemClock
 from proxy.core.errors import DiskFailed
 from proxy.core.rights import Plane
 from proxy.hub.names import RepoId, RepoKind
-from proxy.hub.notices import BlobPurged, Notice, RepoClosed, decoded, encoded
+from proxy.hub.notices import BlobPurged, Notice, RepoClosed, RepoPurged, decoded, encoded
 from tests.kit.clockshift import ClockShift
 from tests.kit.redis import RedisServer
 from tests.kit.waiting import until
@@ -148,7 +148,12 @@ async def test_one_that_cannot_be_followed_does_not_keep_the_next_from_being_hea
 
 repos = st.builds(RepoId, st.sampled_from(RepoKind), st.text(min_size=1, max_size=50))
 planes = st.lists(st.sampled_from(Plane), unique=True).map(tuple)
-notices = st.builds(RepoClosed, repos, planes, st.floats(0, 1e10)) | st.integers(0, 99).map(purged)
+moments = st.floats(0, 1e10)
+notices = (
+    st.builds(RepoClosed, repos, planes, moments)
+    | st.integers(0, 99).map(purged)
+    | st.builds(RepoPurged, repos, st.none() | st.text(max_size=40), moments, st.booleans())
+)
 
 
 @given(notices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from bench.hub.content import MIB
 from bench.hub.faults import Fail, RateLimited
 from proxy.cluster.keys import TABLE
 from tests.kit.asking import Answer
+from tests.kit.command import penstock
 from tests.kit.files import Expected
 from tests.kit.fleet import Fleet
 from tests.kit.node import Node
@@ -185,6 +187,47 @@ async def test_what_one_node_learns_reaches_all_also_one_that_was_cut_off(stage:
     fleet.redis_ways[2].weather = Weather.FAIR
     await until(lambda: is_closed(cut_off), "who was cut off hears of it", within=60.0)
     await until(lambda: not holds(cut_off, unwanted), "and drops the blob", within=20.0)
+
+
+async def commits_of(stage: Stage, fleet: Fleet) -> list[str]:
+    """What each node says that `next` is."""
+    answers = [await stage.ask(node, f"{INFO}/revision/next") for node in fleet.nodes]
+    return [json.loads(answer.body)["sha"] for answer in answers]
+
+
+async def known_repos(node: Node) -> list[str]:
+    done = await penstock("ls", "--json", "--admin", str(node.admin))
+    return [repo["repo"] for repo in json.loads(done.stdout)]
+
+
+async def test_a_purge_of_a_repo_reaches_what_every_node_knows_of_it(stage: Stage, redis: RedisServer) -> None:
+    """Branches were told among the nodes for minutes; an operator at one of them wants them asked for now."""
+    fleet = await Fleet.start(stage, 2, redis=redis, **LASTING)
+    file = await a_known_public_repo(stage, fleet)
+    repo = stage.repo("acme/tiny")
+    repo.branch("next")
+    async with once(stage, fleet, "/revision/next"):
+        before = await commits_of(stage, fleet)
+    repo.put_text("later.txt", "later")
+    after = repo.commit("Move on", branch="next")
+    assert await commits_of(stage, fleet) == before, "nothing is due"
+    done = await penstock("purge", "acme/tiny", "--soft", "--admin", str(fleet.nodes[0].admin))
+    assert done.returncode == 0, done.said
+
+    async def all_have_moved() -> bool:
+        return await commits_of(stage, fleet) == [after, after]
+
+    await until(all_have_moved, "every node asks anew", 10)
+    assert all([await known_repos(node) == ["acme/tiny"] for node in fleet.nodes])
+    done = await penstock("purge", "acme/tiny", "--yes", "--admin", str(fleet.nodes[0].admin))
+    assert done.returncode == 0, done.said
+
+    async def none_knows_it() -> bool:
+        return not any([await known_repos(node) for node in fleet.nodes])
+
+    await until(none_knows_it, "every node has forgotten it", 10)
+    stage.allow_origin(None)  # it is fetched anew
+    assert (await stage.read(fleet.nodes[1], file)).complete
 
 
 async def test_what_nodes_leave_in_redis_is_on_the_page_and_bounded(stage: Stage, redis: RedisServer) -> None:

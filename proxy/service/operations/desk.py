@@ -15,6 +15,7 @@ from proxy.catalogue.survey import Survey
 from proxy.core.clock import Clock
 from proxy.core.tasks import TaskSet
 from proxy.fetch.mirror import Mirror
+from proxy.fetch.purging import RepoPurges
 from proxy.store.blobstore import BlobStore
 
 from .carried_out import Operations
@@ -56,6 +57,7 @@ class Desk:
         scrub_ended: Callable[[float], None],
         imported: Callable[[int], None],
         responses: ResponseDesk,
+        purges: RepoPurges,
         owners: Owners | None,
     ) -> None:
         self.catalogue = catalogue
@@ -68,7 +70,7 @@ class Desk:
         inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
         explainer = Explainer(catalogue, store, mirror.freshness, clock, owners)
-        removal = RemovalDesk(inventory, pins, store, catalogue, mirror.freshness, mirror.purge)
+        removal = RemovalDesk(inventory, pins, store, catalogue, purges, mirror.purge)
         verifier = Verifier(inventory, store, clock)
         transfer = Transfer(
             mirror=mirror,

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from proxy.catalogue.catalogue import Catalogue
 from proxy.core.blob import BlobKey
-from proxy.fetch.rights import Freshness
+from proxy.core.errors import StoreError
+from proxy.fetch.purging import RepoPurges
 from proxy.hub.names import RepoId
 from proxy.service.doctor import repo_named
 from proxy.store.blobstore import BlobStore
@@ -39,7 +40,9 @@ class RemoveAsked(Asked):
     revision: str | None = Field(None, max_length=250, description="A branch, tag or commit; null is every commit.")
     include: Patterns = ()
     exclude: Patterns = ()
-    everywhere: bool = Field(False, description="From all nodes of the fleet, not from this one alone.")
+    everywhere: bool = Field(
+        False, description="From all nodes of the fleet, and what they know of it, not from this one alone."
+    )
     dry_run: bool = Field(False, description="Only say what would go.")
 
 
@@ -89,7 +92,7 @@ class PrunedTold(Told):
 
 
 class RemovalDesk:
-    """Carries out removals. `purge` drops a blob in the whole fleet."""
+    """Carries out removals. `purge` drops a blob in the whole fleet, `purges` what is known of a repo."""
 
     def __init__(
         self,
@@ -97,14 +100,14 @@ class RemovalDesk:
         pins: PinDesk,
         store: BlobStore,
         catalogue: Catalogue,
-        freshness: Freshness,
+        purges: RepoPurges,
         purge: Callable[[BlobKey], Awaitable[None]],
     ) -> None:
         self._inventory = inventory
         self._pins = pins
         self._store = store
         self._catalogue = catalogue
-        self._freshness = freshness
+        self._purges = purges
         self._purge = purge
 
     async def remove(self, asked: RemoveAsked) -> RemovedTold:
@@ -124,8 +127,7 @@ class RemovalDesk:
                 elif entry in kept:
                     await self._store.drop(entry.key, "removed")
             if not asked.include and not asked.exclude:
-                for commit in commits:
-                    await self._catalogue.drop_commit(repo, commit)
+                await self._forget(repo, commits, asked)
         return RemovedTold(
             repo=str(repo),
             dry_run=asked.dry_run,
@@ -138,10 +140,21 @@ class RemovalDesk:
     async def stale(self, asked: StaleAsked) -> StaleTold:
         repo = repo_named(asked.repo)
         await self._commits(repo, None)
-        lifetimes = (self._freshness.ref_ttl, self._freshness.listing_ttl, self._freshness.public_ttl)
-        if not await self._catalogue.make_stale(repo, min(max(lifetimes) + 1, self._freshness.stale_for - 1)):
-            raise Refused(503, "the state disk did not take it; ask again")
+        await self._purged(repo, None, soft=True)
         return StaleTold(repo=str(repo))
+
+    async def _forget(self, repo: RepoId, commits: list[str], asked: RemoveAsked) -> None:
+        if asked.everywhere:
+            await self._purged(repo, None if asked.revision is None else commits[0], soft=False)
+            return
+        for commit in commits:
+            await self._catalogue.drop_commit(repo, commit)
+
+    async def _purged(self, repo: RepoId, commit: str | None, *, soft: bool) -> None:
+        try:
+            await self._purges.purge(repo, commit, soft=soft)
+        except StoreError as away:
+            raise Refused(503, str(away)) from None
 
     async def prune(self, asked: PruneAsked) -> PrunedTold:
         done = await self._store.inventory.prune(asked.to, dry_run=asked.dry_run, within=PRUNE_WITHIN)

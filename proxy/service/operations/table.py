@@ -78,7 +78,7 @@ IN_WORKER: Final = (
         "stale",
         "POST",
         "/-/api/stale",
-        "Have branches, tags and listings of a repo asked for anew; no byte goes.",
+        "Have branches, tags and listings of a repo asked for anew by all nodes of the fleet; no byte goes.",
         StaleAsked,
         StaleTold,
         refusals=((404, "Nothing is known of the repo."),),
