@@ -13,8 +13,9 @@ import orjson
 from proxy.core.clock import SystemClock
 from proxy.core.errors import OriginUnreachable
 from proxy.core.secret import Secret
-from proxy.service.checkup import Finding, Verdict, examined
+from proxy.service.checkup import examined
 from proxy.service.doctor import ADVICE, Checkup, NothingThere, examine
+from proxy.service.finding import Finding, Verdict
 
 from .admin import known_of, node_asked, node_flags
 from .codes import Exit
@@ -33,11 +34,12 @@ from .talk import fail, put, say
       penstock doctor --endpoint http://mirror:8080 --repo datasets/acme/rows --token-file ~/.token
       penstock doctor --endpoint http://mirror:8080 --json | jq .leaks
 
-    Without --endpoint it looks at the configuration, disks, limits, kernel, ports, clock, origin and Redis of this
-    machine, and says what mends what is wrong. With --endpoint it walks a repo as the clients do: it asks for listings,
-    heads and single bytes, and looks in every answer for an absolute address of another host, a
-    redirect there, and a hint of Xet that leads there. Point it at a proxy of another make, or at the Hub itself, to
-    see what clients are told there.
+    Without --endpoint it looks at the configuration, disks, limits, kernel, ports, certificates, clock, at every origin
+    and at Redis from this machine, and says what mends what is wrong.
+
+    With --endpoint it walks a repo as the clients do: it asks for listings, heads and single bytes, and looks in every
+    answer for an absolute address of another host, a redirect there, and a hint of Xet that leads there. Point it at a
+    proxy of another make, or at the Hub itself, to see what clients are told there.
     Exit codes: 0 nothing is bad, nothing leaks; 3 no such repo (for this token); 4 something is bad, leaks, fails or
     does not answer.
     """
@@ -89,7 +91,7 @@ def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) ->
         return [finding async for finding in examined(config, SystemClock(), serving=node is not None)]
 
     found = asyncio.run(examine_all())
-    if config.cluster.redis is not None:
+    if config.cluster.redis is not None and node is not None:
         found.append(_redis(node))
     if as_json:
         put(orjson.dumps({"findings": [asdict(one) for one in found]}, option=orjson.OPT_INDENT_2).decode())
@@ -103,13 +105,12 @@ def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) ->
         raise click.exceptions.Exit(int(Exit.UNHEALTHY))
 
 
-def _redis(node: dict[str, Any] | None) -> Finding:
-    """What the node says of Redis: it has the address, its password, and a breaker that may be open."""
-    if node is None:
-        return Finding("redis", Verdict.POOR, "no node runs here that could be asked about it", "penstock serve")
+def _redis(node: dict[str, Any]) -> Finding:
+    """What the running node says of Redis: it has a breaker that may be open."""
     if node.get("redis") == "away":
-        return Finding("redis", Verdict.BAD, "the node gets no answer; it works on alone", "redis-cli -u URL ping")
-    return Finding("redis", Verdict.GOOD, f"the node says: {node.get('redis')}")
+        fix = "as for redis; it looks again every few seconds"
+        return Finding("redis of the node", Verdict.BAD, "it gets no answer, and works on alone", fix)
+    return Finding("redis of the node", Verdict.GOOD, f"it says: {node.get('redis')}")
 
 
 def _tell(found: Checkup) -> None:

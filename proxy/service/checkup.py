@@ -11,44 +11,22 @@ import resource
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
-
-import aiohttp
 
 from proxy.config.schema import Address, Config, Disk
 from proxy.core.clock import Clock
 from proxy.core.sizes import MIB, format_size
 
+from .finding import Finding, Verdict
 from .preflight import hints, obstacles
+from .surroundings import surroundings
 
 NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
 FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 DESCRIPTORS: Final = 65_536
 BACKLOG: Final = 4096
 SEND_BUFFER: Final = 4 * MIB
-CLOCK_OFF: Final = 60.0
-"""Seconds: signed addresses and requests between nodes are judged by the clock."""
-
-
-class Verdict(StrEnum):
-    GOOD = "good"
-    POOR = "poor"
-    """It works, and could be better."""
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at, and what mends it."""
-
-    about: str
-    verdict: Verdict
-    says: str
-    fix: str = ""
 
 
 async def examined(config: Config, clock: Clock, serving: bool) -> AsyncIterator[Finding]:
@@ -65,7 +43,7 @@ async def examined(config: Config, clock: Clock, serving: bool) -> AsyncIterator
     if not serving:
         for flag, address in (("--listen", config.server.listen), ("--admin", config.server.admin)):
             yield await _port(flag, address)
-    async for finding in _origin(config, clock):
+    async for finding in surroundings(config, clock):
         yield finding
 
 
@@ -157,34 +135,3 @@ async def _port(flag: str, address: Address) -> Finding:
         return Finding(about, Verdict.BAD, f"it cannot be listened on: {error.strerror}", fix)
     server.close()
     return Finding(about, Verdict.GOOD, "free")
-
-
-async def _origin(config: Config, clock: Clock) -> AsyncIterator[Finding]:
-    url, about = config.origin.url, "origin"
-    timeout = aiohttp.ClientTimeout(total=config.origin.connect_timeout + config.origin.read_timeout)
-    began = clock.monotonic()
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.get(f"{url}/api/models?limit=1", allow_redirects=False) as answer,
-        ):
-            status, fields = answer.status, answer.headers
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        why = str(error) or type(error).__name__
-        says, fix = f"{url} gives no answer: {why}", f"curl -sSI {url}      (DNS, proxy, firewall)"
-        yield Finding(about, Verdict.BAD, says, fix)
-        return
-    took = clock.monotonic() - began
-    if status == 429:
-        yield Finding(about, Verdict.POOR, f"{url} asks us to slow down (429)", "set origin.token_file: it has more")
-    elif status >= 400:
-        yield Finding(about, Verdict.POOR, f"{url} answers with {status}", "is origin.url a Hub?")
-    else:
-        left = next((text for name, text in fields.items() if name.lower() == "ratelimit"), "")
-        yield Finding(about, Verdict.GOOD, f"{url} answers in {took * 1000:.0f} ms {left}".rstrip())
-    with suppress(KeyError, ValueError, TypeError):
-        off = abs(clock.wall() - parsedate_to_datetime(fields["Date"]).timestamp())
-        if off > CLOCK_OFF:
-            yield Finding("clock", Verdict.BAD, f"{off:.0f} s off the origin's", "timedatectl set-ntp true")
-        else:
-            yield Finding("clock", Verdict.GOOD, "as the origin's")
