@@ -5,6 +5,9 @@ come; the flight keeps up to `parallel` downloads going in the order the readers
 wakes the readers whenever something has moved: a write of our own, a chunk another worker has written, a seal, an
 error. When a reader leaves, what nobody wants any more is stopped, unless little is missing: then it is finished.
 
+The first bytes come before all else: while all readers wait for the same ones, one download is under way, not
+`parallel` whose questions and connections would stand in line before those bytes.
+
     reader joins ──> pump ──> downloads ──> chunk map moves ──> readers go on
          ^              ^          │
          └── leaves     └── ends ──┘
@@ -100,6 +103,7 @@ class Flight:
         self._last_source: Source | None = None
         self._ahead = Span(0, 0)
         self._finishing = False
+        self._has_begun = False
         self._leisure = Leisure(tasks, self._pump)
         self._stride = Stride(limits.least or limits.span, limits.span)
 
@@ -161,6 +165,9 @@ class Flight:
         """
         follower.waiting = True
         try:
+            if follower.under_way and not self._has_begun:
+                self._has_begun = True
+                self._pump()
             if not any(follower.wanted.start in span for span in self._running):
                 self._pump()
             self._raise_for(follower)
@@ -191,7 +198,7 @@ class Flight:
             self.blob.missing,
             self._running,
             span_size=self._stride.size,
-            parallel=self._limits.parallel,
+            parallel=self._limits.parallel if self._has_begun or len(interests) > 1 else 1,
             eager=self._eager,
         )
         for span in spans:
@@ -239,6 +246,7 @@ class Flight:
 
     def _landed(self, span: Span, task: asyncio.Task[None]) -> None:
         del self._running[span]
+        self._has_begun = True
         if not task.cancelled():
             if task.exception() is not None:  # a fault of ours, logged by the task set: no reader is left waiting
                 self._fail(span, None, StoreError("the download failed inside the mirror; its log says why"))
