@@ -52,6 +52,7 @@ async def test_every_origin_is_asked_and_named(tmp_path: Path, site: WebSite) ->
     said = await found(config)
     assert {about: one.verdict.value for about, one in said.items()} == {
         "origin": "good",
+        "clock": "good",
         "origin no-page": "good",
         "origin busy": "poor",
         "origin broken": "poor",
