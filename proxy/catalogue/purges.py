@@ -8,6 +8,7 @@ is compared with them, in the same transaction.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -26,6 +27,8 @@ KEPT_FOR: Final = 86_400.0
 """Seconds: what was asked for longer ago, and comes only now, is kept as if nobody had purged it."""
 Cursor = tuple[bytes, str]
 BEGINNING: Final[Cursor] = (b"", "")
+SINCE: Final = "SELECT kind, text, at, soft FROM purges WHERE origin = ? AND at >= ?"
+"""The purges of an origin since a time."""
 _BEYOND: Final = "\x7f"
 """Sorts behind every character of a target."""
 
@@ -94,14 +97,18 @@ def overtake(
     connection: sqlite3.Connection, origin: str, target: str, place: bytes, selecting: str, stored: StoredResponse
 ) -> None:
     """Treat a response that was just put down as the purges want it that came after it was asked for."""
-    found = connection.execute(
-        "SELECT kind, text, at, soft FROM purges WHERE origin = ? AND at >= ?", (origin, stored.requested_at)
-    ).fetchall()
+    found = connection.execute(SINCE, (origin, stored.requested_at)).fetchall()
+    for purge in covering(found, origin, target, stored):
+        _end(connection, place, selecting, stored, purge)
+
+
+def covering(rows: list[Any], origin: str, target: str, stored: StoredResponse) -> Iterator[Purge]:
+    """Those of the purges in `rows` that `stored` is meant by."""
     tags = tags_of(stored.fields)
-    for kind, text, at, soft in found:
+    for kind, text, at, soft in rows:
         purge = Purge(origin, which_named(kind, text), at, bool(soft))
         if purge.covers(target, tags, stored.requested_at):
-            _end(connection, place, selecting, stored, purge)
+            yield purge
 
 
 def _end(connection: sqlite3.Connection, place: bytes, selecting: str, stored: StoredResponse, purge: Purge) -> None:

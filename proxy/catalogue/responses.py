@@ -63,6 +63,11 @@ class StoredResponses:
         )
         self._changes.happened(place)
 
+    def is_purged(self, origin: str, target: str, stored: StoredResponse) -> bool:
+        """Whether a purge (not a soft one) covers `stored`, which was asked for before it."""
+        rows = self._disk.rows(purges.SINCE, (origin, stored.requested_at))
+        return any(not purge.soft for purge in purges.covering(rows, origin, target, stored))
+
     async def drop(self, place: bytes, selecting: Fields | None = None) -> None:
         """Forget what is kept for the place: all, or that for the requests with these fields."""
         rest = () if selecting is None else tuple(one for one in self.at(place) if one.selecting != selecting)

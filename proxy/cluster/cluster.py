@@ -19,6 +19,7 @@ from proxy.core.manifest import Manifest
 from proxy.core.spans import Span
 from proxy.hub.peering import PeerQuestion, Question
 
+from .answers import Answers
 from .lease import Busy, Leases, Mine, Outcome, Unknown
 from .members import Member, MemberState
 from .membership import Membership, MembershipObserver, ourselves
@@ -71,6 +72,7 @@ class Cluster:
         self.shared = shared
         self._leases = leases
         self._peers = peers
+        self.answers = Answers(membership, peers, clock)
         self._lease_ttl = lease_ttl
         self._chance = chance
         self._clock = clock
@@ -97,17 +99,9 @@ class Cluster:
             Membership.open(section, us=us, line=redis, clock=clock, observer=observer) as membership,
             Peers.open(signer, limits, observer) as peers,
         ):
-            ttl = section.lease_ttl
+            ttl, chance = section.lease_ttl, Random()
             yield cls(
-                membership,
-                leases,
-                peers,
-                signer,
-                shared,
-                lease_ttl=ttl,
-                clock=clock,
-                chance=Random(),
-                observer=observer,
+                membership, leases, peers, signer, shared, lease_ttl=ttl, clock=clock, chance=chance, observer=observer
             )
 
     def route(self, name: BlobKey, index: int, part: float) -> tuple[Ask, ...]:

@@ -44,6 +44,7 @@ from .told import result_of, told
 
 PATH: Final = "/-/peer/v1/blobs/"
 MANIFESTS: Final = "/-/peer/v1/manifests/"
+ANSWERS: Final = "/-/peer/v1/answers"
 QUESTION: Final = "X-Penstock-Question"
 PROOF: Final = "X-Penstock-Proof"
 _FIELD_SIZE: Final = 16 * KIB
@@ -98,9 +99,9 @@ class Peers:
     def __init__(
         self, signer: Signer, limits: PeerLimits, observer: PeerObserver, session: aiohttp.ClientSession
     ) -> None:
-        self._signer = signer
-        self._limits = limits
-        self._observer = observer
+        self.signer = signer
+        self.limits = limits
+        self.observer = observer
         self._session = session
         self._turns = Turns(limits.connections)
 
@@ -132,14 +133,14 @@ class Peers:
         try:
             async with contextlib.aclosing(self._read(member, question, span, hops, patience)) as pieces:
                 async for piece in pieces:
-                    self._observer.peer_bytes(len(piece))
+                    self.observer.peer_bytes(len(piece))
                     yield piece
             result = "ok"
         except PenstockError as error:
             result = result_of(error)
             raise
         finally:
-            self._observer.peer_read(result)
+            self.observer.peer_read(result)
 
     async def manifest(self, member: Member, question: PeerQuestion) -> bytes:
         """The stamped manifest of the blob in `question`, from `member`. Raises PeerFailed, AskAnother,
@@ -147,15 +148,15 @@ class Peers:
         if self._turns.is_full(member.url):
             raise AskAnother(f"too many reads from {member.name} are under way to ask it for a manifest")
         try:
-            asking = Asking("GET", manifest_path(question.name), "", self._signer.seal(question))
+            asking = Asking("GET", manifest_path(question.name), "", self.signer.seal(question))
             async with (
                 self._turns.turn(member.url),
                 contextlib.AsyncExitStack() as stack,
                 asyncio.timeout(MANIFEST_WITHIN),
             ):
-                answer, asker = await self._send(stack, member, asking, 1, MANIFEST_WITHIN)
-                said = await _whole(answer, LARGEST)
-                if not self._signer.is_proof(answer.headers.get(PROOF, ""), asker, answer.status, said):
+                answer, asker = await self.send(stack, member, asking, 1, MANIFEST_WITHIN)
+                said = await all_of(answer, LARGEST)
+                if not self.signer.is_proof(answer.headers.get(PROOF, ""), asker, answer.status, said):
                     raise PeerFailed("a manifest that no node has signed")
                 if answer.status != 200:
                     raise told(answer.status, said)
@@ -168,7 +169,7 @@ class Peers:
     async def _read(
         self, member: Member, question: Question, span: Span, hops: int, patience: float | None
     ) -> AsyncGenerator[bytes, None]:
-        silence = patience or self._limits.progress_timeout
+        silence = patience or self.limits.progress_timeout
         if question.stored_only and self._turns.is_full(member.url):
             raise AskAnother(f"too many reads from {member.name} are under way to ask it by the way")
         try:
@@ -197,7 +198,7 @@ class Peers:
         silence: float,
     ) -> aiohttp.ClientResponse:
         """Its answer, found to be the span. What is asked by the way has to be answered at once."""
-        limit = self._limits.connect_timeout + (0.0 if question.stored_only else silence)
+        limit = self.limits.connect_timeout + (0.0 if question.stored_only else silence)
         try:
             async with asyncio.timeout(limit):
                 answer, asker = await self._ask(stack, member, question, span, hops, silence)
@@ -217,14 +218,15 @@ class Peers:
         hops: int,
         silence: float,
     ) -> tuple[aiohttp.ClientResponse, Asker]:
-        sealed = self._signer.seal(question)
+        sealed = self.signer.seal(question)
         asking = Asking("GET", peer_path(question.name), range_field(span), sealed)
-        return await self._send(stack, member, asking, hops, silence)
+        return await self.send(stack, member, asking, hops, silence)
 
-    async def _send(
+    async def send(
         self, stack: contextlib.AsyncExitStack, member: Member, asking: Asking, hops: int, silence: float
     ) -> tuple[aiohttp.ClientResponse, Asker]:
-        field, asker = self._signer.sign(asking, hops=hops)
+        """One request; the head of its answer, which `stack` holds. Raises what aiohttp raises."""
+        field, asker = self.signer.sign(asking, hops=hops)
         headers = {"Authorization": field, QUESTION: asking.question}
         if asking.range:
             headers["Range"] = asking.range
@@ -234,7 +236,7 @@ class Peers:
         if trace is not None:
             headers |= trace.fields(outside=False)
         timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=self._limits.connect_timeout, sock_read=silence
+            total=None, connect=None, sock_connect=self.limits.connect_timeout, sock_read=silence
         )
         sent = self._session.get(
             URL(member.url + asking.path, encoded=True), headers=headers, allow_redirects=False, timeout=timeout
@@ -246,20 +248,21 @@ class Peers:
         headers = answer.headers
         proof = headers.get(PROOF, "")
         if answer.status != 206:
-            said = await _whole(answer)
-            if not self._signer.is_proof(proof, asker, answer.status, said):
+            said = await all_of(answer)
+            if not self.signer.is_proof(proof, asker, answer.status, said):
                 raise PeerFailed(f"an unsigned answer with status {answer.status}: another secret, clock, or node?")
             raise told(answer.status, said)
         content_range, length = f"bytes {span.start}-{span.stop - 1}/{question.size}", len(span)
         etag = f'"{question.validator}"'
-        if not self._signer.is_proof(proof, asker, 206, head_said(content_range, etag, length)):
+        if not self.signer.is_proof(proof, asker, 206, head_said(content_range, etag, length)):
             raise PeerFailed("an answer that no node has signed, or that is not what was asked for")
         given = (headers.get("Content-Range"), headers.get("ETag"), answer.content_length)
         if given != (content_range, etag, length) or "Content-Encoding" in headers:
             raise PeerFailed(f"an answer that is not what was asked for: {given}")
 
 
-async def _whole(answer: aiohttp.ClientResponse, limit: int = _LONGEST_REFUSAL) -> bytes:
+async def all_of(answer: aiohttp.ClientResponse, limit: int = _LONGEST_REFUSAL) -> bytes:
+    """A short body. Raises PeerFailed, and what aiohttp raises."""
     taken = bytearray()
     async for piece in answer.content.iter_any():
         taken += piece

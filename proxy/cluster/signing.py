@@ -27,6 +27,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import PeerRefused
 from proxy.core.manifest import Manifest, NoManifest
 from proxy.hub.peering import Question, question_of
+from proxy.hub.web_asking import AnswerQuestion
 from proxy.hub.web_peering import NoQuestion
 
 WINDOW: Final = 30.0
@@ -83,7 +84,7 @@ class Signer:
 
     # --- who asks -----------------------------------------------------------------------------------------------
 
-    def seal(self, question: Question) -> str:
+    def seal(self, question: Question | AnswerQuestion) -> str:
         """The question as a header field. Raises PeerRefused when it is too long for one."""
         text = self._box.encrypt(question.encoded()).decode()
         if len(text) > LONGEST_QUESTION:
@@ -140,7 +141,7 @@ class Signer:
             raise _refused()
         return Asker(node, int(hops), once)
 
-    def open(self, sealed: str) -> Question:
+    def open(self, sealed: str) -> Question | AnswerQuestion:
         """Raises PeerRefused."""
         try:
             return question_of(self._box.decrypt(sealed.encode("ascii"), ttl=None))

@@ -22,6 +22,7 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.core.errors import PenstockError, RequestRefused, WritesRefused
 from proxy.fetch.coordinator import Coordinator
 from proxy.fetch.web.in_fleet import WebLending
+from proxy.fetch.web.owner import Owner
 from proxy.hub.paths import parse
 from proxy.hub.targets import (
     AuthCheck,
@@ -96,6 +97,7 @@ def make_data_server(
     signer: Signer | None = None,
     mounts: tuple[Mount, ...] = (),
     lending: WebLending | None = None,
+    owner: Owner | None = None,
     hot: HotSection | None = None,
     changes: Changes | None = None,
 ) -> Gate:
@@ -103,9 +105,9 @@ def make_data_server(
 
     `external_url` is where clients reach us (None: what their Host field says), `ready` why we should get no traffic.
     `signatures` make the addresses that clients carry around (None: such that this process alone knows), `signer` knows
-    the other nodes of the fleet (None: there are none). `mounts` are the generic origins, `lending` reads of them
-    for those nodes. `changes` counts what the rooms below take back, `hot` bounds what is kept ready (None for either:
-    nothing is).
+    the other nodes of the fleet (None: there are none). `mounts` are the generic origins, `lending` reads of them and
+    `owner` asks them for those nodes. `changes` counts what the rooms below take back, `hot` bounds what is kept ready
+    (None for either: nothing is).
     """
     clock, observer = clock or SystemClock(), observer or SilentObserver()
     lane = None
@@ -126,6 +128,7 @@ def make_data_server(
         signer,
         mounts,
         lending,
+        owner,
         tracer or Untraced(),
     )
     server = web.Server(application.handle)
@@ -156,6 +159,7 @@ class Application:
         signer: Signer | None,
         mounts: tuple[Mount, ...],
         lending: WebLending | None,
+        owner: Owner | None,
         tracer: Tracer,
     ) -> None:
         self._tracer = tracer
@@ -172,7 +176,7 @@ class Application:
         tickets = Tickets(signatures, clock, self._key)
         self._lfs = LfsRoutes(coordinator, tickets, gate.limits, external_url)
         self._oci = OciRoutes(coordinator, tickets)
-        self._peers = None if signer is None else PeerRoutes(coordinator, signer, self._key, lending)
+        self._peers = None if signer is None else PeerRoutes(coordinator, signer, self._key, lending, owner)
         self._sender = Sender(coordinator, gate, cold, LeakWatch(gate.observer, external_url, xet=xet.facade))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -5,20 +5,38 @@ Whoever cannot sign as a member is told so, and nothing else: neither what is he
 
 from __future__ import annotations
 
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, assert_never
 
-from proxy.cluster.peers import MANIFESTS, PATH, PROOF, QUESTION, head_said, manifest_path, peer_path, range_field
+from proxy.cluster.answers import HEAD, LONGEST_HEAD
+from proxy.cluster.peers import (
+    ANSWERS,
+    MANIFESTS,
+    PATH,
+    PROOF,
+    QUESTION,
+    head_said,
+    manifest_path,
+    peer_path,
+    range_field,
+)
 from proxy.cluster.signing import Asker, Asking, Signer
-from proxy.core.byterange import Single, content_range, wanted
+from proxy.core.byterange import Ignored, Single, content_range, wanted
 from proxy.core.caller import ANONYMOUS, bearer
 from proxy.core.errors import AskAnother, PeerRefused
 from proxy.core.sizes import SLICE
 from proxy.fetch.coordinator import Coordinator
+from proxy.fetch.reading import Piece
+from proxy.fetch.web.answers import Held
 from proxy.fetch.web.in_fleet import WebLending
+from proxy.fetch.web.owner import Owner
 from proxy.hub.peering import PeerQuestion, Question
+from proxy.hub.web_asking import AnswerQuestion
 from proxy.hub.web_peering import WebQuestion
 
-from .answers import Answer, FilePart, HeldBody, PeerBody, Small
+from .answers import Answer, FilePart, Flow, HeldBody, PeerBody, Small
 from .problems import Side, body, problem
 from .visit import Visit
 
@@ -29,8 +47,16 @@ HOPS: Final = 2
 class PeerRoutes:
     """Answers members of the fleet. `key` makes callers of tokens, as the application's own does."""
 
-    def __init__(self, coordinator: Coordinator, signer: Signer, key: bytes, lending: WebLending | None = None) -> None:
-        """`lending`: what reads of generic origins."""
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        signer: Signer,
+        key: bytes,
+        lending: WebLending | None = None,
+        owner: Owner | None = None,
+    ) -> None:
+        """`lending` reads of generic origins, `owner` asks them."""
+        self._owner = owner
         self._lending = lending
         self._coordinator = coordinator
         self._signer = signer
@@ -45,6 +71,8 @@ class PeerRoutes:
         question = self._signer.open(sealed)
         if not 1 <= asker.hops <= HOPS:
             raise PeerRefused("this is no question for a peer")
+        if isinstance(question, AnswerQuestion):
+            return await self._answer(question, asker)
         if isinstance(question, WebQuestion):
             return self._bytes(question, asking, asker)
         visit.caller = ANONYMOUS if question.token is None else bearer(question.token, self._key)
@@ -52,6 +80,35 @@ class PeerRoutes:
             visit.route = "manifest"
             return await self._manifest(question, asker)
         return self._bytes(question, asking, asker)
+
+    async def _answer(self, question: AnswerQuestion, asker: Asker) -> Answer:
+        """Raises AskAnother, and what the cache raises."""
+        if self._owner is None:
+            raise AskAnother("this node has no generic origin")
+        lent = await self._owner.answer(question)
+        said = base64.b64encode(lent.said).decode()
+        if len(said) > LONGEST_HEAD:
+            raise AskAnother("the head of the answer is too long to be told")
+        headers = (
+            ("Content-Type", "application/octet-stream"),
+            (HEAD, said),
+            (PROOF, self._signer.prove(asker, 200, lent.said)),
+        )
+        body = lent.body
+        if isinstance(body, bytes) or body.size == 0:
+            return Small(200, headers, body if isinstance(body, bytes) else b"")
+        if body.size is None:
+            return Flow(200, headers, None, lambda: _all_of(body))
+
+        owner, kept = self._owner, lent.kept
+
+        async def again() -> Answer:
+            # it was evicted
+            if kept is not None:
+                await owner.forget(question, kept)
+            return await self._answer(question, asker)
+
+        return FilePart(HeldBody(body, again), body.size, headers, Ignored())
 
     async def _manifest(self, question: PeerQuestion, asker: Asker) -> Small:
         content = await self._coordinator.manifest_for_peer(question)
@@ -94,5 +151,11 @@ class PeerRoutes:
         )
 
 
+@asynccontextmanager
+async def _all_of(body: Held) -> AsyncIterator[AsyncIterator[Piece]]:
+    async with body.open(None) as reading:
+        yield reading.pieces()
+
+
 def is_for_peers(raw_target: str) -> bool:
-    return raw_target.startswith((PATH, MANIFESTS))
+    return raw_target.startswith((PATH, MANIFESTS, ANSWERS))

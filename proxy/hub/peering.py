@@ -17,6 +17,7 @@ from proxy.core.secret import Secret
 
 from .facts import FileFacts, facts_fields, facts_of
 from .names import Counter, FileTarget, ObjectTarget, RepoId, RepoKind, Revision
+from .web_asking import AnswerQuestion
 from .web_peering import NoQuestion, WebQuestion
 
 ADDRESS_REFUSED: Final = "AddressRefused"
@@ -91,12 +92,15 @@ class PeerQuestion:
 
 
 Question = PeerQuestion | WebQuestion
+"""About bytes of a blob."""
 
 
-def question_of(content: bytes) -> Question:
+def question_of(content: bytes) -> Question | AnswerQuestion:
     """What a member has asked. Raises NoQuestion."""
     try:
         said = orjson.loads(content)
+        if "w" in said:
+            return AnswerQuestion.of(said)
         question: Question = WebQuestion.of(said) if "o" in said else PeerQuestion.of(said)
         _ = question.record  # which refuses lengths and validators that are none
         return question

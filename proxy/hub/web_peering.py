@@ -70,12 +70,9 @@ class WebQuestion:
     @classmethod
     def of(cls, said: dict[str, Any]) -> WebQuestion:
         """Raises NoQuestion for one that could not be asked of an origin, KeyError, TypeError, ValueError."""
-        fields = tuple((str(name), str(value)) for name, value in said["h"])
-        target, size = str(said["t"]), said["n"]
-        if not isinstance(size, int) or not _is_plain(target) or not target.startswith("/"):
-            raise NoQuestion("no target")
-        if any(name.lower() in CREDENTIALS or not _is_plain(name + value, " \t") for name, value in fields):
-            raise NoQuestion("no fields of a request")
+        target, size, fields = checked_target(said["t"]), said["n"], checked_fields(said["h"])
+        if not isinstance(size, int):
+            raise NoQuestion("no length")
         return cls(str(said["o"]), target, str(said["v"]), size, fields, said["s"] is True, str(said["r"]))
 
     def anew(self, *, stored_only: bool) -> WebQuestion:
@@ -86,6 +83,22 @@ class WebQuestion:
         return replace(self, asker=url)
 
 
-def _is_plain(text: str, besides: str = "") -> bool:
+def checked_target(said: Any) -> str:
+    """Raises NoQuestion for what is no target of an origin."""
+    target = str(said)
+    if not is_plain(target) or not target.startswith("/"):
+        raise NoQuestion("no target")
+    return target
+
+
+def checked_fields(said: Any) -> Fields:
+    """Raises NoQuestion for what are no fields of a request in nobody's name, TypeError, ValueError."""
+    fields = tuple((str(name), str(value)) for name, value in said)
+    if any(name.lower() in CREDENTIALS or not is_plain(name + value, " \t") for name, value in fields):
+        raise NoQuestion("no fields of a request")
+    return fields
+
+
+def is_plain(text: str, besides: str = "") -> bool:
     """Whether it can stand in a head of HTTP: no control character, nor white space but `besides`."""
     return text.isascii() and all("!" <= character <= "~" or character in besides for character in text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.core.blob import BlobKey, BlobRecord
 
@@ -15,6 +17,10 @@ class SmallBody:
 
     key: BlobKey
     size: int
+
+
+NOTHING: Final = SmallBody(BlobKey.sha256(hashlib.sha256(b"").hexdigest()), 0)
+"""Of no byte; also of a head whose body is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)

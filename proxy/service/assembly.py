@@ -78,7 +78,16 @@ async def assemble(
         ) as origin,
         _fleet(config, node_weight(config.store), FleetObserver(telemetry)) as fleet,
         _ring(config, fleet, FleetObserver(telemetry), clock) as ring,
-        generic.mounts(config, store, catalogue, telemetry, clock, state_folder(config), ring) as web,
+        generic.mounts(
+            config,
+            store,
+            catalogue,
+            telemetry,
+            clock,
+            state_folder(config),
+            ring,
+            None if fleet is None else fleet.answers,
+        ) as web,
         TaskSet("mirror") as tasks,
     ):
         shared = None if fleet is None else fleet.shared
@@ -137,6 +146,7 @@ async def assemble(
             signer=None if fleet is None else fleet.signer,
             mounts=web.mounts,
             lending=web.lending,
+            owner=web.owner,
             hot=config.hot,
             changes=changes,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.catalogue.catalogue import Catalogue
+from proxy.cluster.answers import Answers
 from proxy.config.origins import OriginSite
 from proxy.config.schema import Config
 from proxy.core.clock import Clock
@@ -22,6 +23,8 @@ from proxy.fetch.web.cache import WebCache
 from proxy.fetch.web.in_fleet import Neighbours, WebLending
 from proxy.fetch.web.kept import Rooms
 from proxy.fetch.web.leader import Leader
+from proxy.fetch.web.outcomes import Ring
+from proxy.fetch.web.owner import FromOwner, Owner
 from proxy.fetch.web.places import MOUNTS
 from proxy.fetch.web.shelving import Shelving
 from proxy.fetch.web.sources import Sources
@@ -39,6 +42,7 @@ class Generic:
 
     mounts: tuple[Mount, ...]
     lending: WebLending | None
+    owner: Owner | None
 
 
 @asynccontextmanager
@@ -50,6 +54,7 @@ async def mounts(
     clock: Clock,
     state: Path,
     ring: OncePerFleet | None,
+    fellows: Answers | None,
 ) -> AsyncIterator[Generic]:
     """A cache for each generic origin of `config`; what they have under way ends with them."""
     async with AsyncExitStack() as stack:
@@ -62,6 +67,7 @@ async def mounts(
         flights = Flights(store, filler, tasks, clock, limits, ended=sources.settle, eager=False)
         sources.is_flying = flights.is_under_way
         rooms = Rooms(store, flights, sources, clock, config.fetch.progress_timeout)
+        owner = None if fellows is None else Owner(clock)
         lending = None if ring is None else WebLending(ring, rooms, limits)
         made = []
         for name, prefix, section in _origins(config):
@@ -72,8 +78,14 @@ async def mounts(
             if lending is not None:
                 lending.origins[name] = origin
             leader = Leader(origin, shelving, rooms, clock, telemetry, config.web.longest_unannounced, neighbours)
-            made.append(Mount(prefix, section.url, WebCache(origin, shelving, leader, clock, tasks)))
-        yield Generic(tuple(made), lending)
+            once: Ring = leader
+            if fellows is not None:
+                once = FromOwner(once, leader, fellows, name, shelving, clock)
+            cache = WebCache(origin, shelving, leader, once, clock, tasks)
+            if owner is not None:
+                owner.caches[name] = cache
+            made.append(Mount(prefix, section.url, cache))
+        yield Generic(tuple(made), lending, owner)
 
 
 def _origins(config: Config) -> list[tuple[str, str, OriginSite]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from proxy.cluster.members import Member, View
 from proxy.core.sizes import SLICE
+from proxy.fetch.web.crossing import place_key
 from proxy.hub.web_peering import record_of
 
 from .fleet import known_to
@@ -55,6 +56,16 @@ class WebFleet:
         key, view = record_of(self.url, target, validator, size).key, View(1, members, "n0")
         ranked = (view.ranked(key, index)[0].name for index in range(-(-size // SLICE)))
         return [self.nodes[int(name[1:])] for name in ranked]
+
+    def owner(self, target: str) -> Node:
+        """The node that asks the origin for `target`, for all."""
+        members = tuple(Member(f"n{number}", f"http://{node.data}", 1) for number, node in enumerate(self.nodes))
+        name = View(1, members, "n0").ranked(place_key(self.url, target), 0)[0].name
+        return self.nodes[int(name[1:])]
+
+    def owned(self, node: Node) -> str:
+        """A target that `node` owns."""
+        return next(target for number in range(1000) if self.owner(target := f"/{number}") is node)
 
     def validator(self, target: str, size: int, *owners: Node) -> str:
         """A validator under which these nodes own the slices of the body of `target`."""

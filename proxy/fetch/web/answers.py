@@ -24,6 +24,10 @@ class WebRequest:
     fields: Fields
     version: str = "1.1"
     site: str = ""
+    from_peer: bool = False
+    """Whether another node asks: the origin is asked by us then, whoever we think should."""
+    is_behind: bool = False
+    """Whether its client has a stale answer already, so that a fresh one is worth waiting for."""
 
     def field(self, name: str) -> str | None:
         return joined(self.fields, name)

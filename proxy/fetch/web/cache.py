@@ -17,6 +17,7 @@ from proxy.rfc9111.directives import Directives
 from proxy.rfc9111.fields import joined
 from proxy.rfc9111.freshness import age, remaining
 from proxy.rfc9111.reuse import (
+    Decision,
     Forward,
     NotCached,
     Revalidate,
@@ -33,7 +34,7 @@ from proxy.rfc9111.variants import is_for, select, selecting
 
 from .answers import Kept, Passed, Told, WebReply, WebRequest
 from .leader import Leader
-from .outcomes import Failed, ForOne, Found, Outcome, Question
+from .outcomes import Failed, ForOne, Found, Outcome, Question, Ring
 from .ports import WebAnswer, WebOrigin
 from .shelving import Shelving
 
@@ -49,7 +50,11 @@ _SAYS_NOTHING: Final = frozenset({206, 304, 412, 416})
 class WebCache:
     """The cache of one origin, for one worker."""
 
-    def __init__(self, origin: WebOrigin, shelving: Shelving, leader: Leader, clock: Clock, tasks: TaskSet) -> None:
+    def __init__(
+        self, origin: WebOrigin, shelving: Shelving, leader: Leader, ring: Ring, clock: Clock, tasks: TaskSet
+    ) -> None:
+        """`ring`: by which way questions get to `leader`."""
+        self._ring = ring
         self._origin = origin
         self._shelving = shelving
         self._leader = leader
@@ -66,27 +71,41 @@ class WebCache:
             kept = self._shelving.at(request.target)
             stored = select(kept, request.fields)
             decision = decide(request.fields, stored, self._clock.wall())
-            match decision:
-                case Serve(found, rule):
-                    return self._served(
-                        request, found, CacheOutcome.HIT, f"hit{'' if rule == 'fresh' else f'; detail={rule}'}"
-                    )
-                case ServeAndRevalidate(found):
-                    self._revalidate_behind(request, found, kept)
-                    return self._served(request, found, CacheOutcome.STALE, "hit; detail=stale-while-revalidate")
-                case NotCached():
-                    raise NotKept("nothing that may be served is kept here, and nothing else was wanted")
-                case Revalidate() | Forward():
-                    reply = await self._asked(request, stored, kept)
-                    if reply is not None:
-                        return reply
-                case _:
-                    assert_never(decision)
+            reply: WebReply | None
+            if isinstance(decision, NotCached):
+                raise NotKept("nothing that may be served is kept here, and nothing else was wanted")
+            if (reply := self._at_hand(request, decision, kept)) is not None:
+                return reply
+            if (reply := await self._asked(request, stored, kept)) is not None:
+                return reply
         return await self._alone(request, select(self._shelving.at(request.target), request.fields))
 
     def noted(self, target: str) -> Noted:
         """Holds until another answer to `target` is kept, or none any more."""
         return self._shelving.noted(target)
+
+    def at_hand(self, request: WebRequest) -> Kept | None:
+        """What it gets if the origin is not asked for that."""
+        kept = self._shelving.at(request.target)
+        decision = decide(request.fields, select(kept, request.fields), self._clock.wall())
+        return self._at_hand(request, decision, kept)
+
+    def _at_hand(self, request: WebRequest, decision: Decision, kept: tuple[StoredResponse, ...]) -> Kept | None:
+        match decision:
+            case Serve(found, rule):
+                told = "hit" if rule == "fresh" else f"hit; detail={rule}"
+                return self._served(request, found, CacheOutcome.HIT, told)
+            case ServeAndRevalidate(found) if not request.is_behind:
+                self._revalidate_behind(request, found, kept)
+                return self._served(request, found, CacheOutcome.STALE, "hit; detail=stale-while-revalidate")
+            case ServeAndRevalidate() | Revalidate() | Forward() | NotCached():
+                return None
+            case _:
+                assert_never(decision)
+
+    def is_passed(self, target: str) -> bool:
+        """Whether the origin's answers there are for one client alone, as far as is known."""
+        return self._is_passed(self._shelving.place(target))
 
     async def pass_on(self, request: WebRequest, body: AsyncIterable[bytes] | None) -> Passed:
         """What any other method gets: the origin's answer, after what it makes void was forgotten. Raises OriginAway,
@@ -104,6 +123,10 @@ class WebCache:
             await answer.aclose()
             raise
         return Passed(answer, f"fwd=method; fwd-status={answer.status}")
+
+    async def void(self, target: str, ago: float) -> None:
+        """Another node has found that what was kept of `target` until then, seconds ago, is out of date."""
+        await self._shelving.void(target, ago)
 
     async def forget(self, request: WebRequest, kept: Kept) -> None:
         """What was answered with cannot be read: it is not to be answered with again."""
@@ -135,7 +158,8 @@ class WebCache:
         if conditional or (not kept and _is_conditional(request)):
             return None  # the origin judges the condition, for this client alone
         varies = {name for stored in kept for name in stored.varies_on}
-        return place, selecting(request.fields, varies | set(self._varies.get(place) or ()))
+        selected = selecting(request.fields, varies | set(self._varies.get(place) or ()))
+        return place, selected, self._ring.is_elsewhere(request)
 
     def _is_passed(self, place: bytes) -> bool:
         until = self._passed.get(place)
@@ -159,27 +183,25 @@ class WebCache:
             return await self._head(request, stored)
         return await self._led(request, stored, None)
 
-    def _begin(self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None) -> Question:
-        question = Question()
+    def _begin(
+        self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None, *, is_behind: bool = False
+    ) -> Question:
+        question = Question(is_shared=name is not None, is_behind=is_behind)
         if name is not None:
             self._call(question, name)
-        self._tasks.start(self._ask(request, stored, question, name), f"ask for {request.target[:200]}")
+        self._tasks.start(self._ask(request, stored, question), f"ask for {request.target[:200]}")
         return question
 
     def _call(self, question: Question, name: Hashable) -> None:
         self._questions[name] = question
         question.names.add(name)
 
-    async def _ask(
-        self, request: WebRequest, stored: StoredResponse | None, question: Question, name: Hashable | None
-    ) -> None:
+    async def _ask(self, request: WebRequest, stored: StoredResponse | None, question: Question) -> None:
         place = self._shelving.place(request.target)
         verbatim = self._is_passed(place)
-        question.outcome.add_done_callback(
-            lambda outcome: self._learn(request, question, outcome, is_shared=name is not None)
-        )
+        question.outcome.add_done_callback(lambda outcome: self._learn(request, question, outcome))
         try:
-            await self._leader.ask(request, stored, question, verbatim=verbatim)
+            await self._ring.ask(request, stored, question, verbatim=verbatim)
         except PenstockError as error:
             question.fail(error)
         finally:
@@ -190,26 +212,24 @@ class WebCache:
             if not question.outcome.done():
                 question.outcome.cancel()
 
-    def _learn(
-        self, request: WebRequest, question: Question, outcome: asyncio.Future[Outcome], *, is_shared: bool
-    ) -> None:
+    def _learn(self, request: WebRequest, question: Question, outcome: asyncio.Future[Outcome]) -> None:
         """Remember what may be waited for, and by whom; close what nobody will read."""
         if outcome.cancelled() or outcome.exception() is not None:
             return
         place = self._shelving.place(request.target)
         match outcome.result():
             case ForOne(answer) as found:
-                if is_shared and answer.status < 500 and answer.status not in _SAYS_NOTHING:
+                if question.is_shared and answer.status < 500 and answer.status not in _SAYS_NOTHING:
                     self._passed.put(place, self._clock.monotonic() + _PASSED_FOR)
                 if question.is_abandoned:
                     self._let_go(found)
             case Found(stored):
                 self._passed.discard(place)
-                if is_shared and stored.varies_on:
+                if question.is_shared and stored.varies_on:
                     # Those who asked for another variant meanwhile wait for one another, not for this one any more.
                     self._varies.put(place, stored.varies_on)
                     if not question.is_over:
-                        self._call(question, (place, stored.selecting))
+                        self._call(question, (place, stored.selecting, self._ring.is_elsewhere(request)))
             case Failed():
                 pass
 
@@ -272,7 +292,7 @@ class WebCache:
         name = self._name(request, kept)
         if name is None or name in self._questions or self._tasks.is_closing:
             return
-        question = self._begin(request, stored, name)
+        question = self._begin(request, stored, name, is_behind=True)
         question.is_abandoned = True
 
     async def _head(self, request: WebRequest, stored: StoredResponse | None) -> WebReply:

@@ -24,13 +24,14 @@ from proxy.fetch.follow import FromPeers
 from proxy.fetch.for_peers import Lending
 from proxy.fetch.ports import Source
 from proxy.hub.web_peering import CREDENTIALS, WebQuestion
-from proxy.rfc9111.fields import members, without
+from proxy.rfc9111.fields import without
 from proxy.rfc9111.relaying import via
 from proxy.rfc9111.stored import LargeBody, StoredResponse
 
 from .answers import WebRequest
 from .kept import Rooms
 from .ports import WebAnswer, WebOrigin, WebSource
+from .telling import has_slices
 
 WITHIN: Final = SLICE
 """No request of a node of a fleet goes past a multiple of so many bytes: what comes next may be another's to fetch."""
@@ -73,8 +74,8 @@ class Neighbours:
             return None
         if request.field("authorization") is not None:
             return None  # that the answer may be shared does not make the origin give it to a peer, who asks for nobody
-        if "bytes" not in members(stored.field("accept-ranges")):
-            return None  # an origin that ignores ranges would send each owner all that stands before its slices
+        if not has_slices(stored):
+            return None
         fields = without(stored.selecting, {"accept-encoding"})
         if not all(text.isascii() for field in fields for text in field):
             return None

@@ -10,13 +10,11 @@ the head is here ──> may it be kept? ── yes, short or of unknown length 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
 from proxy.core.conditional import format_date
 from proxy.core.errors import OriginLied, OriginUnreachable, PenstockError
@@ -28,7 +26,7 @@ from proxy.rfc9111 import relaying
 from proxy.rfc9111.directives import policy
 from proxy.rfc9111.fields import Fields, joined, without
 from proxy.rfc9111.reuse import is_error
-from proxy.rfc9111.stored import LargeBody, SmallBody, StoredResponse
+from proxy.rfc9111.stored import NOTHING, LargeBody, SmallBody, StoredResponse
 from proxy.rfc9111.storing import NotStorable, Storable, kept_fields, storable
 from proxy.rfc9111.validation import CONDITIONS, is_confirmed, questions, refreshed
 from proxy.rfc9111.variants import selecting
@@ -44,8 +42,6 @@ from .windows import Part, Window, part_of, strong_validator, window
 
 log = logging.getLogger(__name__)
 
-_NOWHERE: Final = BlobKey.sha256(hashlib.sha256(b"").hexdigest())
-"""Of a body that is not there yet."""
 LONGEST_ERROR: Final = 64 * KIB
 """Bytes of an error that is told to all who wait for it."""
 _STORED_WITHIN: Final = 2.0
@@ -55,7 +51,7 @@ _TAKEN_UP: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Exchange:
+class Exchange:
     """One answer, and what it was asked with; times of the wall clock."""
 
     request: WebRequest
@@ -87,6 +83,10 @@ class Leader:
         self._observer = observer
         self._longest = longest
 
+    def is_elsewhere(self, request: WebRequest) -> bool:
+        """See `outcomes.Ring`."""
+        return False
+
     async def ask(
         self, request: WebRequest, stored: StoredResponse | None, question: Question, *, verbatim: bool
     ) -> None:
@@ -106,7 +106,7 @@ class Leader:
                 await self._begun(exchange, self._head(exchange, 200), part, question)
                 return
             if part is not None:
-                await self._spooled(exchange, self._head(exchange, 200), part.size, question)
+                await self.spooled(exchange, self._head(exchange, 200), part.size, question)
                 return
             await exchange.answer.aclose()
             kept = _verdict(exchange, 200)
@@ -115,7 +115,7 @@ class Leader:
 
     async def _exchange(
         self, request: WebRequest, stored: StoredResponse | None, asked: Window | None, *, verbatim: bool
-    ) -> _Exchange:
+    ) -> Exchange:
         leaving = frozenset() if verbatim else frozenset({"range", "if-range"})
         if stored is not None:
             leaving |= CONDITIONS
@@ -131,11 +131,11 @@ class Leader:
         if (lie := _unasked(fields, answer.status)) is not None:
             await answer.aclose()
             raise OriginLied(lie)
-        return _Exchange(request, asked, answer, began, self._clock.wall())
+        return Exchange(request, asked, answer, began, self._clock.wall())
 
     # --- 304 ------------------------------------------------------------------------------------------------------
 
-    async def _confirmed(self, exchange: _Exchange, stored: StoredResponse, question: Question) -> bool:
+    async def _confirmed(self, exchange: Exchange, stored: StoredResponse, question: Question) -> bool:
         """Whether the 304 was about what is kept; else the question is still open."""
         answer = exchange.answer
         await answer.aclose()
@@ -151,7 +151,7 @@ class Leader:
 
     # --- a whole answer -------------------------------------------------------------------------------------------
 
-    async def _entirely(self, exchange: _Exchange, stored: StoredResponse | None, question: Question) -> None:
+    async def _entirely(self, exchange: Exchange, stored: StoredResponse | None, question: Question) -> None:
         answer, request = exchange.answer, exchange.request
         verdict = _verdict(exchange, answer.status)
         failed = is_error(answer.status) and (stored is not None or isinstance(verdict, NotStorable))
@@ -171,7 +171,7 @@ class Leader:
             assert answer.length is not None
             await self._begun(exchange, head, Part(whole(answer.length), answer.length, validator), question)
         else:
-            await self._spooled(exchange, head, answer.length, question)
+            await self.spooled(exchange, head, answer.length, question)
 
     async def _error(self, answer: WebAnswer, *, shared: bool) -> Failed | None:
         """The whole of a short error; None when it is for one alone, or too long."""
@@ -186,17 +186,16 @@ class Leader:
             await answer.aclose()
         return Failed(answer.status, answer.fields, bytes(body), f"fwd-status={answer.status}")
 
-    def _head(self, exchange: _Exchange, status: int) -> StoredResponse:
-        empty = SmallBody(_NOWHERE, 0)
+    def _head(self, exchange: Exchange, status: int) -> StoredResponse:
         fields = without(exchange.answer.fields, {"content-range"} if exchange.answer.status == 206 else ())
         if joined(fields, "date") is None:
             fields = (*fields, ("date", format_date(int(exchange.received_at))))  # RFC 9110 §6.6.1
-        head = StoredResponse(status, kept_fields(fields), (), exchange.requested_at, exchange.received_at, empty)
+        head = StoredResponse(status, kept_fields(fields), (), exchange.requested_at, exchange.received_at, NOTHING)
         return replace(head, selecting=selecting(exchange.request.fields, head.varies_on))
 
     # --- blobs ----------------------------------------------------------------------------------------------------
 
-    async def _begun(self, exchange: _Exchange, head: StoredResponse, part: Part, question: Question) -> None:
+    async def _begun(self, exchange: Exchange, head: StoredResponse, part: Part, question: Question) -> None:
         """A long body under a strong validator: what has come of it is read on by those who want it."""
         target = exchange.request.target
         record = self._shelving.record(target, part.validator, part.size)
@@ -225,7 +224,7 @@ class Leader:
                     self._rooms,
                     record,
                     lambda: self._ways(request, stored),
-                    lambda: self._shelving.forget(request.target, stored.selecting),
+                    lambda: self._shelving.void(request.target),
                     None if self._neighbours is None else self._neighbours.gave(record),
                 )
 
@@ -254,10 +253,14 @@ class Leader:
 
     # --- spools ---------------------------------------------------------------------------------------------------
 
-    async def _spooled(self, exchange: _Exchange, head: StoredResponse, length: int | None, question: Question) -> None:
-        """A body that is short, or of unknown length, or without a strong validator: read by all while it comes."""
+    async def spooled(
+        self, exchange: Exchange, head: StoredResponse, length: int | None, question: Question, told: str | None = None
+    ) -> None:
+        """A body that is short, or of unknown length, or without a strong validator: read by all while it comes.
+
+        `told` are the parameters of Cache-Status, if there is more to say than that the origin gave it."""
         spool = Spool(length, self._shelving.folder, self._longest)
-        told = f"fwd=uri-miss; fwd-status={exchange.answer.status}; stored"
+        told = told or f"fwd=uri-miss; fwd-status={exchange.answer.status}; stored"
         question.settle(Found(head, Coming(spool), CacheOutcome.MISS, told))
         self._observer.fill_started()
         result = "aborted"
@@ -286,7 +289,7 @@ class Leader:
         except (PenstockError, OSError, TimeoutError) as error:
             log.warning("an answer was not stored", extra={"why": str(error) or type(error).__name__})
 
-    async def _received(self, exchange: _Exchange, head: StoredResponse, spool: Spool) -> None:
+    async def _received(self, exchange: Exchange, head: StoredResponse, spool: Spool) -> None:
         """All of the body; taken up again where it was cut, if a strong validator allows it."""
         answer = exchange.answer
         for left in reversed(range(_TAKEN_UP + 1)):
@@ -336,11 +339,11 @@ def _unasked(fields: Fields, status: int) -> str | None:
     return None
 
 
-def _verdict(exchange: _Exchange, status: int) -> Storable | NotStorable:
+def _verdict(exchange: Exchange, status: int) -> Storable | NotStorable:
     return storable("GET", exchange.request.fields, status, exchange.answer.fields)
 
 
-def _part(exchange: _Exchange, asked: Window) -> Part | None:
+def _part(exchange: Exchange, asked: Window) -> Part | None:
     """What a 206 is a part of; None when it cannot be kept."""
     answer = exchange.answer
     part = part_of(asked, answer.fields, answer.length)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
 
-from .answers import Held
+from .answers import Held, WebRequest
 from .ports import WebAnswer
 
 
@@ -52,6 +53,10 @@ class Question:
     outcome: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     is_abandoned: bool = False
     """Whether the one who asked has left."""
+    is_shared: bool = False
+    """Whether others may wait for it."""
+    is_behind: bool = False
+    """Whether it is asked behind the back of a client that has a stale answer."""
     names: set[Hashable] = field(default_factory=set)
     """What it is found by."""
     is_over: bool = False
@@ -65,3 +70,20 @@ class Question:
         if not self.outcome.done():
             self.outcome.set_exception(error)
             self.outcome.exception()  # seen, even if everybody who waited has left
+
+
+class Ring(Protocol):
+    """Gets questions answered: by the origin, or by somebody before it."""
+
+    def is_elsewhere(self, request: WebRequest) -> bool:
+        """Whether another node is asked for it before the origin: nobody of another node waits for that here."""
+        ...
+
+    async def ask(
+        self, request: WebRequest, stored: StoredResponse | None, question: Question, *, verbatim: bool
+    ) -> None:
+        """Settle `question` as soon as it is known how, and see to the body. `stored` is to be confirmed.
+
+        `verbatim`: the answer is known not to be kept, so that the client's range goes as it is. Raises PenstockError
+        when there is no answer."""
+        ...

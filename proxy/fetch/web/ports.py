@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from proxy.core.blob import BlobRecord
+from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.changes import Noted
 from proxy.core.spans import Span
+from proxy.hub.web_asking import AnswerQuestion
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
 
@@ -76,6 +77,31 @@ class WebOrigin(Protocol):
         ...
 
 
+class FellowAnswer(Protocol):
+    """What another node gives: a head (`telling`), and a body if there is one. To be closed by whoever holds it."""
+
+    said: bytes
+    length: int | None
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises PeerFailed when it is cut."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Fellows(Protocol):
+    """The other nodes, as those who may have, or get, the answers of generic origins."""
+
+    def before_us(self, place: BlobKey) -> tuple[str, ...]:
+        """Whom to ask before the origin, best first; nobody when it is ours to ask."""
+        ...
+
+    async def ask(self, peer: str, question: AnswerQuestion) -> FellowAnswer:
+        """Its answer, when it has the head. Raises PeerFailed: it is broken; AskAnother: it will not give one now."""
+        ...
+
+
 class Responses(Protocol):
     """The heads that are kept. A place is 32 bytes that stand for an origin and a target."""
 
@@ -89,6 +115,10 @@ class Responses(Protocol):
 
     async def keep(self, place: bytes, origin: str, target: str, stored: StoredResponse) -> None:
         """Keep `stored`, in place of the one for the same requests. Seen by all workers when it returns."""
+        ...
+
+    def is_purged(self, origin: str, target: str, stored: StoredResponse) -> bool:
+        """Whether somebody has wanted such a response to be gone since it was asked for."""
         ...
 
     async def drop(self, place: bytes, selecting: Fields | None = None) -> None:

@@ -63,15 +63,29 @@ class Shelving:
         await self._responses.keep(place, self._origin, target, stored)
         return True
 
+    def is_void(self, target: str, stored: StoredResponse) -> bool:
+        """Whether `target` was written to, or purged, since `stored` was asked for."""
+        if (self._voided.get(self.place(target)) or 0.0) >= stored.requested_at:
+            return True
+        return self._responses.is_purged(self._origin, target, stored)
+
     async def forget(self, target: str, selecting: Fields | None = None) -> None:
         """Nothing is kept for `target` any more (or for the requests with those fields)."""
         await self._responses.drop(self.place(target), selecting)
 
-    async def void(self, target: str) -> None:
-        """`target` was written to: nothing kept of it holds, nor anything that is on its way."""
-        place = self.place(target)
-        self._voided.put(place, self._wall())
-        await self._responses.drop(place)
+    async def void(self, target: str, ago: float = 0.0) -> None:
+        """`target` was written to, or changed, `ago` seconds ago: nothing kept of it until then holds, nor anything
+        that was on its way."""
+        place, at = self.place(target), self._wall() - ago
+        self._voided.put(place, max(at, self._voided.get(place) or 0.0))
+        for stored in self._responses.at(place):
+            if stored.requested_at <= at:
+                await self._responses.drop(place, stored.selecting)
+
+    def void_ago(self, target: str) -> float | None:
+        """Seconds since `target` was last made void, as far as is remembered."""
+        at = self._voided.get(self.place(target))
+        return None if at is None else max(0.0, self._wall() - at)
 
     async def put(self, target: str, stored: StoredResponse, spool: Spool) -> None:
         """Store a body that is whole, then keep its head. Raises StoreError, OSError: then nothing is kept."""
