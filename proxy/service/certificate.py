@@ -43,7 +43,10 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     # A key with a password is refused: without this the library would ask for it on a terminal, and wait.
-    context.load_cert_chain(certificate, key, password="")
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:  # its words name no file
+        raise OSError(f"{certificate} and {key} are no usable pair: {error}") from error
 
 
 def _end(certificate: Path) -> float:

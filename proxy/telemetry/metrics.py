@@ -359,6 +359,16 @@ NODE_METRICS: Final = (
 """What is counted once a node."""
 
 
+FROM_ZERO: Final = {
+    "fills_total": ("ok", "checksum", "upstream_error", "put_off", "aborted", "disk"),
+    "corruptions_total": ("read", "scrub", "seal", "slice"),
+    "fleet_slices_wrong_total": ("peer", "origin", "several", "unknown"),
+    "connections_refused_total": ("limit", "client_limit", "header_timeout", "header_size"),
+}
+"""Counters with one label, and its values, that are there before anything is counted. To `increase()` a series that
+begins with 1 has not grown: the first event, often the only one, would be seen by no alert."""
+
+
 class Tallied(Histogram):
     """A histogram that takes many like observations at once, which costs as much as one."""
 
@@ -377,6 +387,10 @@ class Metrics:
         self._counters = {row.name: _counter(row, registry) for row in rows if row.kind is Kind.COUNTER}
         self._gauges = {row.name: _gauge(row, registry) for row in rows if row.kind is Kind.GAUGE}
         self._histograms = {row.name: _histogram(row, registry) for row in rows if row.kind is Kind.HISTOGRAM}
+        for name, values in FROM_ZERO.items():
+            if (counter := self._counters.get(f"penstock_{name}")) is not None:
+                for value in values:
+                    counter.labels(value)
 
     def counter(self, name: str) -> Counter:
         return self._counters[f"penstock_{name}"]

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.telemetry.accesslog import AccessLog, AccessRecord
 from proxy.telemetry.exposition import FOLDER_VARIABLE, SharedMetrics, metrics_of_process, page_of
 from proxy.telemetry.metric import Kind
-from proxy.telemetry.metrics import LABELS, NODE_METRICS, WORKER_METRICS, Metrics
+from proxy.telemetry.metrics import FROM_ZERO, LABELS, NODE_METRICS, WORKER_METRICS, Metrics
 from proxy.telemetry.table import table
 from proxy.telemetry.telemetry import Telemetry
 
@@ -73,6 +73,16 @@ def test_names_follow_the_rules(metric: object) -> None:
 def test_every_row_can_be_made_and_is_named_once() -> None:
     Metrics(CollectorRegistry(), ALL)
     assert len({metric.name for metric in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("name", FROM_ZERO)
+def test_the_first_event_is_seen_as_growth(telemetry: Telemetry, name: str) -> None:
+    """By `increase()`, to which a series that begins with 1 has not grown."""
+    (row,) = (row for row in ALL if row.name == f"penstock_{name}")
+    (label,) = row.labels
+    for value in FROM_ZERO[name]:
+        assert value in LABELS[label] + row.meaning
+        assert sample(page_of(telemetry.metrics), row.name, **{label: value}) == 0
 
 
 def test_a_request_is_counted_with_its_labels(telemetry: Telemetry) -> None:
