@@ -15,7 +15,10 @@ import pytest
 import pytest_asyncio
 
 from bench.hub.content import MIB
+from proxy.service.named import ASSEMBLY
+from tests.kit.command import penstock
 from tests.kit.files import all_files
+from tests.service.running import ROOT, running
 
 from .verbs import Operator, operated
 
@@ -184,3 +187,21 @@ def olah_entry(root: Path, name: str, content: bytes, etag: str) -> None:
     (folder / "meta.bin").write_bytes(body + struct.pack("<I", zlib.crc32(body)))
     for index in range(0, len(content), block):
         (folder / "blocks" / f"block_{index // block:08d}.bin").write_bytes(content[index : index + block])
+
+
+async def test_a_node_without_an_origin_serves_what_was_carried_to_it(exported: Exported, tmp_path: Path) -> None:
+    file = next(one for one in all_files(exported.operator.stage.repo("acme/moved")) if one.path == "model.safetensors")
+    async with running(tmp_path, "--config", str(ROOT / "config" / "airgap.toml"), assembly=ASSEMBLY) as node:
+        admin = ("--admin", node.standing["admin"])
+        taken = await penstock("import", str(exported.bundle), "--trust", exported.key, *admin)
+        assert taken.returncode == 0, taken.said
+        for target in (file.target("main"), file.target()):
+            async with node.ask(target) as answer:
+                assert answer.status == 200
+                assert hashlib.sha256(await answer.read()).hexdigest() == file.sha256
+        info = await node.get("/api/models/acme/moved")
+        assert info["sha"] == file.commit
+        async with node.ask("/acme/elsewhere/resolve/main/config.json") as answer:
+            assert answer.status in (429, 502), "as when the origin is away; it may exist elsewhere"
+        asked = await penstock("explain", "/acme/moved/resolve/main/model.safetensors", *admin)
+        assert "a hit" in asked.said
