@@ -17,7 +17,7 @@ from proxy.core.sizes import format_size
 
 from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, with_query
 from .flags import path_filters
-from .naming import repo_and_revision
+from .naming import key_or_exit, repo_and_revision
 from .tables import show
 from .talk import say
 
@@ -110,7 +110,8 @@ def info(
     as_json: bool,
 ) -> None:
     asked = node_asked(config_file, admin)
-    if is_key(name):
+    if name.startswith(("sha256:", "etag:")):
+        key_or_exit(name)
         found = ask(asked, "GET", with_query("/-/api/blob", key=name))
         if as_json:
             put_json(found)

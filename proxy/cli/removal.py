@@ -96,7 +96,7 @@ def purge(
     asked = node_asked(config_file, admin)
     if name is None or is_address(name):
         purge_responses(asked, name, prefix, tag, soft=soft, as_json=as_json)
-    elif is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
+    elif name.startswith(("sha256:", "etag:")) or is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
         key = key_or_exit(name)
         if said["dry_run"]:
             say(f"{key} would be dropped")

@@ -14,7 +14,7 @@ from proxy.cluster.observer import LeaseOutcome, RedisResult
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 from proxy.front.observer import ROUTES
-from proxy.service.observers import FleetObserver, StoreObserver
+from proxy.service.observers import FleetObserver, OriginObserver, StoreObserver
 from proxy.store.disk import DiskState
 from proxy.telemetry.accesslog import AccessLog
 from proxy.telemetry.exposition import metrics_of_process, page_of
@@ -62,6 +62,14 @@ def test_calls_to_redis_and_leases_are_counted_by_what_became_of_them(telemetry:
         "leases_lost_total 1.0",
     ):
         assert f"penstock_{line}" in page
+
+
+def test_the_breaker_of_the_origin_is_open_until_it_answers_right(telemetry: Telemetry) -> None:
+    """A trial under way is no origin that is back."""
+    observer = OriginObserver(telemetry)
+    for state, shown in (("open", 1.0), ("half-open", 1.0), ("closed", 0.0)):
+        observer.breaker(state)
+        assert f'penstock_upstream_breaker_open{{host="hub"}} {shown}' in page_of(telemetry.metrics).decode()
 
 
 def test_the_breaker_of_redis_is_open_until_a_call_is_answered(telemetry: Telemetry) -> None:

@@ -17,6 +17,13 @@ log: Final = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Awaitable[Told]]
 
+_WRITTEN_LIKE: Final = {
+    "repo": "acme/tiny or datasets/acme/rows",
+    "repos": "acme/tiny or datasets/acme/rows@v1.0",
+    "fields": "'Accept: text/html'",
+}
+"""What is told instead of the pattern that a text does not match."""
+
 
 class Operations:
     """Carries out the operations of a table, each by its handler."""
@@ -48,6 +55,12 @@ class Operations:
 
 def in_words(error: ValidationError) -> str:
     """Every mistake of what was asked, in a line."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in one['loc']) or 'the body'}: {one['msg']}" for one in error.errors()
-    )
+    return "; ".join(_mistake(one) for one in error.errors(include_url=False))
+
+
+def _mistake(one: Any) -> str:
+    field = str(one["loc"][0]) if one["loc"] else ""
+    if one["type"] == "string_pattern_mismatch" and field in _WRITTEN_LIKE:
+        return f"{field}: {one['input']!r} is none; write it like {_WRITTEN_LIKE[field]}"
+    where = ".".join(str(part) for part in one["loc"]) or "the body"
+    return f"{where}: {one['msg'].removeprefix('Value error, ')}"

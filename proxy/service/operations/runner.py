@@ -163,8 +163,10 @@ class JobRunner:
             if not self._running[job.id].is_cancelled:
                 raise  # the node ends: the job goes on when it is back
             state = JobState.CANCELLED
-        except (JobFailed, Refused, PenstockError, OSError) as failure:
+        except (JobFailed, Refused, PenstockError) as failure:
             state, error = JobState.FAILED, str(failure)
+        except OSError as failure:
+            state, error = JobState.FAILED, _in_words(failure)
         except Exception:
             log.exception("job failed", extra={"job": job.id})
             state, error = JobState.FAILED, "an error of the program; the event log has it"
@@ -206,3 +208,10 @@ class JobRunner:
                 "result": dict(progress.result),
             }
         )
+
+
+def _in_words(failure: OSError) -> str:
+    """Paths are those of the machine that the node runs on, which need not be that of the person."""
+    if failure.filename is None:
+        return str(failure)
+    return f"{failure.filename}: {failure.strerror} (for the node, on its machine)"

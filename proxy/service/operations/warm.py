@@ -64,7 +64,7 @@ class Warmer:
                 (path, facts) async for path, facts in self._tree(caller, repo, commit, progress) if chosen.takes(path)
             ]
         except OriginRefused as refusal:
-            raise JobFailed(f"the origin refuses {repo} at {revision}: {refusal.message}") from None
+            raise JobFailed(f"the origin refuses {repo} at {revision}: {refusal.message}{_advice(refusal)}") from None
         if not files:
             raise JobFailed(f"no file of {repo} at {revision} is chosen by these patterns")
         progress.result = {"commit": commit}
@@ -172,6 +172,13 @@ class Warmer:
             async for _ in reading.pieces():
                 pass
             return reading.cache
+
+
+def _advice(refusal: OriginRefused) -> str:
+    """The Hub gives the same answer for what is not there and for what is not shown to everybody."""
+    if refusal.status not in (401, 403, 404) or refusal.code == "RevisionNotFound":
+        return ""
+    return " (it is not there, or not for whoever asks: name a token with --token-file)"
 
 
 def _length(piece: Piece) -> int:
