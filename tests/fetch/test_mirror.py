@@ -64,6 +64,23 @@ async def test_a_reader_gets_its_first_bytes_before_a_chunk_is_whole(rig: Rig, b
         await pieces.aclose()
 
 
+async def test_other_downloads_begin_when_the_reader_has_had_its_first_bytes(rig: Rig, big: bytes) -> None:
+    rig.origin.hold_at = 128 * KIB
+    async with rig.mirror.read(ANONYMOUS, rig.located("model.safetensors"), Span(0, SIZE)) as reading:
+        pieces = reading.pieces()
+        await asyncio.wait_for(anext(pieces), 2)
+        assert rig.origin.spans == [Span(0, 2 * MIB)]
+
+        async def go_on() -> None:
+            async for _ in pieces:
+                pass
+
+        rest = rig.tasks.start(go_on(), "the rest")
+        await until(lambda: len(rig.origin.spans) == 2, "another download has begun")
+        rig.origin.gate.set()
+        await asyncio.wait_for(rest, 5)
+
+
 async def test_a_cold_range_costs_its_chunks_and_no_more(rig: Rig, big: bytes) -> None:
     read = await rig.read("model.safetensors", Span(SIZE - 1000, SIZE))
     assert read.body == big[-1000:]
