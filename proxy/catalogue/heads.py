@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ def head_of(stored: StoredResponse) -> bytes:
             body = {"key": str(key), "size": size}
         case LargeBody(record, strong):
             body = {"key": str(record.key), "size": record.size, "validator": record.validator, "strong": strong}
-    return orjson.dumps(
+    return _json(
         {
             "status": stored.status,
             "fields": stored.fields,
@@ -36,9 +37,20 @@ def head_of(stored: StoredResponse) -> bytes:
     )
 
 
+def _json(head: dict[str, Any]) -> bytes:
+    """Fields that are no UTF-8 hold lone surrogates, which orjson neither writes nor reads."""
+    try:
+        return orjson.dumps(head)
+    except TypeError:
+        return json.dumps(head).encode("ascii")
+
+
 def response_of(head: bytes) -> StoredResponse:
     """What `head_of` wrote. Raises ValueError, KeyError, TypeError."""
-    told = orjson.loads(head)
+    try:
+        told = orjson.loads(head)
+    except ValueError:
+        told = json.loads(head)  # it may hold lone surrogates
     body, key = told["body"], BlobKey.parse(told["body"]["key"])
     kept: SmallBody | LargeBody = SmallBody(key, body["size"])
     if "validator" in body:

@@ -45,7 +45,12 @@ class Section(BaseModel):
 def http_url(text: str) -> str:
     """`text` without a slash at its end. Raises ValueError when it is no address of a site."""
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if "?" in text or "#" in text:
+        raise ValueError(
+            f"{text!r} has a query or a fragment, which no base of an origin can have: every target is put behind it; "
+            "leave away what stands behind the path"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise ValueError(f"{text!r} is not an http(s) address; write it like https://huggingface.co")
     return text.rstrip("/")
 

@@ -35,8 +35,10 @@ from .cache_status import cache_status
 from .cold import ColdReader, read_now
 from .delivery import Delivery, Unreadable
 from .gate import Gate
+from .labels import WEB
 from .leak_watch import LeakWatch
 from .opened import Opened, ShortBody, begun, close, opened
+from .raw_fields import prepare_raw
 from .visit import Visit
 from .xorbs import XorbReading
 
@@ -258,7 +260,10 @@ class Sender:
 
     async def _hand_over(self, response: web.StreamResponse, visit: Visit, length: int) -> None:
         visit.head_goes_out(response.status, length)
-        await response.prepare(visit.request)
+        if visit.route == WEB:
+            await prepare_raw(response, visit.request)
+        else:
+            await response.prepare(visit.request)
 
     def _delivery(self, visit: Visit) -> Delivery:
         return Delivery(visit.connection, self._cold, self._gate.limits.send_timeout, self._booking(visit))

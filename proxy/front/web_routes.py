@@ -16,7 +16,7 @@ from proxy.fetch.reading import ByteSource, MemoryPiece, Piece
 from proxy.fetch.web.answers import Kept, Passed, Told, WebReply, WebRequest
 from proxy.fetch.web.places import is_at_mounts, prefix_of
 from proxy.fetch.web.ports import WebAnswer
-from proxy.rfc9111.fields import joined, lowered
+from proxy.rfc9111.fields import is_text, joined, lowered
 from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields
 
 from .answers import FilePart, Flow, Small
@@ -66,6 +66,8 @@ class WebRoutes:
         prefix = prefix_of(target, self._mounts)
         if prefix is None:
             raise NoSuchOrigin("no origin of that name is mounted here; the targets of one begin with /o/NAME/")
+        if not all(map(is_text, visit.request.headers.values())):
+            raise MalformedTarget("a field of the request is no UTF-8; its origin could be told another text")
         mount = self._mounts[prefix]
         version = visit.request.version
         request = WebRequest(

@@ -60,6 +60,11 @@ class Answer:
         self._host_class = host_class
         self._observer = observer
 
+    @property
+    def raw_fields(self) -> tuple[tuple[str, str], ...]:
+        """The fields of the head to the byte: those that are no UTF-8 are lone surrogates."""
+        return tuple((name.lower(), value) for name, value in self._incoming.fields)
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes, in pieces of any size. Raises TransferCut."""
         async for piece in self._incoming.pieces():

@@ -32,7 +32,7 @@ class WebAnswer:
 
     def __init__(self, answer: Answer, stack: contextlib.AsyncExitStack, length: int | None) -> None:
         self.status = answer.head.status
-        self.fields = answer.head.fields
+        self.fields = answer.raw_fields  # RFC 9110 §5.5: what is no ASCII is passed on as it is
         self.length = length
         self.is_delimited = answer.is_delimited
         """Whether the body's end can be told from a cut."""

@@ -130,6 +130,7 @@ def _request(url: URL, fields: Fields) -> h11.Request:
     """Raises OriginLied for an address or field that HTTP has no words for."""
     try:
         host = ("Host", url.host_port_subcomponent or "")
-        return h11.Request(method="GET", target=url.raw_path_qs, headers=[host, *fields])
+        told = [(name.encode("ascii"), text.encode("utf-8", "surrogateescape")) for name, text in (host, *fields)]
+        return h11.Request(method="GET", target=url.raw_path_qs, headers=told)
     except (h11.LocalProtocolError, UnicodeEncodeError):
         raise OriginLied(f"the origin redirects to {url.host}, which is no proper address") from None

@@ -16,12 +16,18 @@ _CONNECTION: Final = frozenset(
     }
 )
 """Fields of one connection, or of one proxy (RFC 9110 §7.6.1, 9111 §3.1)."""
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MEMBER: Final = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"|")+')
 
 
 def lowered(fields: Iterable[tuple[str, str]]) -> Fields:
     """The fields with their names in lower case and no white space around their values."""
     return tuple((name.lower(), value.strip(" \t")) for name, value in fields)
+
+
+def is_text(value: str) -> bool:
+    """Whether the bytes of a field were UTF-8; else those that were not are lone surrogates in it."""
+    return value.isascii() or not _SURROGATE.search(value)
 
 
 def values(fields: Fields, name: str) -> list[str]:

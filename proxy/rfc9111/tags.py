@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .fields import Fields, members, values
+from .fields import Fields, is_text, members, values
 
 MOST: Final = 256
 """Tags of one response that are kept."""
@@ -13,7 +13,7 @@ LONGEST: Final = 1024
 
 
 def tags_of(fields: Fields) -> frozenset[str]:
-    """The words of Surrogate-Key, which are parted by blanks, and the members of Cache-Tag."""
+    """The words of Surrogate-Key, which are parted by blanks, and the members of Cache-Tag; none that is no UTF-8."""
     keys = [word for line in values(fields, "surrogate-key") for word in line.split()]
     tags = [member.strip() for line in values(fields, "cache-tag") for member in members(line)]
-    return frozenset([tag for tag in (*keys, *tags) if tag and len(tag) <= LONGEST][:MOST])
+    return frozenset([tag for tag in (*keys, *tags) if tag and len(tag) <= LONGEST and is_text(tag)][:MOST])

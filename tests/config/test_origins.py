@@ -169,3 +169,10 @@ def test_a_reload_tells_that_they_need_a_restart(file: Path) -> None:
     assert found.taken == ()
     assert {"origin.pypi.url", "origin.data-2.url"} <= {change.name for change in found.waiting}
     assert found.config == before
+
+
+@pytest.mark.parametrize("url", ["https://s3.example/b?X-Sign=1", "https://s3.example/b?", "https://s3.example/b#c"])
+def test_the_base_of_an_origin_has_no_query(url: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        load(environment={}, flags={"origin.url": ("--origin", url), "origin.kind": ("--origin-kind", "http")})
+    assert "has a query or a fragment, which no base of an origin can have" in str(told.value)

@@ -172,3 +172,19 @@ async def test_without_a_strong_validator_it_is_read_as_a_whole(site: WebSite, n
     part = await node.get("/a", range="bytes=5000000-5000009")
     assert (part.status, part.body) == (206, CONTENT[5_000_000:5_000_010])
     assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"v1"'], ids=["none", "weak"])
+@pytest.mark.parametrize("first", ["bytes=0-9", "bytes=2000000-2000009"])
+async def test_9111_3_4_parts_without_a_strong_validator_are_never_put_together(
+    site: WebSite, node: WebNode, etag: str | None, first: str
+) -> None:
+    """RFC 9110 §15.3.7.3: two 206 under one weak tag, or none, may be of two versions."""
+    old, new = b"o" * 3_000_000, b"n" * 3_000_000
+    site.at("/a", Document(old, etag=etag))
+    assert set((await node.get("/a", range=first)).body) == set(b"o")
+    site.at("/a", Document(new, etag=etag))
+    for field in ("bytes=1000000-1000009", "bytes=2999990-", "bytes=0-"):
+        assert set((await node.get("/a", range=field)).body) == set(b"o")
+    assert (await node.get("/a")).body == old
+    assert [asked["If-Range"] for asked in site.asked] == [None] * len(site.asked)
