@@ -146,6 +146,8 @@ class Supervisor:
             return await self._life(slot, number)
         except (OSError, PenstockError) as error:  # no process, memory or descriptor left to start one with
             return 1, f"cannot be started: {error}"
+        except ValueError as error:  # a line that is none, or longer than any: it is of no use any more
+            return 1, f"said what cannot be understood: {error}"
         finally:
             self._crew.died(slot)
             self._shared.worker_died(number)

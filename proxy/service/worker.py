@@ -46,12 +46,14 @@ from .control import (
 from .drain import StopOrder, drained, left
 from .named import named_assembly
 from .node import Assemble, Node
-from .operations.shape import NODE_STARTS
+from .operations.shape import NODE_STARTS, Reply
 from .readiness import watch_readiness
 from .system import die_with_parent
 from .voice import open_telemetry
 
 log: Final = logging.getLogger(__name__)
+
+_TOO_LONG: Final = Reply.refused(503, "the answer is longer than a worker can give; ask for fewer at once")
 
 
 class _Worker:
@@ -128,7 +130,10 @@ class _Worker:
 
     async def _carry_out(self, call: Call) -> None:
         reply = NODE_STARTS if self._node is None else await self._node.operate(call.verb, call.arguments)
-        self._report(Answer(call.number, reply.document()))
+        answer = Answer(call.number, reply.document())
+        if len(written(answer)) > LINE_LIMIT:
+            answer = Answer(call.number, _TOO_LONG.document())
+        self._report(answer)
 
     def _tell(self, reasons: list[str]) -> None:
         self._report(Health(tuple(reasons)))

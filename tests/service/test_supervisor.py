@@ -63,6 +63,27 @@ async def test_workers_killed_before_they_have_read_their_orders_are_restarted(t
         assert "task failed" not in node.log
 
 
+async def test_a_worker_that_says_nonsense_is_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path, *TWO) as node:
+        before = node.standing["workers"]
+        with suppress(aiohttp.ClientError):
+            await node.get("/babble")
+        await until(lambda: node.standing["workers"] != before, "a new worker")
+        assert "task failed" not in node.log
+        assert "cannot be understood" in node.log
+
+
+async def test_an_answer_too_long_for_the_line_to_the_supervisor_is_refused_and_costs_no_worker(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "long").touch()
+    async with running(tmp_path, *TWO) as node:
+        before = node.standing["workers"]
+        status, said = await node.admin("/-/api/pins")
+        assert status == 503
+        assert "longer than a worker can give" in said
+        assert node.standing["workers"] == before
+
+
 async def test_the_others_serve_while_a_worker_is_dead(tmp_path: Path) -> None:
     async with running(tmp_path, *TWO) as node:
         os.kill(node.standing["workers"][0], signal.SIGKILL)

@@ -1,7 +1,8 @@
 """A node of one page, for tests of the processes around it.
 
 `/` names the process, `/slow?until=FILE` ends when FILE exists, `/ref_ttl` shows what a reload brought, `/count` counts
-5 bytes. It cannot be while there is a file `broken` on its disk.
+5 bytes, `/babble` makes a worker say nonsense to its supervisor. It cannot be while there is a file `broken` on its
+disk, and its operations say too much while there is one called `long`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from aiohttp import web
 from proxy.config.schema import Config
 from proxy.core.blob import BlobKey
 from proxy.core.errors import NoDisk
+from proxy.service.control import LINE_LIMIT
 from proxy.service.node import BACKLOG
 from proxy.service.operations.shape import Reply
 from proxy.telemetry.telemetry import Telemetry
@@ -49,7 +52,8 @@ class ToyNode:
         self._purged.append(str(key))
 
     async def operate(self, verb: str, arguments: dict[str, Any]) -> Reply:
-        return Reply(200, {"verb": verb, "arguments": arguments, "pid": os.getpid()})
+        told = "x" * LINE_LIMIT if (self._config.store.disks[0].path / "long").exists() else ""
+        return Reply(200, {"verb": verb, "arguments": arguments, "pid": os.getpid(), "told": told})
 
     async def drain(self, *, gently: bool = False) -> None:
         assert self.site is not None
@@ -101,6 +105,8 @@ class ToyNode:
         match request.path:
             case "/count":
                 self._telemetry.bytes_delivered("other", "memory", 5)
+            case "/babble":
+                os.write(int(sys.argv[sys.argv.index("--control") + 1]), b"nonsense\n")
             case "/ref_ttl":
                 return web.Response(text=str(self._config.freshness.ref_ttl))
             case "/slow":
