@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from .errors import RequestRefused
 
-LONGEST: int = 16 * 1024
+LONGEST: Final = 16 * 1024
 """Characters of a target, or of a tag."""
 
 

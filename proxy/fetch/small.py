@@ -24,13 +24,32 @@ from .shared import SharedCalls
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
+    """It is a file of the store."""
+
     extent: Extent
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
+    """It has just come."""
+
     content: bytes
+
+
+Failed = Callable[[str, OSError], Awaitable[None]]
+"""Is told of the disk that could not read a small file."""
+
+
+def forgetting(store: BlobStore, key: Callable[[], BlobKey | None]) -> Failed:
+    """Blames the disk, and drops what is called `key` by then."""
+
+    async def failed(disk: str, error: OSError) -> None:
+        store.disk_failed(disk, error)
+        if (bad := key()) is not None:
+            await store.drop(bad, "unreadable")
+
+    return failed
 
 
 class SmallReading:
@@ -38,9 +57,7 @@ class SmallReading:
 
     verified = True
 
-    def __init__(
-        self, span: Span, held: _Stored | _Held, cache: CacheOutcome, failed: Callable[[str, OSError], Awaitable[None]]
-    ) -> None:
+    def __init__(self, span: Span, held: Stored | Held, cache: CacheOutcome, failed: Failed) -> None:
         self._failed = failed
         self._span = span
         self._held = held
@@ -53,10 +70,10 @@ class SmallReading:
 
     async def pieces(self) -> AsyncIterator[Piece]:
         match self._held:
-            case _Stored(extent):
+            case Stored(extent):
                 source = ByteSource.DISK if self.cache is CacheOutcome.HIT else ByteSource.FILL
                 yield FilePiece(extent.fd, extent.offset + self._span.start, len(self._span), extent.disk, source)
-            case _Held(content):
+            case Held(content):
                 yield MemoryPiece(content[self._span.start : self._span.stop], ByteSource.FILL)
 
 
@@ -84,31 +101,26 @@ class SmallFiles:
         self, caller: Caller, target: FileTarget | ObjectTarget, facts: FileFacts, span: Span, source: Source
     ) -> AsyncIterator[SmallReading]:
         """`span` of the file. Entering fetches it when it is not here; raises what fetching raises."""
-
-        async def failed(disk: str, error: OSError) -> None:
-            self._store.disk_failed(disk, error)
-            if (bad := self._key(target, facts)) is not None:
-                await self._store.drop(bad, "unreadable")
-
+        failed = forgetting(self._store, lambda: self._key(target, facts))
         async with AsyncExitStack() as stack:
             key = self._key(target, facts)
             extent = await self._open(stack, key)
             if extent is not None:
                 if extent.length != facts.size:
                     raise SourceChanged(f"the file is {extent.length} bytes long, and the origin said {facts.size}")
-                yield SmallReading(span, _Stored(extent), CacheOutcome.HIT, failed)
+                yield SmallReading(span, Stored(extent), CacheOutcome.HIT, failed)
                 return
             name = ("small", target.repo, facts.etag, facts.size, caller.identity)
             joined = self._calls.is_under_way(name)
             content = await self._calls.run(name, lambda: self._fetch(target, facts, source), f"fetch {target.path}")
             cache = CacheOutcome.COALESCED if joined else CacheOutcome.MISS
             if content is not None:
-                yield SmallReading(span, _Held(content), cache, failed)
+                yield SmallReading(span, Held(content), cache, failed)
                 return
             extent = await self._open(stack, self._key(target, facts))
             if extent is None:
                 raise SourceChanged("the file left the cache as soon as it had come; ask again")
-            yield SmallReading(span, _Stored(extent), cache, failed)
+            yield SmallReading(span, Stored(extent), cache, failed)
 
     @asynccontextmanager
     async def stored(
@@ -120,15 +132,7 @@ class SmallFiles:
             if extent is None:
                 yield None
                 return
-            yield SmallReading(span, _Stored(extent), CacheOutcome.HIT, self._failed(key))
-
-    def _failed(self, key: BlobKey | None) -> Callable[[str, OSError], Awaitable[None]]:
-        async def failed(disk: str, error: OSError) -> None:
-            self._store.disk_failed(disk, error)
-            if key is not None:
-                await self._store.drop(key, "unreadable")
-
-        return failed
+            yield SmallReading(span, Stored(extent), CacheOutcome.HIT, forgetting(self._store, lambda: key))
 
     def _key(self, target: FileTarget | ObjectTarget, facts: FileFacts) -> BlobKey | None:
         if facts.key is not None:

@@ -17,8 +17,9 @@ UNDERSTOOD: Final = frozenset(
     }
 )
 """Final statuses whose caching we know (must-understand, §5.2.2.3)."""
-_NEVER: Final = frozenset({206, 304, 412, 416})
-"""A part is kept by its own rules, the others answer the conditions or the range of one client."""
+OF_ONE_REQUEST: Final = frozenset({206, 304, 412, 416})
+"""Statuses that are never kept as they are: a part is kept by its own rules, the others answer the conditions or the
+range of one client, and say nothing of what another would get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def storable(method: str, request: Fields, status: int, response: Fields) -> Sto
     said = policy(response).directives
     if method != "GET":
         return NotStorable("method")
-    if not 200 <= status <= 599 or status in _NEVER:
+    if not 200 <= status <= 599 or status in OF_ONE_REQUEST:
         return NotStorable("status")
     if "no-store" in Directives.read(joined(request, "cache-control")):
         return NotStorable("request no-store")

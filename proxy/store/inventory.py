@@ -11,7 +11,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import StoreError
 
 from .disk import DiskState
-from .layout import Entry
+from .layout import Entry, entries_of
 from .rack import SWEEPS, Rack
 from .shelf import Shelf
 
@@ -75,12 +75,6 @@ class Inventory:
             blobs += len(gone)
             stored = (await shelf.disk.run(shelf.index.totals)).books.stored
         return Pruned(shelf.disk.name, before, target, stored, blobs)
-
-
-def entries_of(key: BlobKey) -> list[Entry]:
-    """Under which names a blob may be kept."""
-    large = Entry(key, small=False)
-    return [large] if key.scheme_name != "sha256" else [large, Entry(key, small=True)]
 
 
 __all__ = ["Entry", "Inventory", "Pruned", "entries_of"]

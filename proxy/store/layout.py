@@ -65,6 +65,11 @@ class Entry:
         return cls.unpack(text[:1].encode() + bytes.fromhex(text[1:]))
 
 
+def entries_of(key: BlobKey) -> list[Entry]:
+    """Under which names a blob may be kept."""
+    return [Entry(key, small) for scheme, small in _TAGS if scheme is key.scheme]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The paths of one disk."""

@@ -31,7 +31,7 @@ from .chunkmap import READERS_BYTE, MapDamaged
 from .disk import Disk
 from .eviction import sweep
 from .index import Index, Promise
-from .layout import Entry, Layout, entry_byte
+from .layout import Entry, Layout, entries_of, entry_byte
 from .ledger import Evict, Full, Limits, Room, excess
 from .owned import Owns, holds_mostly_own
 from .part import Part, create, open_part
@@ -404,7 +404,7 @@ class Shelf:
 
     def holds(self, key: BlobKey) -> bool:
         """Whether anything is kept under `key`: all of a small blob, some of a large one."""
-        for entry in _entries_of(key):
+        for entry in entries_of(key):
             with contextlib.suppress(FileNotFoundError):
                 self.calls.stat(self.layout.place(entry))
                 return True
@@ -412,7 +412,7 @@ class Shelf:
 
     def forget(self, key: BlobKey) -> None:
         """Drop whatever is kept under `key`, open or not."""
-        for entry in _entries_of(key):
+        for entry in entries_of(key):
             place = self.layout.place(entry)
             with self.named_lock(entry):
                 if not entry.small:
@@ -425,11 +425,6 @@ class Shelf:
         if part is not None:
             part.map.drop()
             part.close()
-
-
-def _entries_of(key: BlobKey) -> list[Entry]:
-    large = Entry(key, small=False)
-    return [large] if key.scheme_name != "sha256" else [large, Entry(key, small=True)]
 
 
 @functools.cache

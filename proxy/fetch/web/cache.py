@@ -28,7 +28,7 @@ from proxy.rfc9111.reuse import (
     may_stand_in,
 )
 from proxy.rfc9111.stored import StoredResponse
-from proxy.rfc9111.storing import Storable, storable
+from proxy.rfc9111.storing import OF_ONE_REQUEST, Storable, storable
 from proxy.rfc9111.validation import is_same, made_void, refreshed
 from proxy.rfc9111.variants import is_for, select, selecting
 
@@ -43,8 +43,6 @@ _TOGETHER: Final = 3
 _PASSED_FOR: Final = 60.0
 """Seconds for which an answer that could not be kept is taken to be such: nobody waits for another's meanwhile."""
 _PASSED: Final = 10_000
-_SAYS_NOTHING: Final = frozenset({206, 304, 412, 416})
-"""Answers to what one client asked, that say nothing of whether others could be kept."""
 
 
 class WebCache:
@@ -219,7 +217,7 @@ class WebCache:
         place = self._shelving.place(request.target)
         match outcome.result():
             case ForOne(answer) as found:
-                if question.is_shared and answer.status < 500 and answer.status not in _SAYS_NOTHING:
+                if question.is_shared and answer.status < 500 and answer.status not in OF_ONE_REQUEST:
                     self._passed.put(place, self._clock.monotonic() + _PASSED_FOR)
                 if question.is_abandoned:
                     self._let_go(found)

@@ -6,17 +6,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from proxy.core.blob import BlobRecord, Extent
+from proxy.core.blob import BlobRecord
 from proxy.core.clock import Clock
-from proxy.core.errors import DiskFailed, NoDisk, OriginLied, OriginRefused, SourceChanged
+from proxy.core.errors import NoDisk, OriginLied, OriginRefused, SourceChanged
 from proxy.core.sizes import CHUNK
-from proxy.core.spans import Span
+from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Reading
 from proxy.fetch.flights import Flights
 from proxy.fetch.follow import FromPeers, follow
 from proxy.fetch.ports import BlobStore, Source
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 from proxy.fetch.relay import RelayedEnd, relay
+from proxy.fetch.small import SmallReading, Stored, forgetting
 from proxy.rfc9111.stored import SmallBody
 
 from .ports import WebSource
@@ -41,28 +42,8 @@ class SmallHeld:
         async with self._store.open_small(self._body.key) as extent:
             if extent is None or extent.length != self.size:
                 raise SourceChanged("the answer has left the cache; ask again")
-            yield _SmallReading(self._store, self._body, extent, span or Span(0, self.size))
-
-
-class _SmallReading:
-    cache = CacheOutcome.HIT
-    verified = True
-
-    def __init__(self, store: BlobStore, body: SmallBody, extent: Extent, span: Span) -> None:
-        self._store = store
-        self._body = body
-        self._extent = extent
-        self._span = span
-
-    async def recover(self, piece: FilePiece, sent: int, error: OSError) -> None:
-        """It is forgotten, and the next request fetches it."""
-        self._store.disk_failed(piece.disk, error)
-        await self._store.drop(self._body.key, "unreadable")
-        raise DiskFailed(f"disk {piece.disk} could not read the answer; ask again") from error
-
-    async def pieces(self) -> AsyncIterator[Piece]:
-        extent, span = self._extent, self._span
-        yield FilePiece(extent.fd, extent.offset + span.start, len(span), extent.disk, ByteSource.DISK)
+            failed = forgetting(self._store, lambda: self._body.key)
+            yield SmallReading(span or whole(self.size), Stored(extent), CacheOutcome.HIT, failed)
 
 
 class LargeHeld:

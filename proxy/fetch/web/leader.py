@@ -236,9 +236,6 @@ class Leader:
     def _source(self, request: WebRequest, stored: StoredResponse) -> WebSource:
         assert isinstance(stored.body, LargeBody)
         body = stored.body
-        leaving = CONDITIONS | {"range", "accept-encoding"}
-        fields = relaying.request_fields(request.fields, request.version, leaving=leaving)
-        fields = (*fields, ("Accept-Encoding", "identity"))
         source = self._rooms.sources.of(
             body.record.key,
             lambda: self._origin.source(
@@ -248,7 +245,7 @@ class Leader:
                 within=None if self._neighbours is None else WITHIN,
             ),
         )
-        source.fields = fields  # whoever came first may have left, and be allowed no more
+        source.fields = _plainly(request)  # whoever came first may have left, and be allowed no more
         return source
 
     # --- spools ---------------------------------------------------------------------------------------------------
@@ -317,10 +314,8 @@ class Leader:
         if validator is None or not spool.length or head.status != 200 or head.field("content-encoding") is not None:
             raise OriginUnreachable("the origin's answer was cut, and cannot be taken up again")
         rest = Window(spool.length)
-        leaving = CONDITIONS | {"range", "accept-encoding"}
-        fields = relaying.request_fields(request.fields, request.version, leaving=leaving)
-        extra = (("Accept-Encoding", "identity"), ("Range", rest.field), ("If-Range", f'"{validator}"'))
-        answer = await self._origin.ask("GET", request.target, (*fields, *extra))
+        extra = (("Range", rest.field), ("If-Range", f'"{validator}"'))
+        answer = await self._origin.ask("GET", request.target, (*_plainly(request), *extra))
         part = part_of(rest, answer.fields, answer.length) if answer.status == 206 else None
         fits = part is not None and part.validator == validator and spool.size in (None, part.size)
         if not fits:
@@ -337,6 +332,15 @@ def _unasked(fields: Fields, status: int) -> str | None:
     if status == 206 and "range" not in names:
         return "the origin gives a part where the whole was asked for"
     return None
+
+
+def _plainly(request: WebRequest) -> Fields:
+    """The client's fields for a question of our own about the bytes it wants, which are to come unpacked."""
+    leaving = CONDITIONS | {"range", "accept-encoding"}
+    return (
+        *relaying.request_fields(request.fields, request.version, leaving=leaving),
+        ("Accept-Encoding", "identity"),
+    )
 
 
 def _verdict(exchange: Exchange, status: int) -> Storable | NotStorable:
