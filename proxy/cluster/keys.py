@@ -37,6 +37,8 @@ ALLOWANCES: Final = "penstock:{allowances}"
 ALLOWANCES_CHANNEL: Final = "penstock:allowances"
 NOTICES: Final = "penstock:{notices}"
 NOTICES_CHANNEL: Final = "penstock:notices"
+WRITES: Final = "penstock:{writes}"
+WRITES_CHANNEL: Final = "penstock:writes"
 
 
 def lease_keys(key: BlobKey, index: int) -> tuple[str, str, str]:
@@ -152,5 +154,14 @@ TABLE: Final = (
         8 * MIB,
         "one; 10,000 entries of 300 bytes",
         "whoever has something to tell",
+    ),
+    Row(
+        "penstock:{writes}",
+        "stream",
+        "1 day since the last one",
+        "which targets of generic origins were written to, so that no node serves what was kept of them; sealed",
+        MIB,
+        "one; 1,000 entries of 300 bytes",
+        "the node that a write went through",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from .hints import KEPT
-from .keys import ALLOWANCES_CHANNEL, MEMBERS_CHANNEL, NOTICES_CHANNEL, TABLE
+from .keys import ALLOWANCES_CHANNEL, MEMBERS_CHANNEL, NOTICES_CHANNEL, TABLE, WRITES_CHANNEL
 
 _HEAD = """# Redis keys
 
@@ -32,8 +32,9 @@ COMMANDS = (
 
 _FOOT = f"""
 Channels (pub/sub; every word there is a hint to look sooner, and may be lost): `{NOTICES_CHANNEL}` (something is new in
-`penstock:{{notices}}`), `{ALLOWANCES_CHANNEL}` (an account has nothing left), `{MEMBERS_CHANNEL}` (a node was
-found out of reach by another), `{KEPT}` (nothing is ever said there: it keeps a connection listening).
+`penstock:{{notices}}`), `{WRITES_CHANNEL}` (the same of `penstock:{{writes}}`), `{ALLOWANCES_CHANNEL}` (an account has
+nothing left), `{MEMBERS_CHANNEL}` (a node was found out of reach by another), `{KEPT}` (nothing is ever said there: it
+keeps a connection listening).
 
 Needed commands, for an account of its own (`ACL SETUSER`, with `~penstock:* resetchannels &penstock:*`):
 `{" ".join(COMMANDS)}`; in a Redis Cluster `CLUSTER SLOTS` besides. `maxmemory-policy` may be any: keys that are evicted

@@ -2,6 +2,7 @@
 
     penstock:{notices}    stream of the last 10,000 (a day at most): who said it, the sealed notice
     penstock:notices      channel: something is new
+    penstock:{writes}     the same for what may be told often, so that it pushes out nothing else
 
 Who hears is woken by the channel, looks every few seconds besides, and reads the stream from where it stopped; from the
 beginning when it starts, and when Redis forgot. So a notice may come twice and late: it must do no harm then. What
@@ -23,11 +24,12 @@ from proxy.core.tasks import TaskSet
 from proxy.hub.notices import Notice, decoded, encoded
 
 from .hints import Hints
-from .keys import NOTICES, NOTICES_CHANNEL
+from .keys import NOTICES, NOTICES_CHANNEL, WRITES, WRITES_CHANNEL
 from .redis import Script, SharedRedis
 from .seal import Seal
 
 KEPT: Final = 10_000
+WRITES_KEPT: Final = 1000
 KEPT_FOR: Final = 86_400.0
 """Seconds since the last one."""
 AT_ONCE: Final = 500
@@ -69,8 +71,12 @@ return redis.call('XRANGE', KEYS[1], start, '+', 'COUNT', ARGV[2])
 class Notices:
     """What one worker tells and hears."""
 
-    def __init__(self, redis: SharedRedis, seal: Seal, kept: int = KEPT) -> None:
+    def __init__(
+        self, redis: SharedRedis, seal: Seal, kept: int = KEPT, key: str = NOTICES, channel: str = NOTICES_CHANNEL
+    ) -> None:
         self._kept = kept
+        self._key = key
+        self._channel = channel
         self._redis = redis
         self._seal = seal
         self._us = uuid4().hex
@@ -87,9 +93,17 @@ class Notices:
         async with notices._tasks:
             yield notices
 
+    @classmethod
+    @asynccontextmanager
+    async def of_writes(cls, redis: SharedRedis, seal: Seal) -> AsyncIterator[Notices]:
+        """Those of what was written to: as many as writes go through the fleet."""
+        notices = cls(redis, seal, WRITES_KEPT, WRITES, WRITES_CHANNEL)
+        async with notices._tasks:
+            yield notices
+
     def tell(self, notice: Notice) -> None:
         """Tell all other workers of all nodes; returns at once."""
-        self._waiting.append(self._seal.closed(NOTICES, encoded(notice)))
+        self._waiting.append(self._seal.closed(self._key, encoded(notice)))
         if self._hints is not None:
             self._hints.put(b"")
 
@@ -98,7 +112,7 @@ class Notices:
         self._tasks.start(self._listen(hear), "listen")
 
     async def _listen(self, hear: Hear) -> None:
-        async with self._redis.subscribe(NOTICES_CHANNEL) as hints:
+        async with self._redis.subscribe(self._channel) as hints:
             self._hints = hints
             while True:
                 with suppress(RedisAway):
@@ -110,12 +124,12 @@ class Notices:
 
     async def _send(self) -> None:
         while self._waiting:
-            words = (self._kept, round(KEPT_FOR * 1000), self._us, self._waiting[0], NOTICES_CHANNEL)
-            await self._redis.run(_TELL, (NOTICES,), words)
+            words = (self._kept, round(KEPT_FOR * 1000), self._us, self._waiting[0], self._channel)
+            await self._redis.run(_TELL, (self._key,), words)
             self._waiting.popleft()
 
     async def _read(self, hear: Hear) -> None:
-        while entries := await self._redis.run(_READ, (NOTICES,), (self._after, AT_ONCE)):
+        while entries := await self._redis.run(_READ, (self._key,), (self._after, AT_ONCE)):
             for number, fields in entries:
                 self._after = number
                 await self._heard(fields, hear)
@@ -123,7 +137,7 @@ class Notices:
     async def _heard(self, fields: list[bytes], hear: Hear) -> None:
         match fields:
             case [b"from", bytes(who), b"notice", bytes(sealed)] if who != self._us.encode():
-                content = self._seal.opened(NOTICES, sealed)
+                content = self._seal.opened(self._key, sealed)
                 notice = None if content is None else decoded(content)
                 if notice is not None:
                     await self._pass_on(notice, hear)

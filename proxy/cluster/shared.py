@@ -18,22 +18,24 @@ from .seal import Seal
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The three of one worker."""
+    """Those of one worker."""
 
     commons: Commons
     allowances: Allowances
     notices: Notices
+    writes: Notices
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, redis: SharedRedis, secret: bytes, *, clock: Clock, observer: CommonsObserver
     ) -> AsyncIterator[Shared]:
-        """All three; allowances and notices are heard once `listen` was called on them."""
+        """All of them; allowances, notices and writes are heard once `listen` was called on them."""
         seal = Seal(secret)
         async with (
             Commons.open(redis, seal, clock=clock, observer=observer) as commons,
             Allowances.open(redis, seal, clock=clock) as allowances,
             Notices.open(redis, seal) as notices,
+            Notices.of_writes(redis, seal) as writes,
         ):
-            yield cls(commons, allowances, notices)
+            yield cls(commons, allowances, notices, writes)

@@ -87,6 +87,7 @@ async def assemble(
             state_folder(config),
             ring,
             None if fleet is None else fleet.answers,
+            None if fleet is None or fleet.shared is None else fleet.shared.writes,
         ) as web,
         TaskSet("mirror") as tasks,
     ):
@@ -116,6 +117,7 @@ async def assemble(
             origin.budget.share_with(shared.allowances)
             shared.allowances.listen(origin.budget.hear)
             shared.notices.listen(_each(mirror.hear, purges.hear, repo_purges.hear))
+            shared.writes.listen(purges.hear)
         limits = Limits.of(config.limits)
         cold = ColdReader(threads=_COLD_THREADS, patience=limits.read_timeout)
         desk = Desk(

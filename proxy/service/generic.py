@@ -19,6 +19,7 @@ from proxy.fetch.flight import FlightLimits
 from proxy.fetch.flights import Flights
 from proxy.fetch.node import OncePerNode
 from proxy.fetch.pace import LEAST
+from proxy.fetch.ports import Notices
 from proxy.fetch.web.cache import WebCache
 from proxy.fetch.web.in_fleet import Neighbours, WebLending
 from proxy.fetch.web.kept import Rooms
@@ -55,6 +56,7 @@ async def mounts(
     state: Path,
     ring: OncePerFleet | None,
     fellows: Answers | None,
+    writes: Notices | None,
 ) -> AsyncIterator[Generic]:
     """A cache for each generic origin of `config`; what they have under way ends with them."""
     async with AsyncExitStack() as stack:
@@ -73,7 +75,7 @@ async def mounts(
         for name, prefix, section in _origins(config):
             opened = WebOrigin.open(section, clock=clock, observer=OriginObserver(telemetry))
             origin = await stack.enter_async_context(opened)
-            shelving = Shelving(name, store, catalogue.responses, state / "spool", clock.wall)
+            shelving = Shelving(name, store, catalogue.responses, state / "spool", clock.wall, writes)
             neighbours = None if ring is None else Neighbours(ring, name)
             if lending is not None:
                 lending.origins[name] = origin

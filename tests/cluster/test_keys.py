@@ -71,6 +71,8 @@ async def everything(address: OneServer, noted: Changes, secret: Path) -> AsyncI
         shared.allowances.listen(lambda *_: None)
         shared.notices.listen(nothing)
         shared.notices.tell(BlobPurged(KEY))
+        shared.writes.listen(nothing)
+        shared.writes.tell(BlobPurged(KEY))
         shared.allowances.learnt("anonymous:api", 0, 0, 30.0)
         async with shared.commons.file(FileTarget(REPO, Revision("main"), "a")) as turn:
             turn.tell_ref(RefEntry("c" * 40, time.time()), 30.0)

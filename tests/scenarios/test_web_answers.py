@@ -179,28 +179,22 @@ async def test_what_is_stale_is_confirmed_once(site: WebSite, trio: WebFleet) ->
 
 
 async def test_what_may_be_served_stale_is_confirmed_once_behind_the_clients(site: WebSite, trio: WebFleet) -> None:
-    document = Document(b"old", {"Cache-Control": "max-age=0, stale-while-revalidate=600"})
-    site.at("/a", document)
-    for node in trio.nodes:
-        await get(node, "/a")
-    await until(lambda: len(site.asked) >= 2, "it is being confirmed")
-    await _at_rest(trio)
+    site.at("/a", Document(b"old", {"Cache-Control": "max-age=600, stale-while-revalidate=600"}))
+    await herd(trio, "/a", each=1)
     site.asked.clear()
-    site.at("/a", Document(b"new", FRESH, etag='"v2"'))
+    gate, new = asyncio.Event(), Document(b"new", FRESH, etag='"v2"')
+
+    async def when_the_gate_opens(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await new(asked, wire)
+
+    site.at("/a", when_the_gate_opens)
+    for node in trio.nodes:
+        await purge(node, '{"target": "/a", "soft": true}')
     assert {answer.body for answer in await herd(trio, "/a", each=2)} == {b"old"}
-
-    async def all_have_the_new() -> bool:
-        return {answer.body for answer in await herd(trio, "/a", each=1)} == {b"new"}
-
-    await until(all_have_the_new, "all nodes have the new one")
-    assert len(site.asked) == 1
-
-
-async def _at_rest(fleet: WebFleet) -> None:
-    async def nothing_is_under_way() -> bool:
-        return await fleet.total("requests_in_flight") == 0
-
-    await until(nothing_is_under_way, "nothing is under way")
+    gate.set()
+    await _all_have(trio, "/a", b"new")
+    assert [asked["If-None-Match"] for asked in site.asked] == ['"v1"']
 
 
 async def test_an_error_is_asked_for_once_and_told_to_all_who_waited(site: WebSite, trio: WebFleet) -> None:
@@ -257,6 +251,25 @@ async def test_a_write_through_one_node_is_seen_at_once_there(site: WebSite, tri
     assert (await get(other, target)).body == b"new"
 
 
+async def test_9111_4_4_a_write_through_one_node_reaches_all(site: WebSite, tmp_path: Path) -> None:
+    async with (
+        RedisServer.open(tmp_path / "redis") as redis,
+        WebFleet.open(tmp_path, site.url, 3, redis) as fleet,
+    ):
+        site.at("/a", Document(b"old", FRESH, etag='"1"'))
+        assert {answer.body for answer in await herd(fleet, "/a", each=1)} == {b"old"}
+        site.at("/a", Document(b"new", FRESH, etag='"2"'))
+        await ask(fleet.nodes[0].url, "DELETE", "/a", {})
+        await _all_have(fleet, "/a", b"new")
+
+
+async def _all_have(fleet: WebFleet, target: str, content: bytes) -> None:
+    async def is_everywhere() -> bool:
+        return {answer.body for answer in await herd(fleet, target, each=1)} == {content}
+
+    await until(is_everywhere, "all nodes have heard of it")
+
+
 async def purge(node: Node, what: str) -> None:
     answer = await ask(
         f"http://{node.admin}", "POST", "/-/api/purge/responses", {"Content-Type": "application/json"}, what.encode()
@@ -280,11 +293,7 @@ async def test_a_purge_reaches_all_nodes(site: WebSite, tmp_path: Path, what: st
         site.at("/p/a", Document(b"new", said, etag='"2"'))
         await purge(fleet.nodes[0], what)
         assert (await get(fleet.nodes[0], "/p/a")).body == b"new", "here at once"
-
-        async def all_have_the_new() -> bool:
-            return {answer.body for answer in await herd(fleet, "/p/a", each=1)} == {b"new"}
-
-        await until(all_have_the_new, "all nodes have heard of it")
+        await _all_have(fleet, "/p/a", b"new")
         assert len(site.requests("/p/a")) <= 3
 
 

@@ -116,7 +116,7 @@ class WebCache:
         try:
             sites = frozenset({self._origin.site.lower(), request.site.lower()})
             for target in made_void(request.method, answer.status, request.target, answer.fields, sites):
-                await self._shelving.void(target)
+                await self._shelving.written(target)
         except BaseException:
             await answer.aclose()
             raise

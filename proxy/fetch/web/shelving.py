@@ -6,16 +6,19 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.bounded import BoundedDict
 from proxy.core.changes import Noted
-from proxy.core.errors import NoDisk
+from proxy.core.errors import NoDisk, RequestRefused
+from proxy.core.purging import Purge, ThisTarget
 from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span, whole
-from proxy.fetch.ports import Blob, BlobStore
+from proxy.fetch.ports import Blob, BlobStore, Notices
+from proxy.hub.notices import ResponsesPurged
 from proxy.hub.web_peering import record_of
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import LargeBody, SmallBody, StoredResponse
@@ -35,8 +38,16 @@ class Shelving:
     """Keeps and forgets responses of one origin. What was asked before a write made it void is not kept."""
 
     def __init__(
-        self, origin: str, store: BlobStore, responses: Responses, folder: Path, wall: Callable[[], float]
+        self,
+        origin: str,
+        store: BlobStore,
+        responses: Responses,
+        folder: Path,
+        wall: Callable[[], float],
+        writes: Notices | None = None,
     ) -> None:
+        """`writes`: by which the other nodes, and workers, hear of what was written to."""
+        self._writes = writes
         self._origin = origin
         self._store = store
         self._responses = responses
@@ -81,6 +92,13 @@ class Shelving:
         for stored in self._responses.at(place):
             if stored.requested_at <= at:
                 await self._responses.drop(place, stored.selecting)
+
+    async def written(self, target: str) -> None:
+        """`target` was written to by way of us: nothing kept of it holds, in the whole fleet."""
+        await self.void(target)
+        if self._writes is not None:
+            with suppress(RequestRefused):  # what no purge can name, no client can ask for either
+                self._writes.tell(ResponsesPurged(Purge(self._origin, ThisTarget(target), self._wall(), soft=False)))
 
     def void_ago(self, target: str) -> float | None:
         """Seconds since `target` was last made void, as far as is remembered."""
