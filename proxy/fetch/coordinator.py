@@ -129,6 +129,28 @@ class Reading(Protocol):
         ...
 
 
+class HeldFile(Protocol):
+    """A large file of which all bytes were here and proven, kept open. Nothing here waits or asks anybody."""
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the bytes were taken back meanwhile: what has not been sent of them must not be."""
+        ...
+
+    def piece(self, offset: int, stop: int) -> FilePiece | None:
+        """The longest piece from `offset` on, at most to `stop`, that one disk has; good for as long as the file is
+        held. None when that is not so simple any more: `Coordinator.read` says why, or what else there is."""
+        ...
+
+    def hold(self) -> None:
+        """Keep it open until `release`."""
+        ...
+
+    def release(self) -> None:
+        """Let go; once for each time it was held."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """An answer of the metadata plane, Xet stripped. `headers` are lower-case and safe to pass on.
@@ -172,6 +194,11 @@ class Coordinator(Protocol):
     def read(self, caller: Caller, located: Readable, span: Span) -> AbstractAsyncContextManager[Reading]:
         """Open the bytes of `span` (inside the file; not empty) for one reader. Entering waits for the first byte to be
         readable, so that errors come before any header is sent."""
+        ...
+
+    def lend(self, located: Located) -> HeldFile | None:
+        """The file, held once for the caller, if it is a large one that is being read just now and all of it is here
+        and proven. Opens nothing, asks nobody."""
         ...
 
     def read_for_peer(

@@ -49,6 +49,7 @@ from .follow import follow
 from .followers import Follower
 from .for_peers import PeerReadings
 from .git import GitPassage
+from .held import HeldBlob
 from .in_fleet import InFleet
 from .inquiries import Inquiries
 from .listings import Listings
@@ -228,6 +229,15 @@ class Mirror:
             except CONTRADICTIONS:
                 await self._doubt(located)
                 raise
+
+    def lend(self, located: Located) -> HeldBlob | None:
+        if located.facts.is_small:
+            return None
+        blob = self._store.lend(located.facts.record(located.target.repo))
+        if blob is not None and not blob.sealed:
+            blob.release()
+            return None
+        return None if blob is None else HeldBlob(blob)
 
     async def _doubt(self, located: Readable) -> None:
         """The bytes are not what we were told of them. Whichever of the two was the lie: what is kept for ever must not

@@ -128,6 +128,18 @@ class Blob(Protocol):
         ...
 
 
+class LentBlob(Blob, Protocol):
+    """A blob that is held without a block around it."""
+
+    def hold(self) -> None:
+        """Keep it open until `release`."""
+        ...
+
+    def release(self) -> None:
+        """Let go; once for each time it was held."""
+        ...
+
+
 class BlobStore(Protocol):
     """The door of the store."""
 
@@ -138,6 +150,10 @@ class BlobStore(Protocol):
 
     def open_kept(self, record: BlobRecord) -> AbstractAsyncContextManager[Blob]:
         """The blob of `record` if something of it is here; makes nothing, and counts as no use of it. Raises NoDisk."""
+        ...
+
+    def lend(self, record: BlobRecord) -> LentBlob | None:
+        """The blob of `record` if it is open just now, held once for the caller."""
         ...
 
     def open_blob(self, record: BlobRecord) -> AbstractAsyncContextManager[Blob]:

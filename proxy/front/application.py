@@ -56,6 +56,7 @@ from .answers import Answer, Small
 from .caller import caller_of
 from .cold import ColdReader
 from .fastlane import FastLane
+from .file_lane import FileLane
 from .gate import Gate
 from .git_routes import GitRoutes
 from .health import Readiness, answer_health
@@ -113,7 +114,8 @@ def make_data_server(
     lane = None
     if hot is not None and changes is not None and hot.is_on:
         generic = WebRoutes(mounts, limits) if mounts else None
-        lane = FastLane(changes, generic, observer, clock, entries=hot.entries, memory=hot.memory)
+        files = FileLane(coordinator, cold, observer, clock)
+        lane = FastLane(changes, generic, observer, clock, files, entries=hot.entries, memory=hot.memory)
     gate = Gate(limits, observer, lane)
     signatures = signatures or Signatures.passing(clock=clock)
     application = Application(

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import web
 
 from . import tcp
-from .fastlane import Candidate, Late
 from .heads import HeadScanner, farewell
 from .late import LateAnswer
 from .presence import ClientGone, ClientStalled, Presence, WhileConnected
 
 if TYPE_CHECKING:
+    from .fastlane import Candidate, Late
     from .gate import Gate
 
 _LINGER: Final = 1.0
@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._late_answer: LateAnswer | None = None
         self._at_once = False  # aiohttp is done with the connection: the fast lane may answer
         self._is_aiohttps = gate.lane is None  # for the rest of its life
+        self._body_under_way = False
         self.client = ""
         self.pending = 0
         """Heads that were complete and are not answered yet."""
@@ -157,9 +158,9 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._disarm()
         if self.late is not None:
-            patience = self._gate.limits.send_timeout
-            self._late_answer = LateAnswer(transport, patience, partial(self._late_ended, self.late))
-        self._rest()
+            self._late_answer = LateAnswer(transport, self.patience, partial(self._late_ended, self.late))
+        if not self._body_under_way:
+            self._rest()
         return True
 
     def _late_ended(self, late: Late, failure: str | None) -> None:
@@ -168,7 +169,34 @@ class Connection(asyncio.Protocol):
         self._gate.lane.ended(late, self.client, failure)
         self._rest()
 
+    @property
+    def at_hand(self) -> int | None:
+        """The socket, when bytes may be written to it past the transport, which holds none; None over TLS."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return None
+        sock = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
+        return None if sock is None else int(sock.fileno())
+
+    def body_began(self) -> None:
+        """The fast lane sends a body: until `body_ended` nothing is read, so nothing else is answered."""
+        self._body_under_way, self._at_once = True, False
+        self.pending = 1
+        self.transport.pause_reading()
+
+    def body_ended(self) -> None:
+        """It is over, well or not."""
+        self._body_under_way = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self.answered(had_body=False, goes_on=True)
+
     # --- for the application
+
+    @property
+    def patience(self) -> float:
+        """Seconds a client may take no byte."""
+        return self._gate.limits.send_timeout
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -229,6 +257,8 @@ class Connection(asyncio.Protocol):
         self._at_once = False
         if self._transport is None or self._inner is None:
             return
+        if self._body_under_way:
+            return  # the end of it closes
         if self.pending:
             self._inner.close()
         else:

@@ -19,10 +19,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Final, assert_never
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 from proxy.core.errors import DiskFailed
 from proxy.core.sizes import KIB, MIB
@@ -30,8 +29,10 @@ from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
 
 from . import tcp
 from .cold import ColdReader, read_now, resident
-from .connection import Connection
 from .presence import ClientGone, ClientStalled
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 STEP: Final = MIB
 """Most bytes sent before the others have their turn: the longest the loop is held up for one client."""
@@ -44,6 +45,9 @@ with a MiB, 3.3 with 256 KiB)."""
 CALL: Final = 256 * KIB
 """Most bytes handed to the kernel in one call. Less are more calls; more keep the reader waiting while the kernel
 collects them (a bare loop on loopback, GB per CPU-second: 4.8 with 128 KiB, 5.2 with 256 KiB, 4.0 with 1 MiB)."""
+
+AT_ONCE: Final = 32 * KIB
+"""Longest body that is copied into one write with its head; a reader that stalls on it holds that much memory."""
 
 COPY: Final = 256 * KIB
 """Most bytes of a body in our memory at once, where they must pass through it (TLS, memory pieces)."""
@@ -67,6 +71,12 @@ class Unreadable(Exception):
         self.error = error
 
 
+class Writer(Protocol):
+    """Where bytes go that must pass through memory."""
+
+    async def write(self, data: bytes | bytearray | memoryview, /) -> None: ...
+
+
 class Delivery:
     """The sending of one body on one connection; `book` is told of body bytes as the kernel takes them.
 
@@ -84,7 +94,7 @@ class Delivery:
         self._cold = cold
         self._patience = send_timeout
         self._transport = connection.transport
-        self._duplicate: int | None = None
+        self._duplicate: socket.socket | None = None
         self._corked = False
         self._book = book
         self.sent = 0
@@ -92,36 +102,36 @@ class Delivery:
     def __enter__(self) -> Delivery:
         if self._transport.get_extra_info("sslcontext") is None:
             sock = self._transport.get_extra_info("socket")
-            self._duplicate = None if sock is None else os.dup(sock.fileno())
-            tcp.cork(self._transport, on=True)
-            self._corked = True
+            if sock is not None:
+                self._duplicate = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
+                self._cork(on=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         # First of all: as long as a duplicate is open, the client whose connection was closed does not hear of it.
         if self._duplicate is not None:
-            os.close(self._duplicate)
+            self._uncork()
+            self._duplicate.close()
             self._duplicate = None
-        self._uncork()
 
-    async def send(self, pieces: AsyncIterator[Piece], response: web.StreamResponse) -> None:
+    async def send(self, pieces: AsyncIterator[Piece], response: Writer) -> None:
         """Send all `pieces`. Raises whatever they raise, ClientGone, and Unreadable when a file cannot be read."""
         async for piece in pieces:
             await self.send_piece(piece, response)
 
-    async def send_piece(self, piece: Piece, response: web.StreamResponse) -> None:
+    async def send_piece(self, piece: Piece, response: Writer) -> None:
         match piece:
             case FilePiece():
                 if self._duplicate is None:
                     await self._copy_file(piece, response)
                 else:
-                    await self._send_file(piece, self._duplicate)
+                    await self._send_file(piece, self._duplicate.fileno())
             case MemoryPiece():
                 await self.send_bytes(piece.content, piece.source, response)
             case _:
                 assert_never(piece)
 
-    async def send_bytes(self, content: bytes, source: ByteSource, response: web.StreamResponse) -> None:
+    async def send_bytes(self, content: bytes, source: ByteSource, response: Writer) -> None:
         """Send `content` through the transport, waiting while the client is slower than we are."""
         view = memoryview(content)
         for start in range(0, len(view), COPY):
@@ -144,7 +154,7 @@ class Delivery:
                     ahead = min(seen + STEP, stop) if turn < STEP else offset + step
                     await self._warm(piece, seen, ahead - seen)
                     seen = ahead
-                count = _send_some(out, piece, offset, step)
+                count = send_some(out, piece, offset, step)
             except DiskFailed as failed:
                 raise _unreadable(piece, offset, failed) from failed
             self._uncork()
@@ -160,7 +170,7 @@ class Delivery:
                     seen = offset
                 since, before = now, offset
 
-    async def _copy_file(self, piece: FilePiece, response: web.StreamResponse) -> None:
+    async def _copy_file(self, piece: FilePiece, response: Writer) -> None:
         offset, stop = piece.offset, piece.offset + piece.length
         while offset < stop:
             step = min(COPY, stop - offset)
@@ -203,8 +213,12 @@ class Delivery:
 
     def _uncork(self) -> None:
         if self._corked:
-            self._corked = False
-            tcp.cork(self._transport, on=False)
+            self._cork(on=False)
+
+    def _cork(self, *, on: bool) -> None:
+        assert self._duplicate is not None, "it was corked by its duplicate"
+        tcp.cork(self._duplicate, on=on)
+        self._corked = on
 
 
 def _unreadable(piece: FilePiece, offset: int, failed: DiskFailed) -> Unreadable:
@@ -214,7 +228,7 @@ def _unreadable(piece: FilePiece, offset: int, failed: DiskFailed) -> Unreadable
     return Unreadable(piece, offset - piece.offset, error)
 
 
-def _send_some(out: int, piece: FilePiece, offset: int, count: int) -> int:
+def send_some(out: int, piece: FilePiece, offset: int, count: int) -> int:
     """Bytes the kernel took; fewer than `count` when it takes no more now, or failed after some: the next call says."""
     sent = 0
     while sent < count:

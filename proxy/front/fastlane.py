@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
 
@@ -21,11 +21,15 @@ from proxy.core.clock import Clock
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.reading import ByteSource
 
+from .file_lane import FileLane
 from .hot import HOLD, Hot, HotAnswers, OurDate, Template, TheirDate
 from .observer import Exchange, Observer
 from .plainhead import Key, PlainHead, of_generic_origin, plain
 from .request_ids import FRESH
 from .web_answers import NO_CONTENT
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 BOOK_EVERY: Final = 0.05
 """Seconds until what was answered is in the books. A process that is killed loses so much of its account."""
@@ -47,6 +51,7 @@ class Candidate:
     key: Key
     noted: Noted
     """Before the full lane looked anything up."""
+    has_range: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +62,6 @@ class Late:
     head: PlainHead
     request_id: str
     began: float
-
-
-class Caller(Protocol):
-    """The connection, as far as the lane has to know it."""
-
-    client: str
-    candidate: Candidate | None
-    late: Late | None
-    paused: bool
-    """Whether the transport holds bytes that the kernel has not taken."""
 
 
 class Generic(Protocol):
@@ -85,8 +80,17 @@ class FastLane:
     """Answers for one listener. `changes` counts what was taken back of the Hub (see `hot`)."""
 
     def __init__(
-        self, changes: Changes, generic: Generic | None, observer: Observer, clock: Clock, *, entries: int, memory: int
+        self,
+        changes: Changes,
+        generic: Generic | None,
+        observer: Observer,
+        clock: Clock,
+        files: FileLane,
+        *,
+        entries: int,
+        memory: int,
     ) -> None:
+        self.files = files
         self._answers = HotAnswers(entries=entries, memory=memory)
         self._changes = changes
         self._generic = generic
@@ -101,16 +105,18 @@ class FastLane:
     def __repr__(self) -> str:
         return f"<FastLane {len(self._answers)} answers, {self._answers.weight} bytes>"
 
-    def serve(self, head: bytes, write: Callable[[bytes], None], caller: Caller) -> bool:
+    def serve(self, head: bytes, write: Callable[[bytes], None], caller: Connection) -> bool:
         """Answer `head`, all that has arrived on an idle connection. False when that is for the full lane to do."""
         asked = self._heads.get(head) or self._read(head)
         if asked is None:
             return False
         began = self._now()
-        hot = self._answers.get(asked.key, began)
+        hot = self._answers.get(asked.key, began) if asked.range is None else None
         if hot is None:
+            if self.files.serve(asked, began, caller):
+                return True
             noted = self._noted(asked.key[2])
-            caller.candidate = None if noted is None else Candidate(asked.key, noted)
+            caller.candidate = None if noted is None else Candidate(asked.key, noted, asked.range is not None)
             return False
         if began >= hot.rendered_until:
             hot.render(began, self._wall())
@@ -134,7 +140,7 @@ class FastLane:
     ) -> None:
         """Give `answer` about the Hub again, if it can be: `exchange` is its account, `holds` for how many seconds it
         was good for everybody when its facts were looked up, `age` theirs then."""
-        content = _repeatable(exchange, answer)
+        content = None if candidate.has_range else _repeatable(exchange, answer)
         if content is not None:
             time = OurDate(self._wall(), age if exchange.code == 307 else None)
             self._put(candidate, exchange, _template(answer, content), time, min(HOLD, holds) - exchange.seconds)
@@ -214,13 +220,18 @@ class FastLane:
         )
 
 
+def leads_away(answer: web.StreamResponse) -> bool:
+    """Whether the answer names the host that was asked: it is good for who asks that one."""
+    return any(name == "Link" or name.startswith("X-Xet-") for name in answer.headers)
+
+
 def _repeatable(exchange: Exchange, answer: web.StreamResponse) -> bytes | None:
     """The body of an answer that would be the same for everybody who sends this head; None when it would not be, or is
     no answer to keep."""
     if exchange.cache is not CacheOutcome.HIT or exchange.code not in _REPEATED or exchange.aborted:
         return None
-    if any(name == "Link" or name.startswith("X-Xet-") for name in answer.headers):
-        return None  # they lead to the host that was asked
+    if leads_away(answer):
+        return None
     return _content(exchange, answer)
 
 

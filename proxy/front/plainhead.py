@@ -61,7 +61,9 @@ VARIED: Final = frozenset({"accept", "accept-encoding", "accept-language", "dnt"
 _WISHES: Final = frozenset({"cache-control", "pragma"})
 """Of those, what says how fresh an answer has to be: a generic origin's clients are heard."""
 
-_READ: Final = frozenset({"host", "user-agent", "connection", "x-request-id", "if-none-match", "authorization"})
+_READ: Final = frozenset(
+    {"host", "user-agent", "connection", "x-request-id", "if-none-match", "authorization", "range"}
+)
 _BEARER: Final = re.compile(r"[Bb]earer [!-~]{1,1024}")
 """Credentials that `caller_of` would take. What everybody may read is given to their bearer as to everybody."""
 _END: Final = b"\r\n\r\n"
@@ -70,7 +72,7 @@ _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 
 @dataclass(frozen=True, slots=True)
 class PlainHead:
-    """A request for the whole of something, that everybody may make."""
+    """A request for something, or a part of it, that everybody may make."""
 
     key: Key
     host: str
@@ -82,11 +84,13 @@ class PlainHead:
     ignored: Fields = ()
     """Fields that nothing reads when it is for a file, names in lower case."""
     has_credentials: bool = False
+    range: str | None = None
+    """The Range field as it came."""
 
 
 def of_generic_origin(head: PlainHead) -> PlainHead | None:
     """`head` as it is to a shared cache of what any server answers; None where the full lane has to judge."""
-    if head.has_credentials or any(name in _WISHES for name, _ in head.ignored):
+    if head.has_credentials or head.range is not None or any(name in _WISHES for name, _ in head.ignored):
         return None
     method, host, target, tag, _ = head.key
     varied = tuple(field for field in head.ignored if field[0] in VARIED)
@@ -157,6 +161,7 @@ def _asked(method: str, target: str, fields: dict[str, str], ignored: Fields) ->
     if token is not None and not _BEARER.fullmatch(token):
         return None
     sane = offered if offered is not None and is_sane(offered) else None
-    is_plain = token is None and sane is None
-    key = (method, host, target, tag, ())
-    return PlainHead(key, host, fields.get("user-agent"), sane, is_plain, ignored, has_credentials=token is not None)
+    part = fields.get("range")
+    is_plain = token is None and sane is None and part is None
+    key, agent = (method, host, target, tag, ()), fields.get("user-agent")
+    return PlainHead(key, host, agent, sane, is_plain, ignored, has_credentials=token is not None, range=part)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
-from typing import Final, assert_never
+from typing import assert_never
 
 from aiohttp import web
 
 from proxy.core.byterange import Ignored, Multi, Single, content_range, multipart
-from proxy.core.errors import BlobDropped, DiskFailed, RangeMangled, SourceChanged
-from proxy.core.sizes import KIB
+from proxy.core.errors import BlobDropped, RangeMangled, SourceChanged
 from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Coordinator, Located
 from proxy.fetch.reading import ByteSource, FilePiece, MemoryPiece, Piece
@@ -33,20 +32,16 @@ from .answers import (
 )
 from .cache_status import cache_status
 from .cold import ColdReader, read_now
-from .delivery import Delivery, Unreadable
+from .delivery import AT_ONCE, Delivery
+from .fastlane import leads_away
 from .gate import Gate
 from .labels import WEB
 from .leak_watch import LeakWatch
-from .opened import Opened, ShortBody, begun, close, opened
+from .opened import Opened, ShortBody, begun, opened
 from .raw_fields import prepare_raw
+from .recovery import deliver
 from .visit import Visit
 from .xorbs import XorbReading
-
-AT_ONCE: Final = 32 * KIB
-"""Longest body that is copied into one write with its head; a reader that stalls on it holds that much memory."""
-
-RECOVERIES: Final = 16
-"""Disk errors that one body survives; each costs a chunk fetched anew."""
 
 
 class Sender:
@@ -144,26 +139,41 @@ class Sender:
                 visit.cache = ready.cache
             unverified = status == 206 and not ready.verified
             if (content := _at_hand(ready.first, len(span))) is not None:
-                return await self._send_at_once(status, content, ready.first.source, headers, visit, unverified)
+                response: web.StreamResponse = web.Response(status=status, body=content)
+                self._dress(response, headers, visit, unverified=unverified)
+                await self._hand_over(response, visit, len(span))
+                self._offer(body, ready, response, visit)
+                return await self._send_at_once(response, len(content), ready.first.source, visit)
             response = self._head(status, len(span), headers, visit, unverified=unverified)
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, len(span))
-                await _deliver(delivery, ready, response)
+                self._offer(body, ready, response, visit)
+                await deliver(delivery, ready, response)
                 _check(delivery, len(span))
         await response.write_eof()
         return response
 
     async def _send_at_once(
-        self, status: int, content: bytes, source: ByteSource, headers: Headers, visit: Visit, unverified: bool
+        self, response: web.StreamResponse, length: int, source: ByteSource, visit: Visit
     ) -> web.StreamResponse:
         """Head and body in one write: for a short body that is cheaper than a descriptor and three system calls."""
-        response = web.Response(status=status, body=content)
-        self._dress(response, headers, visit, unverified=unverified)
-        await self._hand_over(response, visit, len(content))
         await response.write_eof()
         await visit.connection.flushed(self._gate.limits.send_timeout)
-        self._booking(visit)(source, len(content))
+        self._booking(visit)(source, length)
         return response
+
+    def _offer(self, body: Body, ready: Opened, response: web.StreamResponse, visit: Visit) -> None:
+        """Let the fast lane have the open blob behind an answer that it would have liked to give; now, because a client
+        may take longer for a body than copies live."""
+        lane, candidate = self._gate.lane, visit.connection.candidate
+        if lane is None or candidate is None or not ready.verified or visit.leaks or not response.keep_alive:
+            return
+        if not isinstance(body, FileBody) or body.located is not visit.located or leads_away(response):
+            return
+        held = self._coordinator.lend(visit.located)
+        if held is not None:
+            lane.files.keep(candidate, visit.exchange(), response, visit.located, held)
+            held.release()
 
     async def _send_parts(self, answer: FilePart, spans: tuple[Span, ...], visit: Visit) -> web.StreamResponse:
         """multipart/byteranges. The first part is opened before the head, so that its errors can be answers."""
@@ -177,11 +187,11 @@ class Sender:
             with self._delivery(visit) as delivery:
                 await self._hand_over(response, visit, layout.length)
                 await delivery.send_bytes(layout.parts[0].head, ByteSource.MEMORY, response)
-                await _deliver(delivery, first, response)
+                await deliver(delivery, first, response)
                 for part in layout.parts[1:]:
                     await delivery.send_bytes(part.head, ByteSource.MEMORY, response)
                     async with self._open(answer.body, part.span, visit) as further:
-                        await _deliver(delivery, further, response)
+                        await deliver(delivery, further, response)
                 await delivery.send_bytes(layout.tail, ByteSource.MEMORY, response)
                 _check(delivery, layout.length)
         await response.write_eof()
@@ -274,22 +284,6 @@ class Sender:
             self._gate.observer.bytes_sent(visit.route, source, count)
 
         return book
-
-
-async def _deliver(delivery: Delivery, ready: Opened, response: web.StreamResponse) -> None:
-    """Send all pieces. When a disk cannot give what it has, the reading forgets it, fetches it anew, and goes on."""
-    pieces = ready.pieces
-    for _ in range(RECOVERIES):
-        try:
-            await delivery.send(pieces, response)
-        except Unreadable as failed:
-            assert ready.reading is not None, "what is in memory is on no disk"
-            await close(pieces)
-            await ready.reading.recover(failed.piece, failed.sent, failed.error)
-            pieces = ready.reading.pieces()
-        else:
-            return
-    raise DiskFailed(f"the disks failed {RECOVERIES} times under one body")
 
 
 def _at_hand(piece: Piece, length: int) -> bytes | None:

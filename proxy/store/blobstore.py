@@ -142,6 +142,13 @@ class BlobStore:
         finally:
             blob.release()
 
+    def lend(self, record: BlobRecord) -> OpenBlob | None:
+        """The blob of `record` if it is open just now, held once for the caller; opens nothing, and is no use of it."""
+        blob = self._current(record)
+        if blob is not None:
+            blob.hold()
+        return blob
+
     async def _opened(self, record: BlobRecord, *, make: bool = True) -> OpenBlob:
         """An open blob, held once for the caller."""
         blob = self._current(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -45,6 +46,28 @@ async def test_a_cold_read_fetches_every_byte_once_and_a_warm_one_none(rig: Rig,
     assert (cold.sources, warm.sources) == ({ByteSource.FILL: SIZE}, {ByteSource.DISK: SIZE})
     assert warm.verified
     assert rig.origin.sent == rig.counts.received == SIZE
+
+
+async def test_a_file_is_lent_while_it_is_read_when_it_is_proven_whole(rig: Rig, big: bytes) -> None:
+    located = rig.located("model.safetensors")
+    part = Span(MIB + 5, 2 * MIB)
+    async with rig.mirror.read(ANONYMOUS, located, part):
+        assert rig.mirror.lend(located) is None  # there is more of it to come
+    await rig.read("model.safetensors")
+    await idle(rig)
+    assert rig.mirror.lend(located) is None  # nobody reads it
+    async with rig.mirror.read(ANONYMOUS, located, part):
+        held = rig.mirror.lend(located)
+    assert held is not None
+    piece = held.piece(part.start, part.stop)
+    assert piece is not None
+    assert os.pread(piece.fd, piece.length, piece.offset) == big[part.start : part.stop]
+    assert (piece.length, piece.source) == (len(part), ByteSource.DISK)
+    assert located.facts.key is not None
+    await rig.mirror.purge(located.facts.key)
+    assert held.dropped
+    assert held.piece(part.start, part.stop) is None
+    held.release()
 
 
 async def test_readers_at_the_same_time_share_one_download(rig: Rig, big: bytes) -> None:

@@ -49,6 +49,34 @@ class FakeReading:
 
 
 @dataclass
+class FakeHeld:
+    """A real file, kept open; closed when the last has let go."""
+
+    fd: int
+    holders: int = 1
+    dropped: bool = False
+    is_plain: bool = True
+    """Whether pieces are to be had."""
+    most: int = 8 * MIB
+    """Bytes of one piece."""
+
+    def piece(self, offset: int, stop: int) -> FilePiece | None:
+        assert self.holders, "whoever reads holds"
+        if self.dropped or not self.is_plain:
+            return None
+        return FilePiece(self.fd, offset, min(stop - offset, self.most), "disk0", ByteSource.DISK)
+
+    def hold(self) -> None:
+        self.holders += 1
+
+    def release(self) -> None:
+        self.holders -= 1
+        assert self.holders >= 0, "let go as often as held"
+        if not self.holders:
+            os.close(self.fd)
+
+
+@dataclass
 class FakeCoordinator:
     """One repo at one commit; `main` is its branch. `add` puts a file there."""
 
@@ -63,6 +91,9 @@ class FakeCoordinator:
     """Whether everybody may read."""
     refuse: BaseException | None = None
     """Raised by every call."""
+    lends: bool = True
+    """Whether large files are kept open."""
+    lent: list[FakeHeld] = field(default_factory=list)
     fail_entering: BaseException | None = None
     fail_after: tuple[int, BaseException] | None = None
     """Raise when this many bytes of a reading were given."""
@@ -129,6 +160,14 @@ class FakeCoordinator:
         finally:
             os.close(fd)
             self.left.set()
+
+    def lend(self, located: Located) -> FakeHeld | None:
+        facts, place = self._files[located.target.path]
+        if facts.is_small or not self.lends:
+            return None
+        held = FakeHeld(os.open(place, os.O_RDONLY))
+        self.lent.append(held)
+        return held
 
     manifest: bytes = b""
 

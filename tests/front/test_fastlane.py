@@ -84,6 +84,10 @@ async def test_plain_requests_are_answered_alike(coordinator: FakeCoordinator) -
     assert await compared(coordinator, talks) > 40
 
 
+async def test_large_files_and_their_parts_are_answered_alike(coordinator: FakeCoordinator) -> None:
+    await compared(coordinator, list(conversations.large(filled(coordinator))))
+
+
 async def test_odd_requests_are_answered_alike(coordinator: FakeCoordinator) -> None:
     await compared(coordinator, list(conversations.odd(filled(coordinator))))
 

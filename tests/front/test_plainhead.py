@@ -66,6 +66,14 @@ def test_only_what_the_key_settles_is_given_to_others(names: tuple[str, ...], is
     assert is_settled_by_key(names) is is_settled
 
 
+def test_a_range_is_taken_as_it_is_said_and_never_remembered() -> None:
+    found = plain(written("GET", "/a", "Host: m", "range:  bytes=0-1, 4-5 "))
+    assert found is not None
+    assert (found.range, found.may_be_remembered) == ("bytes=0-1, 4-5", False)
+    assert of_generic_origin(found) is None
+    assert plain(written("GET", "/a", "Host: m", "Range: bytes=0-1", "Range: bytes=0-1")) is None
+
+
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_head_are_left_alone(raw: bytes) -> None:
     assert plain(raw) is None
@@ -99,7 +107,6 @@ def test_a_part_of_a_head_or_more_than_one_is_left_alone(at: int) -> None:
         "Authorization: Bearer  a",
         "Authorization: x",
         "authorization:",
-        "Range: bytes=0-1",
         "If-Match: *",
         "If-Range: x",
         "If-Modified-Since: x",

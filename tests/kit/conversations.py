@@ -104,6 +104,26 @@ def asked(target: str, *fields: str, method: str = "GET", **words: str) -> Step:
     return Step(head(target, *fields, method=method, **words), (method,))
 
 
+LARGE_RANGES = (
+    "bytes=0-",
+    "bytes=0-0",
+    "bytes=1-40000",
+    "bytes=5-1200000",
+    "bytes=1048570-1048580",
+    "bytes=1048576-99999999",
+    "bytes=-5",
+    "bytes=-99999999",
+    "bytes=7-8,9-10",
+    "bytes=7-8,999999-",
+    "bytes=9-10,3-4",
+    "bytes=99999999-",
+    "bytes=5-4",
+    "bytes=a-b",
+    "lines=0-1",
+)
+"""Of a file of some MiB: single ones, and what is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hot:
     """Targets of which a mirror has all: a small file at a commit, a large one, and the small one at a branch."""
@@ -142,6 +162,21 @@ def plain(hot: Hot) -> Iterator[Conversation]:
     every = tuple(asked(target, *fields, method=method) for method, target, fields in hot.plain)
     yield every
     yield (*every[:3], asked(hot.small, "Range: bytes=1-3"), *every[3:], asked("/api/whoami-v2"), *every)
+
+
+def large(hot: Hot) -> Iterator[Conversation]:
+    """Of a large file all, none, and parts; alone, after one another, and with others behind them."""
+    other = asked(hot.large, 'If-None-Match: "other"')
+    ranges = [asked(hot.large, f"Range: {part}") for part in LARGE_RANGES]
+    yield (asked(hot.large), other, asked(hot.large), asked(hot.large, 'If-Range: "x"', "Range: bytes=0-1"))
+    for one in ranges:
+        yield (one, one)
+    yield (asked(hot.large), *ranges, asked(hot.small), *ranges)
+    part, whole = head(hot.large, "Range: bytes=3-1500000"), head(hot.large)
+    small, branch = head(hot.small), head(hot.branch, method="HEAD")
+    yield (asked(hot.large, "Range: bytes=3-9"), Step(part), Step(part + small, ("GET", "GET")), Step(small))
+    yield (asked(hot.large), Step(whole), Step(whole + part + branch, ("GET", "GET", "HEAD")), asked(hot.large))
+    yield (Step(part), Step(part[:30], ()), Step(part[30:]), Step(part), asked(hot.small))
 
 
 def odd(hot: Hot) -> Iterator[Conversation]:

@@ -133,6 +133,21 @@ async def test_eviction_makes_room_and_never_takes_what_is_open(tmp_path: Path) 
         assert await store.fsck(full=True) == []
 
 
+async def test_what_is_lent_is_open_already_and_stays_so_until_it_is_given_back(tmp_path: Path) -> None:
+    async with open_store(section(tmp_path, size=5 * MIB)) as store:
+        content = await keep(store, 1)
+        record = record_of(content)
+        assert store.lend(record) is None
+        async with store.open_blob(record) as reading:
+            lent = store.lend(record)
+            assert lent is reading
+        await keep(store, 2)
+        await keep(store, 3)
+        assert read(lent, len(content)) == content
+        lent.release()
+        assert store.lend(record) is None
+
+
 async def test_what_is_opened_only_if_it_is_kept_is_not_made(tmp_path: Path) -> None:
     content = content_of(THREE_CHUNKS)
     record = record_of(content)
