@@ -35,8 +35,8 @@ _SILENT_FOR: Final = 30.0
     is tried out first; when it cannot read the disks, or does not start, the running program stays, and so it does
     while new workers do not serve. It needs several workers, or server.supervised.
     Ctrl-C ends the waiting and not the upgrade.
-    Exit codes: 0 the new program serves, 1 it could not take over, 4 its workers do not serve (the old ones do), or the
-    node does not answer, 5 it cannot take over, or the node is being renewed already.
+    Exit codes: 0 the new program serves, 4 its workers do not serve (the old ones do), or the node does not answer, 5
+    it cannot take over, or the node is being renewed already.
     """
 )
 @click.option("--dry-run", is_flag=True, help="Only try out whether what is installed could take over.")
@@ -59,16 +59,15 @@ def upgrade(
     if only_status:
         _tell_status(before, as_json=as_json)
         return
-    would = ask(asked, "POST", RENEWAL, {"dry_run": True}, within=LONG, then=["penstock check"])
     if dry_run:
+        would = ask(asked, "POST", RENEWAL, {"dry_run": True}, within=LONG, then=["penstock check"])
         say(f"{would['becomes']} could take over from {would['version']} (disk format {would['disk_format']})", "green")
         if as_json:
             put_json(would)
         return
-    say(f"from {would['version']} to {would['becomes']}; what runs serves on meanwhile")
     began = ask(asked, "POST", RENEWAL, {"dry_run": False}, then=["penstock upgrade --status"])
     after = _renewed(asked, began["program"], until)
-    say(f"renewed: {after['version']} serves (disk format {after['disk_format']})", "green")
+    say(f"renewed from {before['version']}: {after['version']} serves (disk format {after['disk_format']})", "green")
     if after["old_workers"] and not until_gone:
         say(f"{after['old_workers']} old workers end with their downloads; see: penstock upgrade --status")
     if until_gone:
@@ -84,7 +83,8 @@ def _renewed(asked: Asked, before: int, until: float) -> dict[str, Any]:
     while True:
         found = ask_patiently(asked, RENEWAL, _SILENT_FOR)
         if found["program"] == before and found["state"] != "rehearsing":
-            fail(Exit.FAILURE, "not renewed, the running program stays", [found["why"] or "its log says why"])
+            why = found["why"] or "its log says why"
+            fail(Exit.CONFLICT, "what is installed cannot take over, what runs stays", [why], then=["penstock check"])
         if found["program"] != before and found["state"] == "serving":
             return dict(found)
         if SystemClock().monotonic() > until:
