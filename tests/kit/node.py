@@ -106,8 +106,8 @@ class Node:
 
     def __init__(self, plan: NodePlan) -> None:
         self.plan = plan
-        self.data = Address("127.0.0.1", 0)
-        self.admin = Address("127.0.0.1", 0)
+        # Not 127.0.0.1: from there connections go out, and one of them may have the port when the node comes again.
+        self.data = self.admin = own_places(1, port=0)[0]
         self.runs = 0
         self.killed = False
         """Whether a process of the present run was killed: its counters and last log lines may be lost."""
