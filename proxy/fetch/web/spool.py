@@ -55,10 +55,11 @@ class Spool:
             raise OriginUnreachable("the origin sent more than it had announced")
         if self._file is None and self.length + len(piece) > CHUNK:
             self._file = await asyncio.to_thread(self._begun_file)
+            self._held.clear()
         if self._file is None:
             self._held += piece
         else:
-            await asyncio.to_thread(_write_all, self._file, piece, self.length)
+            await asyncio.to_thread(self._append, piece)
         self._last, self.length = self.length, self.length + len(piece)
         self._wake()
 
@@ -99,7 +100,7 @@ class Spool:
         """Bytes that have come."""
         if self._file is None:
             return bytes(self._held[start:stop])
-        return await asyncio.to_thread(os.pread, self._file, stop - start, start)
+        return await asyncio.to_thread(self._read, start, stop)
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -113,9 +114,26 @@ class Spool:
     def _begun_file(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         opened, name = tempfile.mkstemp(dir=self._folder)
-        os.unlink(name)
-        _write_all(opened, bytes(self._held), 0)
+        try:
+            os.unlink(name)
+            _write_all(opened, bytes(self._held), 0)
+        except BaseException:
+            os.close(
+                opened
+            )  # a disk that is full would cost a descriptor, and the room, for each answer it cannot hold
+            raise
         return opened
+
+    # Methods, because a thread may outlast whoever waited for it: as long as it runs nobody closes the file, whose
+    # number would soon be somebody else's.
+
+    def _append(self, piece: bytes) -> None:
+        assert self._file is not None, "it is in a file by now"
+        _write_all(self._file, piece, self.length)
+
+    def _read(self, start: int, stop: int) -> bytes:
+        assert self._file is not None, "it is in a file by now"
+        return os.pread(self._file, stop - start, start)
 
 
 def _write_all(opened: int, content: bytes, offset: int) -> None:
