@@ -6,6 +6,9 @@ or will stand when the reads that wait for it are done, or a little further on, 
 course is begun, up to the end of what the reader of that place wants. So a whole GET is one request however many spans
 it is read in, a range far ahead of it is a second, and what is cut is asked for again from the byte where it ended.
 
+Who leaves in the middle leaves its course behind, for the next who comes that way; of those that nobody uses the ones
+used last are kept, and the others let go, for each is a connection.
+
 Without a strong validator there is no second request: what was read from another answer could be of another version.
 """
 
@@ -29,6 +32,8 @@ from .patience import Patience
 
 READ_OVER: Final = MIB
 """Fewer bytes than this are rather read over than asked for anew: never a whole chunk, which another read may want."""
+IDLE: Final = 64
+"""Courses that nobody reads from just now, kept of one record: more than a client has connections for one file."""
 
 
 class Body(Protocol):
@@ -59,6 +64,11 @@ class Course:
     def planned(self) -> int:
         """Where it will stand when all who wait for it have read."""
         return max(self._waiting, default=self.position)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody reads from it, or waits to."""
+        return not self._waiting
 
     @contextlib.asynccontextmanager
     async def turn(self, until: int) -> AsyncGenerator[None, None]:
@@ -166,15 +176,17 @@ class WebSource:
                     yield await course.take(stop - course.position)
                 is_done = True
             finally:
+                if course in self._courses:
+                    self._courses.remove(course)
                 if not is_done or course.position == course.stop:
-                    if course in self._courses:
-                        self._courses.remove(course)
                     await course.aclose()
+                elif not course.is_closed:
+                    self._courses.append(course)
 
     def _nearest(self, span: Span) -> Course | None:
         """The course that will stand at the beginning of `span`, or nearest before it, soon enough."""
         near = [
-            course for course in self._courses if span.start - READ_OVER <= course.planned <= span.start < course.stop
+            course for course in self._courses if span.start - READ_OVER < course.planned <= span.start < course.stop
         ]
         return max(near, key=lambda course: course.planned, default=None)
 
@@ -184,6 +196,7 @@ class WebSource:
             raise SourceChanged(
                 "the origin gives no strong validator, so that no part of it can be asked for; ask anew"
             )
+        await self._let_go_of_idle()
         reach = Span(span.start, self._reach(span))
         extra = (("Range", f"bytes={reach.start}-{reach.stop - 1}"), ("If-Range", f'"{self._record.validator}"'))
         answer = await self._ask((*self.fields, *extra))
@@ -195,6 +208,13 @@ class WebSource:
         course = Course(answer, answer.pieces(), start, self._record.size if start < reach.start else reach.stop)
         self._courses.append(course)
         return course
+
+    async def _let_go_of_idle(self) -> None:
+        """Those used the longest ago."""
+        for course in [course for course in self._courses if course.is_idle][:-IDLE]:
+            if course in self._courses:
+                self._courses.remove(course)
+                await course.aclose()
 
     def _reach(self, span: Span) -> int:
         """The end of what is wanted from there on, or where another course has begun."""

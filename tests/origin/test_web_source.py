@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from proxy.core.sizes import SLICE
+from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span
 from proxy.hub.web_peering import record_of
-from proxy.origin.web_source import WebSource
+from proxy.origin.web_source import IDLE, WebSource
 
 RECORD = record_of("http://data.example.org", "/large", "v1", 3 * SLICE)
 
@@ -30,11 +30,37 @@ class Given:
             ("etag", '"v1"'),
         )
 
+        self.length = length
+        self.is_open = True
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         yield b"piece"
+        for _ in range(self.length // MIB):
+            yield bytes(MIB)
 
     async def aclose(self) -> None:
-        pass
+        self.is_open = False
+
+
+class Origin:
+    """Gives what is asked for, and remembers it."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.answers: list[Given] = []
+
+    async def ask(self, fields: tuple[tuple[str, str], ...]) -> Given:
+        self.requests.append(dict(fields)["Range"])
+        self.answers.append(Given(self.requests[-1]))
+        return self.answers[-1]
+
+    def source(self, within: int | None = None) -> WebSource:
+        return WebSource(self.ask, RECORD, strong=True, retries=0, chance=Random(1), pause=asyncio.sleep, within=within)
+
+
+async def read(source: WebSource, span: Span) -> int:
+    async with aclosing(source.read(span)) as pieces:
+        return sum([len(piece) async for piece in pieces])
 
 
 @pytest.mark.parametrize(
@@ -42,15 +68,35 @@ class Given:
     [(None, f"bytes={SLICE}-{3 * SLICE - 1}"), (SLICE, f"bytes={SLICE}-{2 * SLICE - 1}")],
 )
 async def test_a_request_goes_on_to_the_end_of_what_is_wanted_or_of_the_slice(within: int | None, asked: str) -> None:
-    requests: list[str] = []
-
-    async def ask(fields: tuple[tuple[str, str], ...]) -> Given:
-        requests.append(dict(fields)["Range"])
-        return Given(requests[-1])
-
-    source = WebSource(ask, RECORD, strong=True, retries=0, chance=Random(1), pause=asyncio.sleep, within=within)
+    origin = Origin()
+    source = origin.source(within)
     with source.wanting(Span(0, 3 * SLICE)):
         async with aclosing(source.read(Span(SLICE, SLICE + 4))) as pieces:
             assert await anext(pieces) == b"piec"
     await source.aclose()
-    assert requests == [asked]
+    assert origin.requests == [asked]
+
+
+@pytest.mark.parametrize(("gap", "requests"), [(CHUNK - 1, 1), (CHUNK, 2)])
+async def test_less_than_a_chunk_is_read_over_and_a_whole_one_left_to_who_wants_it(gap: int, requests: int) -> None:
+    origin = Origin()
+    source = origin.source()
+    with source.wanting(Span(0, SLICE)):
+        assert await read(source, Span(0, CHUNK)) == CHUNK
+        assert await read(source, Span(CHUNK + gap, CHUNK + gap + 4)) == 4
+    await source.aclose()
+    assert len(origin.requests) == requests
+
+
+async def test_of_many_answers_that_nobody_reads_any_more_the_last_are_kept_and_at_the_end_none() -> None:
+    origin = Origin()
+    source = origin.source()
+    with source.wanting(Span(0, RECORD.size)):
+        for place in range(0, (IDLE + 10) * 2 * MIB, 2 * MIB):
+            assert await read(source, Span(place, place + 4)) == 4
+        assert [answer.is_open for answer in origin.answers] == [False] * 9 + [True] * (IDLE + 1)
+        before = len(origin.requests)
+        await read(source, Span(place + 4, place + 8))
+        assert len(origin.requests) == before
+    await source.aclose()
+    assert not any(answer.is_open for answer in origin.answers)
