@@ -25,6 +25,8 @@ KEPT: Final = 10_000
 """Purges remembered at most."""
 KEPT_FOR: Final = 86_400.0
 """Seconds: what was asked for longer ago, and comes only now, is kept as if nobody had purged it."""
+AT_ONCE: Final = 500
+"""Responses that a purge in one transaction is about at most: more than are kept of any target."""
 Cursor = tuple[bytes, str]
 BEGINNING: Final[Cursor] = (b"", "")
 SINCE: Final = "SELECT kind, text, at, soft FROM purges WHERE origin = ? AND at >= ?"
@@ -43,11 +45,23 @@ def remember(purge: Purge) -> Change:
             (purge.origin, kind, text, purge.at, purge.soft),
         )
         connection.execute("DELETE FROM purges WHERE at < ?", (purge.at - KEPT_FOR,))
-        connection.execute(
-            "DELETE FROM purges WHERE (origin, kind, text, soft) NOT IN "
-            "(SELECT origin, kind, text, soft FROM purges ORDER BY at DESC LIMIT ?)",
-            (KEPT,),
-        )
+        (count,) = connection.execute("SELECT count(*) FROM purges").fetchone()
+        if count > KEPT:
+            connection.execute(
+                "DELETE FROM purges WHERE (origin, kind, text, soft) IN "
+                "(SELECT origin, kind, text, soft FROM purges ORDER BY at LIMIT ?)",
+                (count - KEPT,),
+            )
+
+    return change
+
+
+def at_once(purge: Purge) -> Change:
+    """`remember` it and carry it out, in one transaction: for a purge of no more than the variants of one target."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        remember(purge)(connection)
+        Round(purge, BEGINNING, AT_ONCE).carry_out(connection)
 
     return change
 

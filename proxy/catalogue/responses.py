@@ -12,7 +12,7 @@ from typing import Final
 from proxy.core.blob import BlobKey
 from proxy.core.changes import Noted
 from proxy.core.errors import StoreError
-from proxy.core.purging import Purge
+from proxy.core.purging import Purge, ThisTarget
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
 
@@ -71,7 +71,16 @@ class StoredResponses:
     async def drop(self, place: bytes, selecting: Fields | None = None) -> None:
         """Forget what is kept for the place: all, or that for the requests with these fields."""
         rest = () if selecting is None else tuple(one for one in self.at(place) if one.selecting != selecting)
-        await self._disk.write(_drop(place, selecting), ("responses", place), rest)
+        await self._disk.take_back(_drop(place, selecting), ("responses", place), rest, _drop(place, None))
+        self._changes.happened(place)
+
+    async def void(self, place: bytes, origin: str, target: str, at: float) -> None:
+        """Forget what is kept for the place and was asked for by `at` (wall clock), and keep nothing such that any
+        worker of the node brings later. Raises RequestRefused for a target that no purge can name."""
+        purge = Purge(origin, ThisTarget(target), at, soft=False)
+        rest = tuple(one for one in self.at(place) if one.requested_at > at)
+        change = purges.at_once(purge)
+        await self._disk.take_back(change, ("responses", place), rest, change)
         self._changes.happened(place)
 
     async def purge(self, purge: Purge) -> tuple[int, tuple[BlobKey, ...]]:
@@ -101,11 +110,13 @@ def _put(place: bytes, origin: str, target: str, stored: StoredResponse, most: i
     row = (place, selecting_text(stored.selecting), origin, target, head_of(stored), stored.received_at)
 
     def change(connection: sqlite3.Connection) -> None:
-        connection.execute(
+        put = connection.execute(
             "INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (place, selecting) DO UPDATE SET "
             "head = excluded.head, received_at = excluded.received_at WHERE excluded.received_at >= received_at",
             row,
         )
+        if not put.rowcount:
+            return  # a later one is kept: neither the tags of this one nor what purges say of it are for that
         connection.execute(
             "DELETE FROM responses WHERE place = ? AND selecting NOT IN (SELECT selecting FROM responses "
             f"WHERE place = ? ORDER BY received_at DESC LIMIT {MOST_VARIANTS})",

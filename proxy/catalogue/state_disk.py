@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.core.bounded import BoundedDict
 from proxy.core.clock import Clock
 from proxy.hub.facts import Listing
 from proxy.hub.names import RepoId
@@ -27,6 +28,8 @@ from .writer import Writer
 
 NOTHING: Final = False
 """Stands, while the disk fails, for a row that was dropped."""
+_OWED: Final = 10_000
+"""Rows that are to go, of which it is remembered while the disk fails."""
 Name = tuple[Any, ...]
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,9 @@ class StateDisk:
         self._failing = False
         # Repos to forget whose rows are still on disk. As many as an operator names while the disk fails.
         self._unforgotten: set[RepoId] = set()
-        # What could not be written; looked at only while the disk fails.
+        # What was to be taken back whose rows are still on disk.
+        self._owed: BoundedDict[Name, Change] = BoundedDict(entries=_OWED)
+        # What could not be written; looked at only while the disk fails, or where something is owed.
         self._unwritten: Recent[Name, Any] = Recent(10_000, 64 * 1024 * 1024, _weight)
 
     @contextlib.asynccontextmanager
@@ -94,6 +99,13 @@ class StateDisk:
         if not await self.written(change):
             self.keep_unwritten(name, value)
 
+    async def take_back(self, change: Change, name: Name, value: Any, owed: Change) -> None:
+        """As `write`, of a change that takes something back: should the disk not take it, `owed` is written when it is
+        back, and until then `value` stands for `name`."""
+        if not await self.written(change):
+            self.keep_unwritten(name, value)
+            self._owed.put(name, owed)
+
     def submit(self, change: Change) -> None:
         """Write `change` some time; nobody waits."""
         if self._writer is not None:
@@ -109,13 +121,13 @@ class StateDisk:
 
     def unwritten(self, *name: Any) -> Any:
         """What is kept under `name` while the disk fails; NOTHING where a row was dropped; None when there is none."""
-        return self._unwritten.get(name) if self._failing else None
+        return self._unwritten.get(name) if self._failing or name in self._owed else None
 
     def keep_unwritten(self, name: Name, value: Any) -> None:
         self._unwritten.put(name, value)
 
     def drop_unwritten(self, which: Callable[[Name], bool]) -> None:
-        self._unwritten.drop_where(which)
+        self._unwritten.drop_where(lambda name: which(name) and name not in self._owed)
 
     # --- failing --------------------------------------------------------------------------------------------------
 
@@ -138,8 +150,9 @@ class StateDisk:
     def _recover(self) -> None:
         if self._failing:
             self._failing = False
-            self._unwritten.clear()
+            self._unwritten.drop_where(lambda name: name not in self._owed)
             self._forget_now()
+            self._pay()
             log.warning("catalogue on disk again", extra={"folder": str(self._folder)})
 
     def _forget_now(self) -> None:
@@ -152,6 +165,18 @@ class StateDisk:
     def _has_forgotten(self, repo: RepoId, written: asyncio.Future[bool]) -> None:
         if not written.cancelled() and written.result():
             self._unforgotten.discard(repo)
+
+    def _pay(self) -> None:
+        """Catch up on what was to be taken back while the disk failed."""
+        for name, owed in self._owed.items():
+            if self._writer is not None:
+                written = self._writer.submit(owed)
+                written.add_done_callback(functools.partial(self._has_paid, name, owed))
+
+    def _has_paid(self, name: Name, owed: Change, written: asyncio.Future[bool]) -> None:
+        if not written.cancelled() and written.result() and self._owed.get(name) is owed:
+            self._owed.discard(name)
+            self._unwritten.drop(name)
 
 
 def _is_damage(error: Exception) -> bool:

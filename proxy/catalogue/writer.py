@@ -115,9 +115,7 @@ class Writer:
 def trim(connection: sqlite3.Connection, limits: Limits) -> int:
     """Drop the least recently used until all is within `limits`; gives the number of transactions it took."""
     rounds = 0
-    while (
-        _total(connection, "listings") > limits.listings or _total(connection, "listing bytes") > limits.listing_bytes
-    ):
+    while _too_many_listings(connection, limits):
         apply(connection, [drop_oldest_listings])
         rounds += 1
     while _total(connection, "resolutions") > limits.resolutions:

@@ -22,6 +22,13 @@ class BoundedDict(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._items
+
+    def items(self) -> list[tuple[K, V]]:
+        """All entries, the oldest first; none becomes newer by that."""
+        return list(self._items.items())
+
     def get(self, key: K) -> V | None:
         value = self._items.get(key)
         if value is not None:

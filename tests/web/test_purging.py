@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxy.catalogue.catalogue import Catalogue
+from proxy.catalogue.database import FILE
 from proxy.core.blob import BlobKey
 from proxy.core.clock import SystemClock
 from proxy.core.purging import Below, Purge, Tagged, ThisTarget, Which
 from proxy.fetch.web.places import place_of
 from proxy.hub.notices import ResponsesPurged, decoded, encoded
 from proxy.rfc9111.stored import SmallBody, StoredResponse
+from tests.kit.waiting import until
 from tests.kit.webnode import WebNode, web_node
 from tests.kit.weborigin import Asked, Document, Reply, WebSite, Wire
 
@@ -152,6 +155,44 @@ async def test_a_purge_that_comes_late_and_twice_spares_what_came_since(tmp_path
         assert heads.at(place) == ()
         await heads.keep(place, "o", "/a", replace(stored, requested_at=100.5))
         assert len(heads.at(place)) == 1
+
+
+async def test_what_comes_late_changes_nothing_of_what_came_after(tmp_path: Path) -> None:
+    """Two workers asked; the answer of the first is written down last."""
+    body = SmallBody(BlobKey.sha256("a" * 64), 2)
+    before = StoredResponse(200, (("cache-tag", "red"),), (), 100.0, 101.0, body)
+    after = StoredResponse(200, (("cache-tag", "green"),), (), 102.0, 103.0, body)
+    place = place_of("o", "/a")
+    async with Catalogue.open(tmp_path, clock=SystemClock()) as catalogue:
+        heads = catalogue.responses
+        await heads.purge(Purge("o", ThisTarget("/a"), 101.5, soft=True))
+        for stored in (after, before):
+            await heads.keep(place, "o", "/a", stored)
+        assert heads.at(place) == (after,)
+        assert await heads.purge(Purge("o", Tagged("red"), 200.0, soft=False)) == (0, ())
+        assert await heads.purge(Purge("o", Tagged("green"), 200.0, soft=False)) == (1, ())
+
+
+async def test_what_was_dropped_while_the_disk_failed_does_not_come_back_with_the_disk(tmp_path: Path) -> None:
+    stored = StoredResponse(200, (), (), 100.0, 101.0, SmallBody(BlobKey.sha256("a" * 64), 2))
+    dropped, void, other = (place_of("o", target) for target in ("/dropped", "/void", "/other"))
+    async with Catalogue.open(tmp_path, clock=SystemClock()) as catalogue:
+        heads = catalogue.responses
+        await heads.keep(dropped, "o", "/dropped", stored)
+        await heads.keep(void, "o", "/void", stored)
+        disk = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+        disk.execute("CREATE TRIGGER full BEFORE DELETE ON responses BEGIN SELECT raise(ABORT, 'disk I/O error'); END")
+        await heads.drop(dropped)
+        await heads.void(void, "o", "/void", 150.0)
+        assert (heads.at(dropped), heads.at(void)) == ((), ())
+        disk.execute("DROP TRIGGER full")
+        await heads.keep(other, "o", "/other", stored)
+        assert (heads.at(dropped), heads.at(void)) == ((), ())
+        rows = "SELECT target FROM responses"
+        await until(lambda: disk.execute(rows).fetchall() == [("/other",)], "they are gone from the disk too")
+        disk.close()
+        await heads.keep(dropped, "o", "/dropped", replace(stored, requested_at=160.0))
+        await until(lambda: len(heads.at(dropped)) == 1, "what is kept since is served again")
 
 
 async def test_many_are_purged_round_by_round(tmp_path: Path) -> None:

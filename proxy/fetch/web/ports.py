@@ -124,3 +124,8 @@ class Responses(Protocol):
     async def drop(self, place: bytes, selecting: Fields | None = None) -> None:
         """Forget what is kept for the place: all, or that for the requests with these fields."""
         ...
+
+    async def void(self, place: bytes, origin: str, target: str, at: float) -> None:
+        """Forget what is kept for the place and was asked for by `at` (wall clock), and keep nothing such that any
+        worker of the node brings later. Raises RequestRefused for a target that no purge can name."""
+        ...

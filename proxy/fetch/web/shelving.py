@@ -69,16 +69,23 @@ class Shelving:
     async def keep(self, target: str, stored: StoredResponse) -> bool:
         """Keep a head whose body is in the store, or will be. False when it was made void meanwhile."""
         place = self.place(target)
-        if (self._voided.get(place) or 0.0) >= stored.requested_at:
+        if self._is_voided(place, stored):
             return False
         await self._responses.keep(place, self._origin, target, stored)
+        # Look again now that all can see it:
+        #   1. we see that it is not void   2. it is made void, and nothing is kept yet to be dropped   3. ours is kept
+        if self._is_voided(place, stored):
+            await self._responses.drop(place, stored.selecting)
+            return False
         return True
 
     def is_void(self, target: str, stored: StoredResponse) -> bool:
         """Whether `target` was written to, or purged, since `stored` was asked for."""
-        if (self._voided.get(self.place(target)) or 0.0) >= stored.requested_at:
-            return True
-        return self._responses.is_purged(self._origin, target, stored)
+        return self._is_voided(self.place(target), stored) or self._responses.is_purged(self._origin, target, stored)
+
+    def _is_voided(self, place: bytes, stored: StoredResponse) -> bool:
+        """As far as this worker knows by itself."""
+        return (self._voided.get(place) or 0.0) >= stored.requested_at
 
     async def forget(self, target: str, selecting: Fields | None = None) -> None:
         """Nothing is kept for `target` any more (or for the requests with those fields)."""
@@ -94,11 +101,15 @@ class Shelving:
                 await self._responses.drop(place, stored.selecting)
 
     async def written(self, target: str) -> None:
-        """`target` was written to by way of us: nothing kept of it holds, in the whole fleet."""
-        await self.void(target)
-        if self._writes is not None:
-            with suppress(RequestRefused):  # what no purge can name, no client can ask for either
-                self._writes.tell(ResponsesPurged(Purge(self._origin, ThisTarget(target), self._wall(), soft=False)))
+        """`target` was written to by way of us: nothing kept of it holds, nor anything that any worker of the node has
+        on its way, in the whole fleet."""
+        place, at = self.place(target), self._wall()
+        self._voided.put(place, max(at, self._voided.get(place) or 0.0))
+        with suppress(RequestRefused):  # what no purge can name, no client can ask for either
+            purge = Purge(self._origin, ThisTarget(target), at, soft=False)
+            if self._writes is not None:
+                self._writes.tell(ResponsesPurged(purge))
+            await self._responses.void(place, self._origin, target, at)
 
     def void_ago(self, target: str) -> float | None:
         """Seconds since `target` was last made void, as far as is remembered."""
