@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from proxy.core.blob import BlobKey
 from proxy.core.bounded import BoundedDict
 from proxy.core.changes import Changes
 from proxy.core.clock import Clock
@@ -300,6 +301,14 @@ class Catalogue:
         self._listings.drop_where(lambda key: key.repo == repo)
         self._changes.happened()
         return written
+
+    def is_purged(self, key: BlobKey, at: float) -> bool:
+        """Whether the purge of the blob that was ordered at `at` (wall clock) is known to have been carried out."""
+        return self._disk.row(schema.SELECT_FORGOTTEN, schema.purge_row(key, at)) is not None
+
+    async def keep_purged(self, key: BlobKey, at: float) -> None:
+        """The purge of the blob that was ordered at `at` (wall clock) was carried out. Remembered for two days."""
+        await self._disk.written(changes.put_purged(key, at, self._clock.wall()))
 
     async def drop_commit(self, repo: RepoId, commit: str) -> bool:
         """Forget what is known of `repo` at `commit`; False when that is lost. What workers remember of its files stays

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from proxy.core.blob import BlobKey
 from proxy.core.rights import Plane
 from proxy.hub.facts import Absent, FileFacts, Listing, ListingKey
 from proxy.hub.names import FileTarget, RepoId, Revision
 
 from .database import Change
-from .schema import listing_row, repo_text, resolution_row
+from .schema import SELECT_FORGOTTEN, listing_row, purge_row, repo_text, resolution_row
 
 BATCH: Final = 500
 """Rows dropped in one transaction, so that no other writer waits long."""
@@ -167,7 +168,7 @@ def forget_commits(repo: RepoId, commit: str | None, at: float) -> Change:
     name = repo_text(repo)
 
     def change(connection: sqlite3.Connection) -> None:
-        known = connection.execute("SELECT at FROM forgotten WHERE repo = ? AND commit_id = ?", (name, commit or ""))
+        known = connection.execute(SELECT_FORGOTTEN, (name, commit or ""))
         done = known.fetchone()
         if done is not None and done[0] >= at:
             return
@@ -180,6 +181,17 @@ def forget_commits(repo: RepoId, commit: str | None, at: float) -> Change:
         if commit is None:
             connection.execute("DELETE FROM refs WHERE repo = ? AND checked_at <= ?", (name, at))
             connection.execute("DELETE FROM listings WHERE repo = ? AND stored_at <= ?", (name, at))
+
+    return change
+
+
+def put_purged(key: BlobKey, at: float, now: float) -> Change:
+    """The purge of the blob that was ordered at `at` was carried out `now` (both wall clock)."""
+    row = (*purge_row(key, at), now)
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)", row)
+        connection.execute("DELETE FROM forgotten WHERE at < ?", (now - FORGOTTEN_FOR,))
 
     return change
 

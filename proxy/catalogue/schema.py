@@ -8,6 +8,8 @@
     responses    (place, request fields that select) -> head of a generic origin's response, when it came
     response_tags  tag -> the responses that the origin gave it
     purges       what was purged lately, so that what was asked for before is not kept after
+    forgotten    (repo, commit or "") -> when that was to be forgotten; (blob key, when it was purged) -> when that was
+                 done: both are heard again, and done once
     totals       rows and bytes of what is bounded, kept by triggers, so that all workers agree without counting
 
 `used` is in hours since 1970: coarse, so that reading hardly ever writes.
@@ -126,6 +128,7 @@ SELECT_LISTING: Final = (
     "SELECT status, headers, body, packed, stored_at, immutable, used FROM listings WHERE repo = ? AND text = ?"
 )
 SELECT_PUBLICITY: Final = "SELECT seen_at FROM publicity WHERE repo = ? AND plane = ?"
+SELECT_FORGOTTEN: Final = "SELECT at FROM forgotten WHERE repo = ? AND commit_id = ?"
 SELECT_TOTAL: Final = "SELECT amount FROM totals WHERE name = ?"
 
 ResolutionRow = tuple[bytes | None, int, str | None, bytes | None]
@@ -135,6 +138,11 @@ ListingRow = tuple[int, bytes, bytes, int, float, int]
 def repo_text(repo: RepoId) -> str:
     """The repo as the tables spell it: `models/org/name`; the kind is always there, so that no two spell alike."""
     return f"{repo.kind.value}/{repo.name}"
+
+
+def purge_row(key: BlobKey, at: float) -> tuple[str, str]:
+    """One purge of a blob, as the table `forgotten` spells it: no repo begins like a key."""
+    return str(key), repr(at)
 
 
 def resolution_row(facts: FileFacts | Absent) -> ResolutionRow:

@@ -57,6 +57,7 @@ from .locate import CONTRADICTIONS, Locator
 from .node import OncePerNode
 from .objects import Objects
 from .ports import BlobStore, Catalogue, Commons, FillObserver, Gatekeeper, Notices, Origin, Source
+from .purging import BlobPurges
 from .readahead import ReadAhead
 from .registry import Manifests
 from .relay import RelayedEnd, relay
@@ -91,7 +92,7 @@ class Mirror:
     ) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._notices = notices
+        self._purges = BlobPurges(store, catalogue, clock, notices)
         self._origin = origin
         self._clock = clock
         self.freshness = freshness
@@ -118,17 +119,15 @@ class Mirror:
 
     async def purge(self, key: BlobKey) -> None:
         """Drop the blob from the disks of this node, and of all others when they hear of it."""
-        if self._notices is not None:
-            self._notices.tell(BlobPurged(key))
-        await self._store.drop(key, "purged")
+        await self._purges.purge(key)
 
     async def hear(self, notice: Notice) -> None:
         """Another node says that something is no longer as it was."""
         match notice:
             case RepoClosed(repo, planes, at):
                 await self._rights.closed(repo, planes, at)
-            case BlobPurged(key):
-                await self._store.drop(key, "purged")
+            case BlobPurged():
+                await self._purges.hear(notice)
             case ResponsesPurged():
                 pass  # `web.purging` hears it
             case RepoPurged():

@@ -239,6 +239,14 @@ class Catalogue(Protocol):
 
     async def drop_public(self, repo: RepoId, plane: Plane) -> None: ...
 
+    def is_purged(self, key: BlobKey, at: float) -> bool:
+        """Whether the purge of the blob that was ordered at `at` (wall clock) was carried out on this node."""
+        ...
+
+    async def keep_purged(self, key: BlobKey, at: float) -> None:
+        """It was carried out."""
+        ...
+
 
 # --- telemetry --------------------------------------------------------------------------------------------------
 

@@ -26,9 +26,10 @@ class RepoClosed:
 
 @dataclass(frozen=True, slots=True)
 class BlobPurged:
-    """Somebody wants the blob to be gone from all disks."""
+    """At `at` (Unix time) somebody wanted the blob to be gone from all disks."""
 
     key: BlobKey
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ def encoded(notice: Notice) -> bytes:
     match notice:
         case RepoClosed(repo, planes, at):
             return orjson.dumps(["closed", repo.kind.value, repo.name, [plane.value for plane in planes], at])
-        case BlobPurged(key):
-            return orjson.dumps(["purged", str(key)])
+        case BlobPurged(key, at):
+            return orjson.dumps(["purged", str(key), at])
         case ResponsesPurged(purge):
             kind, text = named(purge.which)
             return orjson.dumps(["responses", purge.origin, kind, text, purge.at, purge.soft])
@@ -74,8 +75,8 @@ def decoded(content: bytes) -> Notice | None:
         match said:
             case ["closed", str(kind), str(name), list(planes), int() | float() as at]:
                 return RepoClosed(RepoId(RepoKind(kind), name), tuple(Plane(plane) for plane in planes), float(at))
-            case ["purged", str(key)]:
-                return BlobPurged(BlobKey.parse(key))
+            case ["purged", str(key), int() | float() as at]:
+                return BlobPurged(BlobKey.parse(key), float(at))
             case ["responses", str(origin), str(kind), str(text), int() | float() as at, bool(soft)]:
                 return ResponsesPurged(Purge(origin, which_named(kind, text), float(at), soft))
             case ["repo", str(kind), str(name), str() | None as commit, int() | float() as at, bool(soft)]:

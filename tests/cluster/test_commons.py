@@ -228,7 +228,7 @@ async def test_in_a_redis_cluster_all_keys_of_a_script_are_in_one_slot(tmp_path:
 
         two.notices.listen(hear)
         one.notices.listen(hear)
-        one.notices.tell(BlobPurged(BlobKey.sha256("ab" * 32)))
+        one.notices.tell(BlobPurged(BlobKey.sha256("ab" * 32), 1e9))
 
         async def told() -> bool:
             ref, facts = await looks(two.commons)

@@ -70,9 +70,9 @@ async def everything(address: OneServer, noted: Changes, secret: Path) -> AsyncI
         await enter(Membership.open(section, us=us, line=redis, clock=clock, observer=noted))
         shared.allowances.listen(lambda *_: None)
         shared.notices.listen(nothing)
-        shared.notices.tell(BlobPurged(KEY))
+        shared.notices.tell(BlobPurged(KEY, 1e9))
         shared.writes.listen(nothing)
-        shared.writes.tell(BlobPurged(KEY))
+        shared.writes.tell(BlobPurged(KEY, 1e9))
         shared.allowances.learnt("anonymous:api", 0, 0, 30.0)
         async with shared.commons.file(FileTarget(REPO, Revision("main"), "a")) as turn:
             turn.tell_ref(RefEntry("c" * 40, time.time()), 30.0)

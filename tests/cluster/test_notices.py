@@ -31,7 +31,7 @@ CLOSED = RepoClosed(RepoId(RepoKind.DATASET, "acme/tiny"), (Plane.API, Plane.FIL
 
 
 def purged(number: int) -> BlobPurged:
-    return BlobPurged(BlobKey.sha256(f"{number:064x}"))
+    return BlobPurged(BlobKey.sha256(f"{number:064x}"), 1_700_000_000.25 + number)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -308,10 +309,35 @@ async def test_a_purged_blob_goes_from_both(nodes: tuple[Rig, Rig]) -> None:
     await one.mirror.purge(key)
     assert not await holds(one, key)
 
-    async def gone() -> bool:
-        return not await holds(two, key)
+    await until(partial(lacks, two, key), "the other node drops it")
 
-    await until(gone, "the other node drops it")
+
+@pytest.mark.parametrize("restarted", ["one", "two"], ids=["who told", "who heard"])
+async def test_a_purge_is_carried_out_once_though_it_is_heard_again_after_a_restart(
+    tmp_path: Path, server: RedisServer, restarted: str
+) -> None:
+    origin = SteeredOrigin()
+    origin.files |= {"a.bin": content(1000), "b.bin": content(2000)}
+    keys = [origin.facts(path).key for path in ("a.bin", "b.bin")]
+    unwanted, later = (key for key in keys if key is not None)
+    async with AsyncExitStack() as stack:
+        nodes = [await node(stack, tmp_path / name, server, origin) for name in ("one", "two")]
+        for rig in nodes:
+            await rig.read("a.bin")
+        await nodes[0].mirror.purge(unwanted)
+        await until(partial(lacks, nodes[1], unwanted), "the other node drops it")
+        for rig in nodes:
+            await rig.read("a.bin")
+    async with AsyncExitStack() as stack:
+        again = await node(stack, tmp_path / restarted, server, origin)
+        await again.read("b.bin")
+        other = await node(stack, tmp_path / "three", server, origin)
+        await other.mirror.purge(later)
+        await until(partial(lacks, again, later), "it has heard of all purges, the last one too")
+        assert await holds(again, unwanted), "what was fetched after the purge stays"
+        again.clock.advance(1)
+        await again.mirror.purge(unwanted)
+        assert not await holds(again, unwanted), "another purge of the same blob is another"
 
 
 async def test_without_redis_each_asks_for_itself(nodes: tuple[Rig, Rig], server: RedisServer) -> None:
@@ -350,6 +376,10 @@ async def test_nothing_of_a_token_and_no_name_of_a_repo_is_in_redis(
     for secret in ("canary", MEMBER.identity.hex(), str(REPO), "a.bin"):
         assert secret not in stored
     assert MEMBER.identity[:16] not in stored.encode("latin-1", "replace")
+
+
+async def lacks(rig: Rig, key: BlobKey) -> bool:
+    return not await holds(rig, key)
 
 
 async def holds(rig: Rig, key: BlobKey) -> bool:
