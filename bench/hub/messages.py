@@ -35,6 +35,7 @@ class Kind(StrEnum):
     PATHS_INFO = "paths-info"
     REFS = "refs"
     COMMITS = "commits"
+    PARQUET = "parquet"
     AUTH_CHECK = "auth-check"
     XET_TOKEN = "xet-read-token"
     WHOAMI = "whoami"

@@ -15,6 +15,7 @@ _REPO_PAGES = {
     "paths-info": Kind.PATHS_INFO,
     "refs": Kind.REFS,
     "commits": Kind.COMMITS,
+    "parquet": Kind.PARQUET,
     "auth-check": Kind.AUTH_CHECK,
     "xet-read-token": Kind.XET_TOKEN,
 }

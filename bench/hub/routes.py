@@ -4,7 +4,7 @@ of URLs.
 
 from typing import assert_never
 
-from . import files, lfs, pages, problems, registry, trees
+from . import files, lfs, pages, parquet, problems, registry, trees
 from .messages import FILE_KINDS, Answer, Asked, Kind, json_answer, redirect
 from .paths import BadPath, PlainTarget, RepoTarget, Target, parse_target
 from .problems import Problem
@@ -14,7 +14,7 @@ from .world import Caller, Standing
 
 _GIT = frozenset({Kind.GIT_REFS, Kind.GIT_PACK, Kind.LFS_BATCH})
 _REGISTRY = frozenset({Kind.OCI_MANIFEST, Kind.OCI_BLOB})
-_NEEDS_FILE_RIGHTS = FILE_KINDS | _GIT | _REGISTRY | {Kind.AUTH_CHECK, Kind.XET_TOKEN}
+_NEEDS_FILE_RIGHTS = FILE_KINDS | _GIT | _REGISTRY | {Kind.AUTH_CHECK, Kind.PARQUET, Kind.XET_TOKEN}
 GRANTED = 100
 """In place of a status: the caller may, and git itself answers."""
 _POSTED = frozenset({Kind.PATHS_INFO, Kind.GIT_PACK, Kind.LFS_BATCH})
@@ -110,6 +110,8 @@ def _page(site: Site, asked: Asked, repo: Repo, target: RepoTarget, terms: UrlTe
             return pages.refs(asked, repo)
         case Kind.COMMITS:
             return pages.commits(site, asked, repo, target)
+        case Kind.PARQUET:
+            return parquet.parquet(site, repo, target)
         case Kind.AUTH_CHECK:
             return pages.auth_check()
         case Kind.XET_TOKEN:

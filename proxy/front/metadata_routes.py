@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import xxhash
@@ -14,6 +15,7 @@ from proxy.core.conditional import Conditions, NotModified, Validators, judge
 from proxy.core.errors import RequestRefused
 from proxy.core.sizes import KIB
 from proxy.fetch.coordinator import Coordinator, Metadata
+from proxy.hub import parquet
 from proxy.hub.links import Link, format_links, parse_links
 from proxy.hub.listings import read_paths_asked
 from proxy.hub.paths import render
@@ -29,7 +31,7 @@ COMPRESS_FROM: Final = KIB
 """Shorter answers are sent as they are."""
 
 _INLINE: Final = 64 * KIB
-"""Longer answers are hashed and compressed by a thread: a large tree takes longer than the loop may be held up."""
+"""Longer answers are hashed, compressed or rewritten by a thread: that takes longer than the loop may be held up."""
 
 _GZIP: Final = re.compile(
     r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?=,|$)", re.IGNORECASE
@@ -58,8 +60,16 @@ class MetadataRoutes:
         """An answer as the origin gave it, whatever its status; never kept by anybody. A HEAD is asked as a GET: its
         Content-Length is that of the body, and we frame answers ourselves."""
         found = await self._coordinator.pass_through(visit.caller, "GET", render(target), passed_on(visit.fields), None)
-        headers = (*_passed_back(found, visit.base_url(self._external_url)), ("Cache-Control", "private, no-store"))
-        return Small(found.status, headers, found.body, cache=found.cache)
+        base_url = visit.base_url(self._external_url)
+        headers = (*_passed_back(found, base_url), ("Cache-Control", "private, no-store"))
+        content = found.body
+        if found.status == 200 and isinstance(target, OtherApi) and parquet.is_asked(target):
+            if base_url is None:
+                raise RequestRefused("the files have no address: send a Host field, or set server.external_url")
+            is_short = len(content) < _INLINE
+            rewrite = partial(parquet.at_home, content, base_url)
+            content = rewrite() if is_short else await asyncio.to_thread(rewrite)
+        return Small(found.status, headers, content, cache=found.cache)
 
     async def _kept(self, found: Metadata, visit: Visit) -> Small:
         passed = _passed_back(found, visit.base_url(self._external_url))

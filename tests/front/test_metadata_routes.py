@@ -76,6 +76,46 @@ async def test_origin_s_own_next_link_never_reaches_a_client(coordinator: FakeCo
     assert answer.headers["link"] == '<https://a.test/>; rel="license"'
 
 
+PARQUET = "/api/datasets/acme/rows/parquet"
+FILES = orjson.dumps(
+    {"default": {"train": [f"https://huggingface.co{PARQUET}/default/train/{n}.parquet" for n in (0, 1)]}}
+)
+
+
+@pytest.mark.parametrize(("external_url", "base"), [(None, "http://mirror.test:8080"), ("https://hub.example",) * 2])
+async def test_parquet_files_are_listed_at_our_own_addresses(
+    coordinator: FakeCoordinator, external_url: str | None, base: str
+) -> None:
+    coordinator.listing = _metadata(FILES)
+    async with serving(coordinator, external_url=external_url) as node:
+        answer = await node.ask(PARQUET)
+    assert orjson.loads(answer.body) == {
+        "default": {"train": [f"{base}{PARQUET}/default/train/{n}.parquet" for n in (0, 1)]}
+    }
+
+
+async def test_a_long_list_of_parquet_files_is_rewritten_too(coordinator: FakeCoordinator) -> None:
+    places = [f"{PARQUET}/default/train/{n}.parquet" for n in range(2000)]
+    coordinator.listing = _metadata(orjson.dumps(["https://huggingface.co" + place for place in places]))
+    async with serving(coordinator) as node:
+        answer = await node.ask(f"{PARQUET}/default/train")
+    assert orjson.loads(answer.body) == ["http://mirror.test:8080" + place for place in places]
+
+
+async def test_who_names_no_host_is_told_what_parquet_files_lack(coordinator: FakeCoordinator) -> None:
+    coordinator.listing = _metadata(FILES)
+    async with serving(coordinator) as node, node.client() as client:
+        await client.write(f"GET {PARQUET} HTTP/1.0\r\n\r\n".encode())
+        assert (await client.head()).status == 400
+
+
+async def test_a_refusal_in_the_place_of_parquet_files_stays_as_it_is(coordinator: FakeCoordinator) -> None:
+    coordinator.listing = _metadata(FILES, status=403)
+    async with serving(coordinator) as node:
+        answer = await node.ask(PARQUET)
+    assert (answer.status, answer.body) == (403, FILES)
+
+
 async def test_listing_has_a_strong_etag_and_is_not_sent_twice(coordinator: FakeCoordinator) -> None:
     async with serving(coordinator) as node, node.client() as client:
         await client.send(TREE)

@@ -193,3 +193,25 @@ async def test_datasets_spaces_and_old_names_have_files_too(stage: Stage) -> Non
     for call, outcome in zip(calls, await stage.client(CURRENT, node, [dict(call) for call in calls]), strict=True):
         repo = next(repo for repo, kind in kinds if repo.id == call["repo_id"])
         stage.got(expected(repo, call["filename"]), outcome)
+
+
+async def test_parquet_files_of_a_dataset_are_found_and_read_at_the_mirror(stage: Stage) -> None:
+    """As DuckDB and polars go: the list, the address in it, the redirect, the file; none of it leads elsewhere."""
+    repo = stage.world.add_dataset("acme/rows")
+    repo.put_bytes("default/train/0000.parquet", b"PAR1" * 5000, lfs=True)
+    repo.commit("Convert")
+    repo.convert("parquet")
+    file = expected(repo, "default/train/0000.parquet")
+    stage.wants(file)
+    node = await stage.node()
+    listed = await stage.ask(node, "/api/datasets/acme/rows/parquet")
+    assert listed.json == {"default": {"train": [f"{node.url}/api/datasets/acme/rows/parquet/default/train/0.parquet"]}}
+    place = listed.json["default"]["train"][0].removeprefix(node.url)
+    named = await stage.ask(node, place)
+    assert named.status == 302, named.transcript
+    assert (
+        named.headers["Location"] == "/datasets/acme/rows/resolve/refs%2Fconvert%2Fparquet/default/train/0000.parquet"
+    )
+    pinned = await stage.ask(node, named.headers["Location"])
+    assert pinned.headers["Location"] == file.target(), pinned.transcript
+    assert (await stage.read(node, file)).complete

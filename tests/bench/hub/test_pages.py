@@ -238,3 +238,26 @@ def test_front_matter_is_read_as_far_as_it_is_flat() -> None:
     assert card == {"license": "mit", "tags": ["a", "b"]}
     assert front_matter("# no head") == {}
     assert front_matter("---\nnever: closed\n") == {}
+
+
+async def test_the_conversion_to_parquet_is_listed_at_absolute_addresses(
+    ask: Ask, hub: SyntheticHub, world: World
+) -> None:
+    repo = world.add_dataset("acme/rows")
+    repo.put_text("README.md", "# Rows")
+    for path in ("default/train/0000.parquet", "default/train/0001.parquet", "other/test/0000.parquet"):
+        repo.put_bytes(path, path.encode(), lfs=True)
+    repo.commit("Convert")
+    repo.convert("parquet")
+    base = f"{hub.url}/api/datasets/acme/rows/parquet"
+    train = [f"{base}/default/train/{number}.parquet" for number in (0, 1)]
+    listed = await asked(ask, "/api/datasets/acme/rows/parquet")
+    assert listed == {"default": {"train": train}, "other": {"test": [f"{base}/other/test/0.parquet"]}}
+    assert await asked(ask, "/api/datasets/acme/rows/parquet/default") == listed["default"]
+    assert await asked(ask, "/api/datasets/acme/rows/parquet/default/train") == train
+    file = await ask("/api/datasets/acme/rows/parquet/default/train/1.parquet")
+    assert file.status == 302
+    assert file.headers["location"].endswith("/resolve/refs%2Fconvert%2Fparquet/default/train/0001.parquet")
+    for missing in ("datasets/acme/rows/parquet/no", "datasets/acme/rows/parquet/other/test/7.parquet"):
+        assert (await ask(f"/api/{missing}")).status == 404
+    assert (await ask("/api/models/acme/tiny/parquet")).status == 404, "models have none"
