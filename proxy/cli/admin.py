@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
@@ -117,6 +117,8 @@ def ask(
     """The node's answer. Ends the command when there is none, or it is a refusal; `then` are the commands to try next
     after a refusal."""
     match found := _answer(asked, method, path, body, within):
+        case _Refusal(401):
+            _fail_for_token(asked)
         case _Refusal(status, why):
             fail(_EXITS.get(status, Exit.FAILURE), f"the node at {asked.address} says no: {why}", then=then)
         case _Silence(why):
@@ -127,6 +129,16 @@ def ask(
                 then=[f"curl -sS http://{asked.address}/-/readyz"],
             )
     return found
+
+
+def _fail_for_token(asked: Asked) -> NoReturn:
+    if asked.token is None:
+        what = f"the node at {asked.address} wants a token, and there is none in this configuration"
+    else:
+        what = f"the node at {asked.address} does not take the token that is in admin.token_file here"
+    why = ["the node reads its own from the file that its setting admin.token_file names; give the same one here"]
+    then = ["PENSTOCK_ADMIN__TOKEN_FILE=/path/to/the/token penstock ...", "penstock config show --origin"]
+    fail(Exit.FAILURE, what, why, then=then)
 
 
 def refusal_of(asked: Asked, path: str) -> int | None:

@@ -64,7 +64,7 @@ def jobs(context: click.Context, config_file: Path | None, admin: str | None, as
       penstock jobs follow warm-4f2a9c01
       penstock jobs follow warm-4f2a9c01 --json | jq .state
 
-    Exit codes: 0 it is done, 1 it failed or was cancelled, 3 no such job, 4 the node does not answer.
+    Exit codes: 0 it is done, 1 it failed or was cancelled, or Ctrl-C, 3 no such job, 4 the node does not answer.
     """
 )
 @click.argument("job_id", metavar="JOB")
@@ -107,7 +107,19 @@ def begin(asked: Asked, path: str, order: dict[str, Any], *, follow: bool, as_js
 
 
 def followed(asked: Asked, job_id: str) -> dict[str, Any]:
-    """The job when it has ended; meanwhile a bar on standard error shows how far it is."""
+    """The job when it has ended; meanwhile a bar on standard error shows how far it is. Ctrl-C ends the command alone,
+    and it says so: who stops a download mostly means to stop it."""
+    try:
+        return _watched(asked, job_id)
+    except KeyboardInterrupt:
+        then = [
+            f"penstock jobs follow {job_id}",
+            f"penstock jobs cancel {job_id}      (stop it; what it has done stays)",
+        ]
+        fail(Exit.FAILURE, f"{job_id} is no longer watched, and goes on", then=then)
+
+
+def _watched(asked: Asked, job_id: str) -> dict[str, Any]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -117,6 +129,8 @@ def followed(asked: Asked, job_id: str) -> dict[str, Any]:
         TextColumn("{task.fields[note]}"),
     )
     out = console()
+    if not out.is_terminal:
+        say(f"{job_id} is under way")
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
         bar = bars.add_task(job_id, total=None, note="")
         while True:

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,7 +36,9 @@ LOOK_EVERY: Final = 0.3
       penstock log --repo 'meta-llama/*' --cache miss --follow
       penstock log --json | jq 'select(.dur_ms > 1000)'
 
-    It reads the file of log.access (or FILE), and the one before it when it was rotated meanwhile.
+    It reads the file of log.access (or FILE), and the one before it when it was rotated meanwhile. A line says when
+    (UTC), who, method, status, how it was had, bytes sent, how long it took, repo (or host) and path, and what went
+    wrong.
     Exit codes: 0 ok, 2 wrong words, 3 there is no such file.
     """
 )
@@ -76,9 +79,12 @@ def log(
         for line, record in last:
             _put(line, record, as_json=as_json)
         if follow:
-            for line in _lines(path, follow=True):
-                if (record := _record(line)) is not None and matches(record, wanted, begin):
-                    _put(line, record, as_json=as_json)
+            with suppress(KeyboardInterrupt):
+                for line in _lines(path, follow=True):
+                    if (record := _record(line)) is not None and matches(record, wanted, begin):
+                        _put(line, record, as_json=as_json)
+    except BrokenPipeError:
+        raise  # it is the reader of what we print that has gone
     except FileNotFoundError:
         fail(
             Exit.NOT_FOUND,
@@ -155,5 +161,6 @@ def _put(line: bytes, record: dict[str, Any], *, as_json: bool) -> None:
     what = record.get("repo") or record.get("host", "")
     path = record.get("path", "")
     size, took = format_size(record.get("bytes", 0)), f"{record.get('dur_ms', 0):.0f} ms"
-    words = (str(record["ts"])[:19], record.get("client", "-"), record.get("method"), record.get("status"))
-    put(" ".join(str(word) for word in (*words, record.get("cache", "-"), size, took, what, path)))
+    words = (f"{str(record['ts'])[:19]}Z", record.get("client", "-"), record.get("method"), record.get("status"))
+    wrong = (f"({record['err']})",) if "err" in record else ()
+    put(" ".join(str(word) for word in (*words, record.get("cache", "-"), size, took, what, path, *wrong)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ def top(every: float, times: int | None, config_file: Path | None, admin: str | 
     before, at = ask(asked, "GET", PATH), clock.monotonic()
     console, looks = Console(highlight=False), 0
     # Into a pipe or as JSON one look follows another; on a terminal each takes the place of the last.
-    with Live(console=console, auto_refresh=False, screen=console.is_terminal and not as_json) as live:
+    with (
+        suppress(KeyboardInterrupt),
+        Live(console=console, auto_refresh=False, screen=console.is_terminal and not as_json) as live,
+    ):
         while times is None or looks < times:
             time.sleep(every)
             found, now = ask(asked, "GET", PATH), clock.monotonic()

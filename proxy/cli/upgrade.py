@@ -34,7 +34,7 @@ _SILENT_FOR: Final = 30.0
     No connection is refused, and downloads under way end in the old workers (server.leave_timeout). What is installed
     is tried out first; when it cannot read the disks, or does not start, the running program stays, and so it does
     while new workers do not serve. It needs several workers, or server.supervised.
-    Ctrl-C ends the waiting and not the upgrade.
+    Ctrl-C ends the waiting (exit code 1) and not the upgrade.
     Exit codes: 0 the new program serves, 4 its workers do not serve (the old ones do), or the node does not answer, 5
     it cannot take over, or the node is being renewed already.
     """
@@ -66,15 +66,23 @@ def upgrade(
             put_json(would)
         return
     began = ask(asked, "POST", RENEWAL, {"dry_run": False}, then=["penstock upgrade --status"])
-    after = _renewed(asked, began["program"], until)
+    try:
+        after = _waited_for(asked, before, began["program"], until, until_gone=until_gone)
+    except KeyboardInterrupt:
+        fail(Exit.FAILURE, "no longer waited for: the upgrade goes on", then=["penstock upgrade --status"])
+    if as_json:
+        put_json({"before": before, "after": after})
+
+
+def _waited_for(asked: Asked, before: Any, program: int, until: float, *, until_gone: bool) -> dict[str, Any]:
+    after = _renewed(asked, program, until)
     say(f"renewed from {before['version']}: {after['version']} serves (disk format {after['disk_format']})", "green")
     if after["old_workers"] and not until_gone:
         say(f"{after['old_workers']} old workers end with their downloads; see: penstock upgrade --status")
     if until_gone:
         after = _alone(asked, until)
         say("the old workers are gone", "green")
-    if as_json:
-        put_json({"before": before, "after": after})
+    return after
 
 
 def _renewed(asked: Asked, before: int, until: float) -> dict[str, Any]:

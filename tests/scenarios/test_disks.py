@@ -13,6 +13,7 @@ import pytest
 
 from bench.hub.content import MIB
 from tests.kit.clients import CURRENT
+from tests.kit.command import penstock
 from tests.kit.reader import Ending
 from tests.kit.stage import Stage
 from tests.kit.waiting import until
@@ -93,6 +94,33 @@ async def test_a_disk_that_is_read_only_costs_its_slices_only(stage: Stage) -> N
         for file in files:
             assert (await stage.read(node, file)).complete
         await stage.evidence()
+
+
+@needs_root
+async def test_a_disk_that_was_never_writable_is_named_and_left_out_and_a_sole_one_is_refused(stage: Stage) -> None:
+    file = stage.blob("acme/tiny", "model.safetensors", 6 * MIB)
+    async with tmpfs(stage.folder / "one", "64m") as one, tmpfs(stage.folder / "two", "64m") as two:
+        await _run("mount", "-o", "remount,ro", str(one))
+        places = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", str(two / "state"))
+        for verb in (("serve", *places), ("check",)):
+            sole = await penstock(*verb, "--disk", f"{one}/disk=48MiB")
+            assert sole.returncode == 1, sole.said
+            assert f"disk {one}/disk: its file system is mounted read-only; remount it" in sole.stderr
+        node = await stage.node(disks=[f"{one}/disk=48MiB", f"{two}/disk=48MiB"], store__free_floor="0")
+        assert f"disk {one}/disk: its file system is mounted read-only" in node.said()
+        assert "(the node goes on without it)" in node.said()
+        assert (await stage.read(node, file)).complete
+        disks = {disk["path"]: disk for disk in (await node.status())["node"]["disks"]}
+        assert disks[f"{two}/disk"]["state"] == "ok"
+        assert disks[f"{one}/disk"]["state"] == "out"
+        assert "Read-only file system" in disks[f"{one}/disk"]["reason"]
+
+        async def gauges_agree() -> bool:
+            page = await node.metrics()
+            return [page.total("disk_up", volume=disk["name"]) for disk in disks.values()] == [0, 1]
+
+        await until(gauges_agree, "the gauges say so too", 10.0)
+        await stage.stop(node)
 
 
 async def test_a_disk_that_is_gone_costs_its_slices_only(stage: Stage) -> None:

@@ -94,7 +94,11 @@ async def test_a_node_with_a_token_answers_who_shows_it(tmp_path: Path) -> None:
         assert await status("/metrics", **shown) == await status("/-/livez") == await status("/-/readyz") == 200
         assert await status("/-/livez", Host="evil.example") == 421
         refused, told = await asked(node.standing["admin"])
-        assert (refused, "admin.token_file" in told) == (1, True), told
+        assert (refused, "wants a token" in told, "PENSTOCK_ADMIN__TOKEN_FILE=" in told) == (1, True, True), told
+        wrong = tmp_path / "wrong.token"
+        wrong.write_text("another-token-of-somebody")
+        refused, told = await asked(node.standing["admin"], PENSTOCK_ADMIN__TOKEN_FILE=str(wrong))
+        assert (refused, "does not take the token" in told, "another-token" in told) == (1, True, False), told
         let_in, told = await asked(node.standing["admin"], PENSTOCK_ADMIN__TOKEN_FILE=str(file))
         assert (let_in, "in no cluster" in told) == (3, True), told
         assert TOKEN not in node.log
