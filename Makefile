@@ -10,7 +10,7 @@ BIN    := .venv/bin
 # One environment; what it holds is written beside it, so that `make` knows when it is stale.
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 OURSELVES = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries rust
+CLIENTS := 0.32.6 0.34.6 0.36.2 1.4.1 1.16.1 1.30.0 libraries rust redbot
 COMPILE  = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal \
            --python-version 3.11
 
@@ -56,8 +56,8 @@ help:
 	$(INSTALL) requirements/check.lock
 	@touch $@
 
-# Older clients that must work too, the libraries on top (datasets, transformers) and the crate hf-hub, each in an
-# environment of its own. A lock names all that it needs: the wheel of the crate asks for more than that.
+# Older clients that must work too, the libraries on top (datasets, transformers), the crate hf-hub, and the linters of
+# HTTP, each in an environment of its own. A lock names all that it needs: the wheel of the crate asks for more than that.
 .venv-clients/%/.made: requirements/client-%.lock
 	$(PYTHON) -m venv .venv-clients/$*
 	.venv-clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
