@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from proxy.fetch.flights import Flights
 from proxy.fetch.node import OncePerNode
 from proxy.fetch.pace import LEAST
 from proxy.fetch.ports import Notices
+from proxy.fetch.web.among_workers import AmongWorkers
 from proxy.fetch.web.cache import WebCache
 from proxy.fetch.web.in_fleet import Neighbours, WebLending
 from proxy.fetch.web.kept import Rooms
@@ -32,9 +34,12 @@ from proxy.fetch.web.sources import Sources
 from proxy.front.mounts import Mount
 from proxy.origin.web import WebOrigin
 from proxy.store.blobstore import BlobStore
+from proxy.store.leads import Leads
 from proxy.telemetry.telemetry import Telemetry
 
 from .observers import OriginObserver
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ async def mounts(
 ) -> AsyncIterator[Generic]:
     """A cache for each generic origin of `config`; what they have under way ends with them."""
     async with AsyncExitStack() as stack:
+        leads = stack.enter_context(_leads(state)) if config.server.has_parent else None
         tasks = TaskSet("web")
         sources = Sources(tasks)
         stack.push_async_callback(sources.aclose)
@@ -83,11 +89,25 @@ async def mounts(
             once: Ring = leader
             if fellows is not None:
                 once = FromOwner(once, leader, fellows, name, shelving, clock)
+            if leads is not None:
+                once = AmongWorkers(once, leader, leads, shelving, clock)
             cache = WebCache(origin, shelving, leader, once, clock, tasks)
             if owner is not None:
                 owner.caches[name] = cache
             made.append(Mount(prefix, section.url, cache))
         yield Generic(tuple(made), lending, owner)
+
+
+@contextmanager
+def _leads(state: Path) -> Iterator[Leads | None]:
+    """Those of this worker; None when the state disk gives no file to lock: then each worker asks for itself."""
+    with ExitStack() as stack:
+        try:
+            leads = stack.enter_context(Leads.open(state / "leads"))
+        except OSError as error:
+            log.warning("no leads: each worker asks for itself", extra={"why": error.strerror})
+            leads = None
+        yield leads
 
 
 def _origins(config: Config) -> list[tuple[str, str, OriginSite]]:

@@ -28,13 +28,13 @@ from proxy.rfc9111.reuse import (
     may_stand_in,
 )
 from proxy.rfc9111.stored import StoredResponse
-from proxy.rfc9111.storing import OF_ONE_REQUEST, Storable, storable
+from proxy.rfc9111.storing import Storable, storable
 from proxy.rfc9111.validation import is_same, made_void, refreshed
 from proxy.rfc9111.variants import is_for, select, selecting
 
 from .answers import Kept, Passed, Told, WebReply, WebRequest
 from .leader import Leader
-from .outcomes import Failed, ForOne, Found, Outcome, Question, Ring
+from .outcomes import Failed, ForEach, ForOne, Found, Outcome, Question, Ring
 from .ports import WebAnswer, WebOrigin
 from .shelving import Shelving
 
@@ -163,7 +163,7 @@ class WebCache:
         until = self._passed.get(place)
         return until is not None and self._clock.monotonic() < until
 
-    async def _led(self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None) -> WebReply:
+    async def _led(self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None) -> WebReply | None:
         question = self._begin(request, stored, name)
         try:
             outcome = await asyncio.shield(question.outcome)
@@ -174,12 +174,14 @@ class WebCache:
             raise
         except OriginAway as error:
             return self._stand_in(request, stored, error)
-        return self._reply(request, stored, outcome)
+        return None if isinstance(outcome, ForEach) else self._reply(request, stored, outcome)
 
     async def _alone(self, request: WebRequest, stored: StoredResponse | None) -> WebReply:
         if request.method == "HEAD":
             return await self._head(request, stored)
-        return await self._led(request, stored, None)
+        reply = await self._led(request, stored, None)
+        assert reply is not None, "a question that nobody shares is settled by its answer"
+        return reply
 
     def _begin(
         self, request: WebRequest, stored: StoredResponse | None, name: Hashable | None, *, is_behind: bool = False
@@ -216,8 +218,10 @@ class WebCache:
             return
         place = self._shelving.place(request.target)
         match outcome.result():
-            case ForOne(answer) as found:
-                if question.is_shared and answer.status < 500 and answer.status not in OF_ONE_REQUEST:
+            case ForEach():
+                self._passed.put(place, self._clock.monotonic() + _PASSED_FOR)
+            case ForOne() as found:
+                if question.is_shared and found.is_of_the_place:
                     self._passed.put(place, self._clock.monotonic() + _PASSED_FOR)
                 if question.is_abandoned:
                     self._let_go(found)
@@ -253,12 +257,12 @@ class WebCache:
                 return Kept(found, body, age(found, now), CacheOutcome.COALESCED, told, confirmed=True)
             case Failed():
                 return self._reply(request, stored, outcome)
-            case ForOne():
+            case ForOne() | ForEach():
                 return None
 
     # --- replies ---------------------------------------------------------------------------------------------------
 
-    def _reply(self, request: WebRequest, stored: StoredResponse | None, outcome: Outcome) -> WebReply:
+    def _reply(self, request: WebRequest, stored: StoredResponse | None, outcome: Found | ForOne | Failed) -> WebReply:
         match outcome:
             case Found(found, body, how, told):
                 return Kept(found, body, age(found, self._clock.wall()), how, told, confirmed=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
+from proxy.rfc9111.storing import OF_ONE_REQUEST
 
 from .answers import Held, WebRequest
 from .ports import WebAnswer
@@ -32,6 +33,16 @@ class ForOne:
     answer: WebAnswer
     told: str
 
+    @property
+    def is_of_the_place(self) -> bool:
+        """Whether what others ask there will be for them alone, too: it was not this one request."""
+        return self.answer.status < 500 and self.answer.status not in OF_ONE_REQUEST
+
+
+@dataclass(frozen=True, slots=True)
+class ForEach:
+    """No answer: another worker has found that it is for one alone. All who waited ask for themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -43,7 +54,7 @@ class Failed:
     told: str
 
 
-Outcome = Found | ForOne | Failed
+Outcome = Found | ForOne | ForEach | Failed
 
 
 @dataclass(slots=True, eq=False)

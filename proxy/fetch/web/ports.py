@@ -102,6 +102,38 @@ class Fellows(Protocol):
         ...
 
 
+class Lead(Protocol):
+    """The right to ask a question for all workers of the node; it ends with the worker."""
+
+    def end(self) -> None:
+        """Let the others look. Idempotent."""
+        ...
+
+    def tell(self) -> None:
+        """From now on the others hear that each is to ask for itself; to be called before `end`."""
+        ...
+
+    def take_back(self) -> None:
+        """No more of that."""
+        ...
+
+
+class Leads(Protocol):
+    """The leads of one worker. A question is a digest of at least 8 bytes, the same in all workers."""
+
+    def take(self, question: bytes) -> Lead | None:
+        """None when somebody has it."""
+        ...
+
+    def is_taken(self, question: bytes) -> bool:
+        """Whether another worker has it."""
+        ...
+
+    def is_for_each(self, question: bytes) -> bool:
+        """Whether another worker has told so a moment ago."""
+        ...
+
+
 class Responses(Protocol):
     """The heads that are kept. A place is 32 bytes that stand for an origin and a target."""
 
