@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from .admin import Asked, ask, put_json, with_query
+from .admin import LONG, Asked, ask, put_json, with_query
 from .tables import show
 from .talk import say
 
 
 def explain_file(asked: Asked, target: str, *, as_json: bool) -> None:
     """What would happen to a request of the Hub's."""
-    found = ask(asked, "GET", with_query("/-/api/explain/file", url=target))
+    found = ask(asked, "GET", with_query("/-/api/explain/file", url=target), within=LONG)
     if as_json:
         put_json(found)
         return

@@ -145,6 +145,12 @@ class Cluster:
             self.membership.failed(peer)
             raise
 
+    async def has(self, peer: str, question: PeerQuestion, span: Span) -> bool:
+        """Whether `peer` has all of `span` (inside one slice) now; asked for an operator, so nothing is made of the
+        answer. Raises PeerFailed, FoundWrong."""
+        member = next((member for member in self.membership.view.members if member.name == peer), None)
+        return member is not None and await self._peers.has(member, question, span)
+
     def ranks_before_us(self, url: str, name: BlobKey, index: int) -> bool:
         """Whether, as we see the fleet, the member at `url` is asked for the slice before us; False for a stranger,
         whom we never ask."""

@@ -45,10 +45,13 @@ from .told import result_of, told
 PATH: Final = "/-/peer/v1/blobs/"
 MANIFESTS: Final = "/-/peer/v1/manifests/"
 ANSWERS: Final = "/-/peer/v1/answers"
+HELD: Final = "/-/peer/v1/held/"
 QUESTION: Final = "X-Penstock-Question"
 PROOF: Final = "X-Penstock-Proof"
 _FIELD_SIZE: Final = 16 * KIB
 _LONGEST_REFUSAL: Final = 16 * KIB
+HELD_WITHIN: Final = 2.0
+"""Seconds for a node to say whether it has something."""
 MANIFEST_WITHIN: Final = 30.0
 """Seconds for a manifest: the node that is asked may have to read the whole blob from its disk first."""
 
@@ -82,6 +85,11 @@ def peer_path(key: BlobKey) -> str:
 def manifest_path(key: BlobKey) -> str:
     """Where a node gives its peers the manifest of the blob of that name."""
     return f"{MANIFESTS}{key}"
+
+
+def held_path(key: BlobKey) -> str:
+    """Where a node tells its peers whether it has (a range of) the blob of that name."""
+    return f"{HELD}{key}"
 
 
 def range_field(span: Span) -> str:
@@ -141,6 +149,37 @@ class Peers:
             raise
         finally:
             self.observer.peer_read(result)
+
+    async def has(self, member: Member, question: PeerQuestion, span: Span) -> bool:
+        """Whether `member` has all of `span` (inside one slice) now. Raises PeerFailed, FoundWrong."""
+        result = "failed"
+        try:
+            await self._hold(member, question, span)
+            result = "ok"
+            return True
+        except (AskAnother, PeerRefused, OriginBusy, OriginRefused):
+            result = "elsewhere"
+            return False
+        finally:
+            self.observer.peer_read(result)
+
+    async def _hold(self, member: Member, question: PeerQuestion, span: Span) -> None:
+        """Return when `member` says that it has the span; raise what else it says."""
+        asking = Asking("GET", held_path(question.name), range_field(span), self.signer.seal(question))
+        try:
+            async with (
+                asyncio.timeout(HELD_WITHIN),
+                self._turns.turn(member.url),
+                contextlib.AsyncExitStack() as stack,
+            ):
+                answer, asker = await self.send(stack, member, asking, 1, HELD_WITHIN)
+                said = await all_of(answer)
+                if not self.signer.is_proof(answer.headers.get(PROOF, ""), asker, answer.status, said):
+                    raise PeerFailed(f"an unsigned answer with status {answer.status}: another secret, or version?")
+                if answer.status != 204:
+                    raise told(answer.status, said)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PeerFailed(f"{member.name} did not say what it has: {in_short(error)}") from None
 
     async def manifest(self, member: Member, question: PeerQuestion) -> bytes:
         """The stamped manifest of the blob in `question`, from `member`. Raises PeerFailed, AskAnother,

@@ -1,4 +1,4 @@
-"""`GET /-/peer/v1/blobs/{key}` and `/-/peer/v1/manifests/{key}`: what the other nodes of the fleet ask for.
+"""`GET /-/peer/v1/blobs/{key}`, `…/manifests/{key}`, `…/held/{key}`: what the other nodes of the fleet ask for.
 
 Whoever cannot sign as a member is told so, and nothing else: neither what is here nor what would have been wrong.
 """
@@ -13,11 +13,13 @@ from typing import Final, assert_never
 from proxy.cluster.answers import HEAD, LONGEST_HEAD
 from proxy.cluster.peers import (
     ANSWERS,
+    HELD,
     MANIFESTS,
     PATH,
     PROOF,
     QUESTION,
     head_said,
+    held_path,
     manifest_path,
     peer_path,
     range_field,
@@ -79,6 +81,8 @@ class PeerRoutes:
         if raw_target == manifest_path(question.name) and not asking.range:
             visit.route = "manifest"
             return await self._manifest(question, asker)
+        if asking.path == held_path(question.name):
+            return await self._held(question, asking, asker)
         return self._bytes(question, asking, asker)
 
     async def _answer(self, question: AnswerQuestion, asker: Asker) -> Answer:
@@ -115,13 +119,16 @@ class PeerRoutes:
         proof = self._signer.prove(asker, 200, content)
         return Small(200, (("Content-Type", "application/octet-stream"), (PROOF, proof)), content)
 
+    async def _held(self, question: PeerQuestion, asking: Asking, asker: Asker) -> Small:
+        """All of the range is here. Raises AskAnother when it is not; nothing is fetched."""
+        span = _one_range(question, asking).span
+        async with self._coordinator.read_for_peer(ANONYMOUS, question.anew(stored_only=True), span, asker.hops):
+            return Small(204, ((PROOF, self._signer.prove(asker, 204, b"")),))
+
     def _bytes(self, question: Question, asking: Asking, asker: Asker) -> FilePart:
-        size = question.size
-        part = wanted(asking.range, size)
-        if not isinstance(part, Single) or asking.range != range_field(part.span):
-            raise PeerRefused("a peer asks for one range")
+        part, size = _one_range(question, asking), question.size
         span = part.span
-        if len(span.units(SLICE)) != 1 or asking.path != peer_path(question.name):
+        if asking.path != peer_path(question.name):
             raise PeerRefused("this is no question for a peer")
         etag = f'"{question.validator}"'
         said = head_said(content_range(span, size), etag, len(span))
@@ -151,6 +158,16 @@ class PeerRoutes:
         )
 
 
+def _one_range(question: Question, asking: Asking) -> Single:
+    """The range of one slice that is asked about. Raises PeerRefused."""
+    part = wanted(asking.range, question.size)
+    if not isinstance(part, Single) or asking.range != range_field(part.span):
+        raise PeerRefused("a peer asks for one range")
+    if len(part.span.units(SLICE)) != 1:
+        raise PeerRefused("this is no question for a peer")
+    return part
+
+
 @asynccontextmanager
 async def _all_of(body: Held) -> AsyncIterator[AsyncIterator[Piece]]:
     async with body.open(None) as reading:
@@ -158,4 +175,4 @@ async def _all_of(body: Held) -> AsyncIterator[AsyncIterator[Piece]]:
 
 
 def is_for_peers(raw_target: str) -> bool:
-    return raw_target.startswith((PATH, MANIFESTS, ANSWERS))
+    return raw_target.startswith((PATH, MANIFESTS, ANSWERS, HELD))

@@ -131,7 +131,7 @@ async def assemble(
             imported=telemetry.imported,
             responses=ResponseDesk(generic.places(config), catalogue.responses, purges, clock),
             purges=repo_purges,
-            owners=None if fleet is None else fleet.ranked,
+            fleet=fleet,
         )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(

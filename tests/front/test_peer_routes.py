@@ -99,6 +99,11 @@ class Asked:
         ):
             return b"".join([piece async for piece in pieces])
 
+    async def has(self, span: Span, *, secret: bytes = SECRET) -> bool:
+        host, port = self.node.address
+        async with Peers.open(signer(secret=secret), PeerLimits(), self.heard) as peers:
+            return await peers.has(Member("n0", f"http://{host}:{port}", 1), question(token=None), span)
+
 
 async def test_a_member_gets_the_bytes_it_asks_for(coordinator: FakeCoordinator) -> None:
     async with owner(coordinator) as node:
@@ -117,6 +122,24 @@ async def test_the_peer_reads_in_the_name_of_the_caller_and_knows_the_hops(coord
         await Asked(node).read(Span(0, 10), question(token=None), hops=2)
     assert coordinator.readers[-1].is_anonymous
     assert ("read_for_peer", question(token=None), 2) in coordinator.calls
+
+
+async def test_a_peer_says_what_it_has_and_fetches_nothing_for_that(coordinator: FakeCoordinator) -> None:
+    async with owner(coordinator) as node:
+        asked = Asked(node)
+        assert await asked.has(whole(len(CONTENT)))
+        assert ("read_for_peer", question(token=None).anew(stored_only=True), 1) in coordinator.calls
+        coordinator.fail_entering = AskAnother("not here")
+        assert not await asked.has(whole(len(CONTENT)))
+        coordinator.fail_entering = NoDisk("out")
+        with pytest.raises(PeerFailed):
+            await asked.has(Span(0, 10))
+        with pytest.raises(PeerFailed):
+            await asked.has(Span(0, 10), secret=b"another secret of thirty-two bytes or so")
+    assert (asked.heard.received, coordinator.given.total()) == (0, 0), "nothing of it is read"
+    assert asked.heard.results == ["ok", "elsewhere", "failed", "failed"]
+    with pytest.raises(PeerFailed):
+        await asked.has(Span(0, 10))  # nobody listens any more
 
 
 async def test_who_does_not_know_the_secret_learns_nothing(coordinator: FakeCoordinator) -> None:

@@ -19,7 +19,8 @@ from proxy.fetch.purging import RepoPurges
 from proxy.store.blobstore import BlobStore
 
 from .carried_out import Operations
-from .explain import Explainer, Owners
+from .elsewhere import FleetView
+from .explain import Explainer
 from .inventory import InventoryDesk
 from .jobs import Job, JobBook
 from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
@@ -58,7 +59,7 @@ class Desk:
         imported: Callable[[int], None],
         responses: ResponseDesk,
         purges: RepoPurges,
-        owners: Owners | None,
+        fleet: FleetView | None,
     ) -> None:
         self.catalogue = catalogue
         self._book = JobBook(state, clock)
@@ -69,7 +70,7 @@ class Desk:
         pin_book = PinBook(state)
         inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
-        explainer = Explainer(catalogue, store, mirror.freshness, clock, owners)
+        explainer = Explainer(catalogue, store, mirror.freshness, clock, fleet)
         removal = RemovalDesk(inventory, pins, store, catalogue, purges, mirror.purge)
         verifier = Verifier(inventory, store, clock)
         transfer = Transfer(

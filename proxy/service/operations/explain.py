@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from proxy.catalogue.catalogue import Catalogue
-from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
 from proxy.core.errors import MalformedTarget
 from proxy.core.rights import Plane
@@ -16,15 +14,14 @@ from proxy.core.sizes import SLICE, format_size
 from proxy.fetch.rights import CARD, Freshness
 from proxy.hub import paths
 from proxy.hub.facts import Absent, FileFacts
-from proxy.hub.names import FileTarget, RepoId
+from proxy.hub.names import FileTarget
+from proxy.hub.peering import PeerQuestion
 from proxy.hub.targets import RawFile, ResolveFile
 from proxy.store.blobstore import BlobStore
 
+from .elsewhere import MOST_SLICES, FleetView, held_elsewhere, in_words
 from .inventory import entry_of
 from .shape import Asked, Refused, Told
-
-MOST_SLICES = 16
-"""Slices of which the owner is told."""
 
 
 class ExplainFileAsked(Asked):
@@ -49,21 +46,17 @@ class ExplainFileTold(Told):
     steps: list[StepTold]
 
 
-Owners = Callable[[BlobKey, int], tuple[str, ...]]
-"""The nodes of the fleet in rank for a slice; nobody where there is no fleet."""
-
-
 class Explainer:
-    """Answers out of what is kept."""
+    """Answers out of what is kept, here and, where there is a `fleet`, on the other nodes."""
 
     def __init__(
-        self, catalogue: Catalogue, store: BlobStore, freshness: Freshness, clock: Clock, owners: Owners | None
+        self, catalogue: Catalogue, store: BlobStore, freshness: Freshness, clock: Clock, fleet: FleetView | None
     ) -> None:
         self._catalogue = catalogue
         self._store = store
         self._freshness = freshness
         self._clock = clock
-        self._owners = owners
+        self._fleet = fleet
 
     async def explain(self, asked: ExplainFileAsked) -> ExplainFileTold:
         parts = urlsplit(asked.url)
@@ -100,7 +93,7 @@ class Explainer:
             steps.append(StepTold(name="file", says="there is none of that path at that commit"))
             return ExplainFileTold(target=raw, verdict="404 EntryNotFound", asks_origin=needs_origin, steps=steps)
         steps.append(StepTold(name="file", says=f"{format_size(facts.size)}, ETag {facts.etag}"))
-        missing = await self._explain_plan(file.repo, facts, steps)
+        missing = await self._explain_plan(file.at(commit), facts, steps)
         verdict = f"{format_size(missing)} would be fetched" if missing else "a hit: served from disk"
         if not file.revision.is_commit:
             verdict = f"307 to the commit; then {verdict}"
@@ -139,24 +132,29 @@ class Explainer:
         steps.append(StepTold(name="revision", says=says))
         return ref.commit, is_fresh
 
-    async def _explain_plan(self, repo: RepoId, facts: FileFacts, steps: list[StepTold]) -> int:
+    async def _explain_plan(self, file: FileTarget, facts: FileFacts, steps: list[StepTold]) -> int:
         """Bytes that are missing."""
         if facts.size == 0:
             return 0
-        entry = entry_of(repo, facts)
+        entry = entry_of(file.repo, facts)
         here = {} if entry is None else await self._store.inventory.where(entry.key)
         total = sum(here.values())
         missing = max(0, facts.size - total)
         on = ", ".join(f"{format_size(size)} on {name}" for name, size in here.items()) or "nothing is here"
         steps.append(StepTold(name="plan", says=f"{on}; {format_size(missing)} missing"))
-        if self._owners is not None:
-            name = facts.shared_name(repo)
-            slices = range(min(MOST_SLICES, -(-facts.size // SLICE)))
-            owned = ", ".join(f"{index}: {(self._owners(name, index) or ('nobody',))[0]}" for index in slices)
-            steps.append(StepTold(name="owners", says=f"what is missing is asked of the owners of its slices: {owned}"))
+        if self._fleet is not None:
+            await self._explain_fleet(self._fleet, PeerQuestion(file, facts, None), steps)
         elif missing:
             steps.append(StepTold(name="source", says="what is missing comes from the origin, once for all readers"))
         return missing
+
+    async def _explain_fleet(self, fleet: FleetView, question: PeerQuestion, steps: list[StepTold]) -> None:
+        slices = range(min(MOST_SLICES, -(-question.size // SLICE)))
+        owned = ", ".join(f"{index}: {(fleet.ranked(question.name, index) or ('nobody',))[0]}" for index in slices)
+        steps.append(StepTold(name="owners", says=f"what is missing is asked of the owners of its slices: {owned}"))
+        held = in_words(await held_elsewhere(fleet, question), len(slices))
+        of = f", of the first {MOST_SLICES} slices" if question.size > MOST_SLICES * SLICE else ""
+        steps.append(StepTold(name="nodes", says=f"the other nodes have{of}: {held}"))
 
 
 def _plain(raw: str, says: str) -> ExplainFileTold:
