@@ -41,6 +41,7 @@ class Row:
 GENERIC = (
     Row("miss", 200, "/o/data/text", "fwd=uri-miss"),
     Row("hit", 200, "/o/data/text", "penstock; hit"),
+    Row("hit in memory", 200, "/o/data/text", "penstock; hit"),
     Row("head", 200, "/o/data/text", "penstock; hit", "HEAD"),
     Row("part", 206, "/o/data/text", "bytes 10-99/20000", fields={"Range": "bytes=10-99"}),
     Row("parts", 206, "/o/data/text", "multipart", fields={"Range": "bytes=0-9,200-299"}, known=SEVERAL),
@@ -83,6 +84,7 @@ def of_the_hub(commit: str, tag: str) -> tuple[Row, ...]:
         Row("main", 307, f"/{REPO}/resolve/main/config.json", commit),
         Row("small, miss", 200, small, "fwd="),
         Row("small, hit", 200, small, "penstock; hit"),
+        Row("small, hit in memory", 200, small, "penstock; hit"),
         Row("head", 200, small, method="HEAD"),
         Row("large, miss", 200, large, "fwd="),
         Row("large, hit", 200, large, "penstock; hit"),
@@ -115,6 +117,7 @@ def without_the_hub(commit: str) -> tuple[Row, ...]:
 async def test_httplint_has_no_complaint_of_what_a_generic_origin_is_served_as(tmp_path: Path) -> None:
     async with WebSite.open() as site, before(tmp_path, site) as node:
         assert await complaints(node, GENERIC) == known(GENERIC)
+        assert from_memory(node) > 0
 
 
 async def test_httplint_has_no_complaint_of_what_the_hub_is_served_as(tmp_path: Path) -> None:
@@ -124,6 +127,7 @@ async def test_httplint_has_no_complaint_of_what_the_hub_is_served_as(tmp_path: 
         head = await node.get(f"/{REPO}/resolve/{commit}/model.safetensors", "HEAD")
         rows = of_the_hub(commit, head.headers["ETag"])
         assert await complaints(node, rows) == known(rows)
+        assert from_memory(node) > 0
         await hub.off()
         away = without_the_hub(commit)
         assert await complaints(node, away) == known(away)
@@ -214,6 +218,14 @@ async def complaints(node: WebNode, rows: Sequence[Row]) -> dict[str, set[str]]:
     found = (await findings(exchanges)).exchanges
     assert found.keys() == {row.name for row in rows}
     return {name: complained(name, notes) for name, notes in found.items()}
+
+
+def from_memory(node: WebNode) -> float:
+    """Bytes of answers that were in memory."""
+    lane = node.inside.gate.lane
+    assert lane is not None
+    lane.flush()
+    return node.page.total("response_bytes_total", source="memory")
 
 
 def complained(of: str, notes: Iterable[Finding]) -> set[str]:
