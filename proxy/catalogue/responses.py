@@ -64,9 +64,10 @@ class StoredResponses:
         self._changes.happened(place)
 
     def is_purged(self, origin: str, target: str, stored: StoredResponse) -> bool:
-        """Whether a purge (not a soft one) covers `stored`, which was asked for before it."""
+        """Whether a purge covers `stored`, which was asked for before it: a soft one too, since nothing has confirmed
+        it after that."""
         rows = self._disk.rows(purges.SINCE, (origin, stored.requested_at))
-        return any(not purge.soft for purge in purges.covering(rows, origin, target, stored))
+        return next(purges.covering(rows, origin, target, stored), None) is not None
 
     async def drop(self, place: bytes, selecting: Fields | None = None) -> None:
         """Forget what is kept for the place: all, or that for the requests with these fields."""

@@ -12,7 +12,7 @@ import trustme
 from bench.hub.content import MIB
 from tests.kit.clients import VERSIONS, XET_VERSIONS, Client
 from tests.kit.files import expected
-from tests.kit.node import Node
+from tests.kit.node import Node, own_places
 from tests.kit.stage import Stage
 
 
@@ -24,7 +24,7 @@ async def encrypted(stage: Stage) -> tuple[Node, Path]:
 async def served(stage: Stage, **settings: Any) -> tuple[Node, Path]:
     """A node that speaks TLS, and the file of the authority to trust."""
     authority, folder = trustme.CA(), stage.folder
-    issued = authority.issue_cert("localhost", not_after=datetime.datetime(2100, 1, 1))
+    issued = authority.issue_cert("localhost", own_places(1)[0].host, not_after=datetime.datetime(2100, 1, 1))
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
     for part in issued.cert_chain_pems:
@@ -54,7 +54,7 @@ async def test_snapshot_and_listing_arrive_over_tls(stage: Stage, encrypted: tup
     for turn in ("cold", "warm"):
         home = stage.folder / turn
         home.mkdir()
-        client = Client(version, f"https://localhost:{node.data.port}", home)
+        client = Client(version, f"https://{node.data}", home)
         snapshot, listing = await client.run(calls, SSL_CERT_FILE=str(authority), REQUESTS_CA_BUNDLE=str(authority))
         assert stage.got_all(repo, snapshot) == {"config.json", "empty.txt", "model.safetensors"}
         assert len(listing.value) == 1103
@@ -70,7 +70,7 @@ async def test_an_advertised_file_comes_by_xet_over_tls(stage: Stage, version: s
     stage.others_ask()
     home = stage.folder / "client"
     home.mkdir()
-    client = Client(version, f"https://localhost:{node.data.port}", home)
+    client = Client(version, f"https://{node.data}", home)
     trusting = {"SSL_CERT_FILE": str(authority), "REQUESTS_CA_BUNDLE": str(authority)}
     call = {"op": "download", "repo_id": repo.id, "filename": "model.safetensors"}
     (outcome,) = await client.run([call], **trusting)

@@ -105,6 +105,16 @@ def test_9111_4_2_3_an_answer_taken_over_is_as_old_as_it_is_there_and_the_way_he
     assert taken.requested_at == pytest.approx(2e6 + clocks_apart, abs=1e-3), "purges are compared with this"
 
 
+def test_what_the_origin_is_asked_for_because_of_the_question_is_newer_than_a_purge_before_it() -> None:
+    stored = response(asked=1001.0, came=1060.0)
+    told = shared(kept(stored), 1000.0, "", is_part=False)
+    assert told is not None
+    taken = taken_over(told, ORIGIN, "/a", None, 5000.0, 5060.0)
+    assert taken is not None
+    assert taken.requested_at == 5000.0
+    assert age(taken, 5060.0) == 60.0, "the origin may have made it as soon as it was asked"
+
+
 def test_a_soft_purge_goes_along() -> None:
     stored = StoredResponse(200, (), (), 1000.0, 1000.0, SHORT, ended=1500.0)
     told = shared(kept(stored), 1600.0, "", is_part=False)

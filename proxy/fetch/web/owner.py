@@ -222,7 +222,7 @@ class Owner:
 
     async def answer(self, asked: AnswerQuestion) -> Lent:
         """What is kept, or what the origin says, if all may have it. Raises AskAnother, and what the cache raises."""
-        cache = self._cache(asked)
+        cache, came_at = self._cache(asked), self._clock.wall()
         request = crossing.as_request(asked)
         if asked.void_ago is not None:
             await cache.void(asked.target, asked.void_ago)
@@ -231,7 +231,7 @@ class Owner:
         reply = cache.at_hand(request) if asked.stored_only else await cache.answer(request)
         match reply:
             case Kept():
-                return self._kept(reply, asked)
+                return self._kept(reply, asked, came_at)
             case Told(status, fields, body, told):
                 return Lent(_encoded(SharedError(status, fields, told)), body)
             case Passed(answer):
@@ -252,8 +252,8 @@ class Owner:
             raise AskAnother("this node has no such origin")
         return cache
 
-    def _kept(self, kept: Kept, asked: AnswerQuestion) -> Lent:
-        told = shared(kept, self._clock.wall(), asked.etag, is_part=any(name == "range" for name, _ in asked.fields))
+    def _kept(self, kept: Kept, asked: AnswerQuestion, came_at: float) -> Lent:
+        told = shared(kept, came_at, asked.etag, is_part=any(name == "range" for name, _ in asked.fields))
         if told is None:
             raise AskAnother("it was selected by what no other node is told")
         said = _encoded(told)

@@ -1,8 +1,8 @@
 """What one node tells another of an answer that a shared cache may keep, as bytes and back. Pure.
 
-Times are told as how long ago they were, so that the clocks of two nodes need not agree: whoever takes the answer over
-counts back from the moment at which it asked. What it makes of that is an age that holds the time on the way between
-the nodes too (RFC 9111 §4.2.3), and a time of asking that purges can be compared with.
+Times are told as how long they were before the question came, so that the clocks of two nodes need not agree: whoever
+takes the answer over counts back from the moment at which it asked. What it makes of that is an age that holds the time
+on the way between the nodes too (RFC 9111 §4.2.3), and a time of asking that purges can be compared with.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ HowBody = Follows | Unchanged | InSlices
 
 @dataclass(frozen=True, slots=True)
 class SharedResponse:
-    """A response that is kept, or comes. Seconds; `told` are the parameters of the Cache-Status of who tells."""
+    """A response that is kept, or comes. Seconds before the question; `told` are the parameters of the Cache-Status of
+    who tells."""
 
     status: int
     fields: Fields
@@ -77,17 +78,18 @@ class SharedError:
 Shared = SharedResponse | SharedError
 
 
-def shared(kept: Kept, now: float, etag: str, *, is_part: bool) -> SharedResponse | None:
-    """What to tell of `kept` to a node that has what has this `etag` (empty: nothing) and may want a part of it only;
-    None when it is not to be told: it was selected by what is told to no other node."""
+def shared(kept: Kept, came_at: float, etag: str, *, is_part: bool) -> SharedResponse | None:
+    """What to tell of `kept` to a node whose question came at `came_at`, which has what has this `etag` (empty:
+    nothing) and may want a part of it only; None when it is not to be told: it was selected by what is told to no
+    other node."""
     stored = kept.stored
     if CREDENTIALS & set(stored.varies_on):
         return None
     fields = stored.fields
     if not kept.confirmed:
         fields = without(fields, policy(fields).directives.listed("no-cache") or frozenset())
-    ended = None if stored.ended is None else now - stored.ended
-    asked = max(0.0, now - stored.requested_at)
+    ended = None if stored.ended is None else came_at - stored.ended
+    asked = max(0.0, came_at - stored.requested_at)  # none: the origin was asked after that, which is soon enough
     body = _body(stored, etag, is_part=is_part)
     return SharedResponse(stored.status, fields, stored.selecting, asked, ended, body, kept.told)
 
