@@ -138,6 +138,7 @@ class SharedRedis:
         if self._breaker.admit() is not None:
             self._observer.redis_call(RedisResult.SKIPPED, 0.0)
             raise RedisAway("Redis is given a rest after failures", skipped=True)
+        turn = self._breaker.turn
         try:
             yield
         except (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError) as error:
@@ -145,17 +146,17 @@ class SharedRedis:
             result = _result(error)
             if result is RedisResult.REFUSED:
                 log.warning("redis refused", extra={"answer": str(error)[:200]})
-                self._breaker.succeeded()
+                self._breaker.succeeded(turn)
             else:
-                self._breaker.failed()
+                self._breaker.failed(turn)
             self._told(before, result, began, why=f"{type(error).__name__}: {error}".removesuffix(": ")[:200])
             raise RedisAway(f"Redis gave no answer: {type(error).__name__}") from error
         except BaseException:
             # cancelled: nothing was learnt
-            self._breaker.abandoned()
+            self._breaker.abandoned(turn)
             self._noted(before)
             raise
-        self._breaker.succeeded()
+        self._breaker.succeeded(turn)
         self._told(before, RedisResult.OK, began)
 
     def _told(self, before: BreakerState, result: RedisResult, began: float, *, why: str = "") -> None:

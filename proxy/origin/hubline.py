@@ -91,17 +91,18 @@ class HubLine:
         before = self._breaker.state
         if (wait := self._breaker.admit()) is not None:
             raise _not_now(wait)
+        turn = self._breaker.turn
         before = self._told(before)
         try:
             yield
         except OriginUnreachable:
-            self._breaker.failed()
+            self._breaker.failed(turn)
             raise
         except BaseException:
-            self._breaker.abandoned()
+            self._breaker.abandoned(turn)
             raise
         else:
-            self._breaker.succeeded()
+            self._breaker.succeeded(turn)
         finally:
             self._told(before)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ def breaker() -> tuple[Breaker, ManualClock]:
 def fail(one: Breaker, times: int = REST.failures) -> None:
     for _ in range(times):
         assert one.admit() is None
-        one.failed()
+        one.failed(one.turn)
 
 
 def reopen(one: Breaker, clock: ManualClock) -> float:
@@ -44,7 +45,7 @@ def test_failures_in_a_row_open_it() -> None:
 def test_an_answer_between_failures_ends_the_row() -> None:
     one, _ = breaker()
     fail(one, REST.failures - 1)
-    one.succeeded()
+    one.succeeded(one.turn)
     fail(one, REST.failures - 1)
     assert one.state is BreakerState.CLOSED
 
@@ -71,7 +72,7 @@ def test_a_successful_trial_closes_it() -> None:
     fail(one)
     reopen(one, clock)
     one.admit()
-    one.succeeded()
+    one.succeeded(one.turn)
     assert one.state is BreakerState.CLOSED
     assert one.admit() is None
     assert one.admit() is None
@@ -82,7 +83,7 @@ def test_a_trial_that_is_abandoned_lets_another_try() -> None:
     fail(one)
     reopen(one, clock)
     one.admit()
-    one.abandoned()
+    one.abandoned(one.turn)
     assert one.admit() is None
 
 
@@ -101,30 +102,59 @@ def test_failed_trials_double_the_pause_up_to_the_longest() -> None:
 def test_a_straggler_does_not_close_what_others_opened() -> None:
     one, _ = breaker()
     one.admit()
+    turn = one.turn
     fail(one)
-    one.succeeded()
+    one.succeeded(turn)
     assert one.state is BreakerState.OPEN
+
+
+@pytest.mark.parametrize("word", ["succeeded", "failed", "abandoned"])
+def test_a_straggler_has_no_say_while_a_trial_runs(word: str) -> None:
+    one, clock = breaker()
+    one.admit()
+    straggler = one.turn
+    fail(one)
+    reopen(one, clock)
+    assert one.admit() is None
+    getattr(one, word)(straggler)
+    assert one.state is BreakerState.HALF_OPEN
+    assert one.admit() == 1, "the trial runs still: nobody is let in beside it"
+    one.succeeded(one.turn)
+    assert one.state is BreakerState.CLOSED
+
+
+def test_a_trial_of_before_has_no_say_about_the_next() -> None:
+    one, clock = breaker()
+    fail(one)
+    reopen(one, clock)
+    one.admit()
+    first = one.turn
+    one.failed(first)
+    reopen(one, clock)
+    assert one.admit() is None
+    one.abandoned(first)
+    assert one.admit() == 1
 
 
 @given(st.lists(st.sampled_from(["admit", "succeeded", "failed", "abandoned", "wait"]), max_size=200))
 def test_it_never_stays_shut_and_never_lets_two_trials_run(events: list[str]) -> None:
     one, clock = breaker()
-    under_way = trials = 0
+    under_way: list[int] = []
+    trials = 0
     for event in events:
         if event == "wait":
             clock.advance(1.0)
         elif event == "admit":
             was_open = one.state is not BreakerState.CLOSED
             if one.admit() is None:
-                under_way += 1
+                under_way.append(one.turn)
                 trials += was_open
                 assert trials <= 1 or not was_open
         elif under_way:
-            under_way -= 1
-            getattr(one, event)()
+            getattr(one, event)(under_way.pop(0))
         if one.state is not BreakerState.HALF_OPEN:
             trials = 0
-    for _ in range(under_way):
-        one.abandoned()
+    for turn in under_way:
+        one.abandoned(turn)
     clock.advance(REST.longest + 1)
     assert one.refusal() is None, "when nobody is under way and time has passed, somebody may ask"
