@@ -40,7 +40,7 @@ def reloaded(running: Config, wanted: Config) -> Reload:
     ]
     taken = tuple(change for change in changes if table[change.name].reload)
     waiting = tuple(change for change in changes if not table[change.name].reload)
-    return Reload(_with(running, taken), taken, waiting)
+    return Reload(with_changes(running, taken), taken, waiting)
 
 
 def value_of(config: Config, name: str) -> Any:
@@ -56,9 +56,17 @@ def knobs_of(config: Config) -> dict[str, Knob]:
     return knobs() | {name: knob for one in config.mounted for name, knob in mounted_knobs(one.name).items()}
 
 
-def _with(config: Config, changes: tuple[Change, ...]) -> Config:
+def with_changes(config: Config, changes: tuple[Change, ...]) -> Config:
+    """`config` with every one of `changes` made."""
     for change in changes:
-        section, _, key = change.name.partition(".")
-        table = getattr(config, section).model_copy(update={key: change.after})
-        config = config.model_copy(update={section: table})
+        config = _changed(config, change)
     return config
+
+
+def _changed(config: Config, change: Change) -> Config:
+    section, _, key = change.name.rpartition(".")
+    if not (mounted := section.partition(".")[2]):
+        table = getattr(config, section).model_copy(update={key: change.after})
+        return config.model_copy(update={section: table})
+    origins = (one.model_copy(update={key: change.after}) if one.name == mounted else one for one in config.mounted)
+    return config.model_copy(update={"mounted": tuple(origins)})
