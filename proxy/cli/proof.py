@@ -25,7 +25,8 @@ _SHOWN = 20
       penstock verify meta-llama/Llama-3.1-8B@main --include '*.safetensors' --rate 200MB
 
     It reads every byte. A file that is wrong is dropped, and fetched anew for whoever wants it next.
-    Exit codes: 0 all that is here is right, 1 it could not be read, 4 some were wrong, or the node does not answer.
+    Exit codes: 0 all that is here is right, 1 some could not be read, 3 nothing is known of the repo, 4 some were
+    wrong, or the node does not answer.
     """
 )
 @click.argument("repo", metavar="REPO[@REVISION]")
@@ -58,9 +59,10 @@ def verify(
     found = job["result"]
     say(f"{found.get('right', 0)} files are right, {found.get('not_whole', 0)} are not here whole")
     if wrong := found.get("wrong"):
+        count = job["files"] - found["right"] - found["not_whole"]  # of many the first are named
         fail(
             Exit.UNHEALTHY,
-            f"{len(wrong)} files were wrong and are dropped",
+            f"{count} files were wrong and are dropped",
             wrong[:_SHOWN],
             then=[f"penstock warm {repo}      (fetch them anew now)", "penstock scrub      (look at everything else)"],
         )

@@ -25,7 +25,8 @@ _SHOWN = 10
 
     The files have to be here whole (penstock warm); the node itself writes the bundle, where it may write. It prints
     the node's public key: the other side imports with --trust and that key.
-    Exit codes: 0 written, 1 it could not be written, 2 wrong words, 4 the node does not answer.
+    Exit codes: 0 written, 1 it could not be written, 2 wrong words, 3 nothing is known of a repo, 4 the node does not
+    answer.
     """
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -95,6 +96,6 @@ def import_(
         return
     job = begin(asked, f"{PATH}/seed", {"path": place, "kind": kind}, follow=not background, as_json=as_json)
     if job is not None and (left_out := job["result"]["left_out"]):
-        hint(f"{len(left_out)} files were left out:")
+        hint(f"{job['files_total'] - job['files']} files were left out:")
         for name, why in list(left_out.items())[:_SHOWN]:
             say(f"  {name}: {why}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
-from proxy.core.errors import StoreError
+from proxy.core.errors import NoDisk, StoreError
 
 from .disk import DiskState
 from .layout import Entry, entries_of
@@ -49,9 +49,11 @@ class Inventory:
         return {name: size for name, size in rows if size}
 
     async def pin(self, keys: Iterable[BlobKey], *, pinned: bool) -> None:
-        """Keep whatever is under `keys`, now or later, from eviction; or no longer."""
+        """Keep whatever is under `keys`, now or later, from eviction; or no longer. A disk that is out is not told.
+        Raises NoDisk when none could be."""
         named = list(keys)
-        await self._rack.on_all(lambda shelf: shelf.index.pin_all(named, pinned=pinned))
+        if named and not await self._rack.on_all(lambda shelf: shelf.index.pin_all(named, pinned=pinned)):
+            raise NoDisk("no disk took it down; penstock stats says how they are")
 
     async def prune(self, share: float, *, dry_run: bool, within: float) -> list[Pruned]:
         """Evict from every disk that takes fills what is used least, down to `share` of its size, for at most `within`

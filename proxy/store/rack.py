@@ -213,10 +213,19 @@ class Rack:
         return [Candidate(self._shelves[s.disk.name].id, self._shelves[s.disk.name].weight) for s in shelves]
 
     async def on_all(self, verb: Callable[[DiskAccount], T]) -> list[T]:
-        """`verb` on every usable disk; those that fail are left out."""
+        """`verb` on every usable disk; those that fail at it are left out. What else goes wrong is an error of the
+        program, raised when all are done."""
         calls = [shelf.disk.submit(verb, shelf).result for shelf in self.accounts()]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        done: list[T] = []
+        mistakes: list[BaseException] = []
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if not isinstance(outcome, BaseException):
+                done.append(outcome)
+            elif not isinstance(outcome, StoreError):
+                mistakes.append(outcome)
+        if mistakes:
+            raise mistakes[0]
+        return done
 
     def blame(self, disk_name: str, error: OSError) -> None:
         """Count an I/O error that a reader of an extent met against its disk."""

@@ -60,6 +60,11 @@ class Evicted:
     age: float
 
 
+@dataclass(frozen=True, slots=True)
+class Rotten:
+    """A small blob was here and was wrong; it is gone."""
+
+
 class Shelf:
     """See above. Made and opened by `recovery.open_shelf`, which takes the disk for this node and worker."""
 
@@ -217,7 +222,7 @@ class Shelf:
 
     # --- small blobs --------------------------------------------------------------------------------------------
 
-    def open_small(self, key: BlobKey) -> tuple[int, int] | None:
+    def open_small(self, key: BlobKey) -> tuple[int, int] | Rotten | None:
         """Descriptor and length of the small blob `key`, locked against eviction; None when it is not here.
 
         A file last found right before this boot is hashed again first; a wrong one goes. Raises OSError."""
@@ -234,24 +239,27 @@ class Shelf:
                 os.close(fd)
                 raise
         try:
-            return self._proven(entry, fd)
+            size = self.calls.fstat(fd).st_size
+            is_right = self._is_right(entry, fd)
         except BaseException:
             os.close(fd)
             raise
-
-    def _proven(self, entry: Entry, fd: int) -> tuple[int, int] | None:
-        found = self.calls.fstat(fd)
-        if found.st_mtime >= boot_time():
-            return fd, found.st_size
-        content = read_all(self.calls, fd, found.st_size, 0)
-        if hashlib.sha256(content).hexdigest() == entry.key.hex:
-            with contextlib.suppress(OSError):
-                self.calls.touch(fd)
-            return fd, found.st_size
+        if is_right:
+            return fd, size
         os.close(fd)
         with self.named_lock(entry):
-            self._unpublish(entry, self.layout.place(entry))
-        return None
+            self._unpublish(entry, place)
+        return Rotten()
+
+    def _is_right(self, entry: Entry, fd: int) -> bool:
+        found = self.calls.fstat(fd)
+        if found.st_mtime >= boot_time():
+            return True
+        if hashlib.sha256(read_all(self.calls, fd, found.st_size, 0)).hexdigest() != entry.key.hex:
+            return False
+        with contextlib.suppress(OSError):
+            self.calls.touch(fd)
+        return True
 
     def put_small(self, key: BlobKey, content: bytes, promise: int) -> None:
         """Publish `content`, for which `promise` was booked: on the disk before it has its name. Raises OSError."""

@@ -14,7 +14,7 @@ from proxy.core.sizes import CHUNK
 from .index import Promise
 from .layout import Entry
 from .rack import Rack
-from .shelf import Shelf
+from .shelf import Rotten, Shelf
 
 
 class SmallBlobs:
@@ -43,7 +43,9 @@ class SmallBlobs:
                 found = await shelf.disk.take(shelf.open_small, key, give_back=_close)
             except StoreError:
                 continue
-            if found is not None:
+            if isinstance(found, Rotten):
+                self._rack.observer.corrupted(shelf.disk.name, "read")
+            elif found is not None:
                 return Extent(found[0], 0, found[1], shelf.disk.name)
         return None
 
@@ -78,6 +80,6 @@ class SmallBlobs:
         return True
 
 
-def _close(found: tuple[int, int] | None) -> None:
-    if found is not None:
+def _close(found: tuple[int, int] | Rotten | None) -> None:
+    if isinstance(found, tuple):
         os.close(found[0])

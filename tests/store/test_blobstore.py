@@ -18,7 +18,8 @@ from proxy.core.spans import Span
 from proxy.store import rack
 from proxy.store.blobstore import BlobStore, DiskState
 from proxy.store.layout import Entry
-from tests.store.faulty import FaultySyscalls
+from proxy.store.observer import NoObserver
+from tests.store.faulty import EIO, FaultySyscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -93,6 +94,69 @@ async def test_a_small_blob_that_rotted_before_this_boot_is_dropped_when_it_is_r
         async with store.open_small(key) as extent:
             assert extent is None
         assert await stored(store) == 0
+
+
+class Witness(NoObserver):
+    """Remembers what was found wrong."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def corrupted(self, disk: str, found_by: str) -> None:
+        self.found.append((disk, found_by))
+
+
+async def test_what_was_found_rotten_at_its_first_reading_is_counted(tmp_path: Path) -> None:
+    content, witness = content_of(700), Witness()
+    key = record_of(content).key
+    async with open_store(section(tmp_path), observer=witness) as store:
+        await store.put_small(key, content)
+        (path,) = tmp_path.glob("small/*/*")
+        os.utime(path, (0, 0))
+        async with store.open_small(key) as extent:
+            assert extent is not None, "it is right, of another boot as it is"
+        assert witness.found == []
+        path.write_bytes(bytes(700))
+        os.utime(path, (0, 0))
+        for _ in range(2):
+            async with store.open_small(key) as extent:
+                assert extent is None
+    assert witness.found == [("disk0", "read")]
+
+
+async def test_a_disk_that_fails_while_a_rotten_file_is_taken_away_is_said_to(tmp_path: Path) -> None:
+    """And its descriptor is closed once: the number may be somebody else's by then."""
+    content, faulty = content_of(700), FaultySyscalls()
+    key = record_of(content).key
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store:
+        await store.put_small(key, content)
+        (path,) = tmp_path.glob("small/*/*")
+        path.write_bytes(bytes(700))
+        os.utime(path, (0, 0))
+        faulty.fail("rename", EIO, match="trash")
+        with pytest.raises(OSError, match="Input/output error"):
+            store.rack.usable()[0].open_small(key)
+
+
+async def test_an_error_of_the_program_is_not_taken_for_one_of_a_disk(tmp_path: Path) -> None:
+    def mistaken(_shelf: object) -> None:
+        raise ZeroDivisionError
+
+    async with open_store(section(tmp_path)) as store:
+        with pytest.raises(ZeroDivisionError):
+            await store.rack.on_all(mistaken)
+
+
+async def test_a_pin_that_no_disk_took_down_is_no_pin(folders: list[Path]) -> None:
+    async with open_store(section(*folders[:2])) as store:
+        one, other = store.rack.disks
+        one.fail("a test takes it out")
+        await store.inventory.pin([RECORD.key], pinned=True)
+        await store.inventory.pin([], pinned=True)
+        other.fail("and the other")
+        with pytest.raises(NoDisk, match="penstock stats"):
+            await store.inventory.pin([RECORD.key], pinned=True)
+        await store.inventory.pin([], pinned=True)
 
 
 async def test_blob_of_several_slices_lies_on_several_disks(folders: list[Path]) -> None:

@@ -13,15 +13,17 @@ from pathlib import Path
 from proxy.catalogue.catalogue import Catalogue
 from proxy.catalogue.survey import Survey
 from proxy.core.clock import Clock
+from proxy.core.errors import StoreError
 from proxy.core.tasks import TaskSet
 from proxy.fetch.mirror import Mirror
 from proxy.fetch.purging import RepoPurges
+from proxy.service.doctor import repo_named
 from proxy.store.blobstore import BlobStore
 
 from .carried_out import Operations
 from .elsewhere import FleetView
 from .explain import Explainer
-from .inventory import InventoryDesk
+from .inventory import InventoryDesk, repo_at
 from .jobs import Job, JobBook
 from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
 from .pins import PinBook, PinDesk
@@ -68,7 +70,7 @@ class Desk:
         self.scrubbing = scrubbing
         self._clock = clock
         pin_book = PinBook(state)
-        inventory = InventoryDesk(Survey(state), store, pin_book.names)
+        self._inventory = inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
         explainer = Explainer(catalogue, store, mirror.freshness, clock, fleet)
         removal = RemovalDesk(inventory, pins, store, catalogue, purges, mirror.purge)
@@ -128,7 +130,8 @@ class Desk:
 
     async def _now_and_then(self) -> None:
         """What the pins stand for may be known better now; and a scrub may be due."""
-        with suppress(OSError, sqlite3.Error):  # the state disk fails: the disks keep what they were told
+        # The state disk fails, or every other: the disks keep what they were told.
+        with suppress(OSError, sqlite3.Error, StoreError):
             await self._pins.apply_all()
         with suppress(OSError, Refused):
             since = await asyncio.to_thread(self._scrubber.since)
@@ -151,9 +154,12 @@ class Desk:
         return await self._begin("warm", f"{asked.repo}@{asked.revision}", asked.model_dump(mode="json"))
 
     async def _verify(self, asked: VerifyAsked) -> Job:
+        await self._inventory.commit_of(repo_named(asked.repo), asked.revision)
         return await self._begin("verify", f"{asked.repo}@{asked.revision}", asked.model_dump(mode="json"))
 
     async def _export(self, asked: ExportAsked) -> Job:
+        for name in asked.repos:
+            await self._inventory.commit_of(*repo_at(name))
         return await self._begin("export", f"{', '.join(asked.repos)} to {asked.path}", asked.model_dump(mode="json"))
 
     async def _import(self, asked: ImportAsked) -> Job:

@@ -59,7 +59,10 @@ class Explainer:
         self._fleet = fleet
 
     async def explain(self, asked: ExplainFileAsked) -> ExplainFileTold:
-        parts = urlsplit(asked.url)
+        try:
+            parts = urlsplit(asked.url)
+        except ValueError as error:
+            raise Refused(400, f"{asked.url!r} is no address: {error}") from None
         raw = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         raw = raw if raw.startswith("/") else f"/{raw}"
         try:

@@ -208,6 +208,12 @@ class InventoryDesk:
         return BlobTold(key=asked.key, here=sum(disks.values()), disks=disks)
 
 
+def repo_at(text: str) -> tuple[RepoId, str]:
+    """A repo and the revision meant: `acme/tiny@v1`, or without one `main`."""
+    name, _, revision = text.partition("@")
+    return repo_named(name), revision or "main"
+
+
 def entry_of(repo: RepoId, facts: FileFacts) -> Entry | None:
     """Under which name the disks keep the file; None for a small git file that never was here."""
     if facts.size == 0 or (facts.is_small and facts.key is None):

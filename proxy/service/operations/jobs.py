@@ -94,10 +94,13 @@ class JobBook:
 
     def get(self, job_id: str) -> Job:
         """Raises Refused when there is none of that name."""
-        found = self._read(self.folder / f"{job_id}.json") if _is_id(job_id) else None
-        if found is None:
+        if (found := self.find(job_id)) is None:
             raise Refused(404, f"there is no job {job_id!r}; penstock jobs lists them")
         return found
+
+    def find(self, job_id: str) -> Job | None:
+        """As `get`; None when there is none."""
+        return self._read(self.folder / f"{job_id}.json") if _is_id(job_id) else None
 
     def all(self) -> list[Job]:
         """Every job, the newest first."""

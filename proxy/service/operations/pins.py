@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from proxy.core.blob import BlobKey
 from proxy.core.clock import Clock
+from proxy.core.errors import StoreError
 from proxy.service.doctor import repo_named
 from proxy.store.blobstore import BlobStore
 
@@ -135,10 +136,15 @@ class PinDesk:
             exclude=asked.exclude,
             since=since,
         )
-        told = await self._applied(pin)
+        told = await self._told(pin)
         if not told.files and not told.unknown:
             raise Refused(404, f"no known file of {repo} at {asked.revision} is chosen by these patterns")
+        # Entered before the disks are told: what they alone knew of, nobody could ever let go of.
         await asyncio.to_thread(self._book.add, pin)
+        try:
+            await self._apply(pin)
+        except StoreError as away:
+            raise Refused(503, f"{repo} is pinned, and as soon as a disk is back it will hear of it: {away}") from None
         return told
 
     async def unpin(self, asked: UnpinAsked) -> PinsTold:
@@ -159,7 +165,7 @@ class PinDesk:
     async def apply_all(self) -> None:
         """Tell the disks what every pin stands for."""
         for pin in await asyncio.to_thread(self._book.all):
-            await self._applied(pin)
+            await self._apply(pin)
 
     async def pins_among(self, keys: set[BlobKey]) -> list[Pin]:
         """The pins that stand for any of `keys`."""
@@ -171,13 +177,17 @@ class PinDesk:
                     break
         return found
 
-    async def _applied(self, pin: Pin) -> PinTold:
+    async def _apply(self, pin: Pin) -> None:
+        """Tell the disks. Raises NoDisk."""
+        async for keys in self._keys(pin):
+            await self._store.inventory.pin(keys, pinned=True)
+
+    async def _told(self, pin: Pin) -> PinTold:
         files, size, unknown = 0, 0, 0
         choice, repo = Choice(pin.include, pin.exclude), repo_named(pin.repo)
         async for batch in in_batches(lambda: self._inventory.survey.files(repo, pin.commit)):
             chosen = [facts for _, path, facts in batch if choice.takes(path) and facts.size]
             entries = [entry for facts in chosen if (entry := entry_of(repo, facts)) is not None]
-            await self._store.inventory.pin((entry.key for entry in entries), pinned=True)
             files += len(entries)
             unknown += len(chosen) - len(entries)
             size += sum(facts.size for facts in chosen)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from proxy.core.blob import BlobRecord
 from proxy.core.clock import Clock
-from proxy.core.errors import DiskFailed, NoDisk
+from proxy.core.errors import DiskFailed, NoDisk, StoreError
 from proxy.core.sizes import MIB
 from proxy.core.spans import Span, whole
 from proxy.hub.facts import FileFacts
@@ -23,7 +23,7 @@ from proxy.store.scrubber import Scrubbed
 from .choice import Choice
 from .inventory import InventoryDesk, in_batches
 from .rate import Rate
-from .runner import Progress
+from .runner import JobFailed, Progress
 
 STEP: Final = 8 * MIB
 MOST_TOLD: Final = 100
@@ -38,7 +38,8 @@ class Verifier:
         self._clock = clock
 
     async def verify(self, order: dict[str, Any], progress: Progress) -> None:
-        """Wrong ones are dropped and named in the result; those not whole are counted there. Raises Refused."""
+        """Wrong ones are dropped and named in the result; those not whole are counted there. Raises Refused, and
+        JobFailed when some could not be read: nothing is said of them, and nothing done to them."""
         repo, rate = repo_named(order["repo"]), Rate(order["rate"], self._clock)
         commit = await self._inventory.commit_of(repo, order["revision"])
         choice = Choice(tuple(order["include"]), tuple(order["exclude"]))
@@ -51,19 +52,26 @@ class Verifier:
         progress.files, progress.bytes = 0, 0
         progress.files_total, progress.bytes_total = len(files), sum(facts.size for _, facts in files)
         wrong: list[str] = []
+        unread: dict[str, str] = {}
         right = not_whole = 0
         for path, facts in files:
             progress.note = path
-            match await self._is_right(repo, facts, rate, progress):
-                case None:
-                    not_whole += 1
-                case True:
-                    right += 1
-                case False:
-                    wrong.append(path)
-            progress.files += 1
+            try:
+                match await self._is_right(repo, facts, rate, progress):
+                    case None:
+                        not_whole += 1
+                    case True:
+                        right += 1
+                    case False:
+                        wrong.append(path)
+                progress.files += 1
+            except (StoreError, OSError) as error:
+                unread[path] = str(error)
             progress.result = {"right": right, "not_whole": not_whole, "wrong": wrong[:MOST_TOLD]}
         progress.note = ""
+        if unread:
+            path, why = next(iter(unread.items()))
+            raise JobFailed(f"{len(unread)} of {len(files)} files could not be read; the first: {path}: {why}")
 
     async def _is_right(self, repo: RepoId, facts: FileFacts, rate: Rate, progress: Progress) -> bool | None:
         """None when the file is not here whole."""
@@ -85,7 +93,8 @@ class Verifier:
         return False
 
     async def content(self, repo: RepoId, facts: FileFacts) -> AsyncIterator[bytes]:
-        """The bytes of a file that is here whole, some at a time; nothing of one that is not."""
+        """The bytes of a file that is here whole, some at a time; nothing of one that is not. Raises StoreError and
+        OSError when a disk fails on the way."""
         if facts.is_small:
             if facts.key is not None:
                 async with self._store.open_small(facts.key) as extent:
@@ -96,13 +105,16 @@ class Verifier:
             yield piece
 
     async def _large(self, record: BlobRecord) -> AsyncIterator[bytes]:
-        with contextlib.suppress(NoDisk, DiskFailed):
-            async with self._store.open_kept(record) as blob:
-                await blob.checked(whole(record.size))
-                if blob.missing(whole(record.size)):
-                    return
-                for start in range(0, record.size, STEP):
-                    yield await blob.content(Span(start, min(record.size, start + STEP)))
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                blob = await stack.enter_async_context(self._store.open_kept(record))
+            except (NoDisk, DiskFailed):
+                return
+            await blob.checked(whole(record.size))
+            if blob.missing(whole(record.size)):
+                return
+            for start in range(0, record.size, STEP):
+                yield await blob.content(Span(start, min(record.size, start + STEP)))
 
 
 class ScrubWork:

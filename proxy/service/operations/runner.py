@@ -55,6 +55,8 @@ class _Running:
     progress: Progress
     task: asyncio.Task[None]
     is_cancelled: bool = False
+    has_ended: bool = False
+    """There is nothing to cancel any more, and how it ended is being written down."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while its file is written."""
 
@@ -116,11 +118,16 @@ class JobRunner:
 
     async def _round(self, tasks: TaskSet) -> None:
         waiting = [job for job in await asyncio.to_thread(self._book.all) if not job.state.has_ended]
-        for job in reversed(waiting):
-            if await asyncio.to_thread(self._book.is_cancelled, job.id):
-                await self._cancel(job)
-            elif job.id not in self._running and self._has_place(job):
-                await self._start(job, tasks)
+        for known in reversed(waiting):
+            if (running := self._running.get(known.id)) is not None:
+                await self._cancel_if_asked(running)
+                continue
+            # Look again, now that it is nobody's:
+            #   1. a round reads that it runs   2. it ends, and that is written down   3. the round comes to it
+            # without this it would run a second time.
+            job = await asyncio.to_thread(self._book.find, known.id)
+            if job is not None and not job.state.has_ended:
+                await self._take_up(job, tasks)
         for running in list(self._running.values()):
             await self._note(running)
 
@@ -129,13 +136,18 @@ class JobRunner:
         beside = sum((running.job.kind in SLOW_LANE) is slow for running in self._running.values())
         return beside < (1 if slow else AT_ONCE)
 
-    async def _cancel(self, job: Job) -> None:
-        running = self._running.get(job.id)
-        if running is not None:
+    async def _cancel_if_asked(self, running: _Running) -> None:
+        asked = await asyncio.to_thread(self._book.is_cancelled, running.job.id)
+        # Once: what it does to tidy up is not to be cut off.
+        if asked and not running.has_ended and not running.is_cancelled:
             running.is_cancelled = True
             running.task.cancel()
-            return
-        await self._end(job, Progress(), JobState.CANCELLED, None)
+
+    async def _take_up(self, job: Job, tasks: TaskSet) -> None:
+        if await asyncio.to_thread(self._book.is_cancelled, job.id):
+            await self._end(job, Progress(), JobState.CANCELLED, None)
+        elif self._has_place(job):
+            await self._start(job, tasks)
 
     async def _start(self, job: Job, tasks: TaskSet) -> None:
         again = job.state is JobState.RUNNING
@@ -171,11 +183,14 @@ class JobRunner:
             log.exception("job failed", extra={"job": job.id})
             state, error = JobState.FAILED, "an error of the program; the event log has it"
         running = self._running[job.id]
-        async with running.writing:
+        running.has_ended = True
+        try:
+            async with running.writing:
+                with suppress(OSError):
+                    await self._afterwards()
+                    await self._end(running.job, progress, state, error)
+        finally:
             del self._running[job.id]
-            with suppress(OSError):
-                await self._afterwards()
-                await self._end(running.job, progress, state, error)
         self._wake.set()
 
     async def _end(self, job: Job, progress: Progress, state: JobState, error: str | None) -> None:
@@ -193,7 +208,7 @@ class JobRunner:
             return
         async with running.writing:
             # Look again now that we are inside: what has ended must not be called running.
-            if running.job.id in self._running:
+            if not running.has_ended:
                 running.job = marked
                 await asyncio.to_thread(self._book.write, marked)
 

@@ -15,6 +15,7 @@ from .responses import ExplainAsked, ExplainTold, VoidAsked, VoidTold
 from .shape import Nothing, Operation
 
 _NO_JOB: Final = (404, "There is no such job.")
+_UNKNOWN: Final = (404, "Nothing is known of the repo, or not at that revision.")
 _TOO_MANY: Final = (409, "Too many jobs wait already.")
 
 
@@ -27,7 +28,7 @@ IN_WORKER: Final = (
         "Show a repo at a revision, and its files.",
         InfoAsked,
         InfoTold,
-        refusals=((404, "Nothing is known of the repo, or not at that revision."),),
+        refusals=(_UNKNOWN,),
     ),
     Operation(
         "blob",
@@ -72,7 +73,7 @@ IN_WORKER: Final = (
         "Remove files of a repo from the disks, but for what others share.",
         RemoveAsked,
         RemovedTold,
-        refusals=((404, "Nothing is known of the repo, or not at that revision."), (409, "Something of it is pinned.")),
+        refusals=(_UNKNOWN, (409, "Something of it is pinned.")),
     ),
     Operation(
         "stale",
@@ -114,7 +115,7 @@ IN_WORKER: Final = (
         ExportAsked,
         Job,
         status=202,
-        refusals=(_TOO_MANY,),
+        refusals=(_UNKNOWN, _TOO_MANY),
     ),
     Operation(
         "import",
@@ -144,7 +145,7 @@ IN_WORKER: Final = (
         VerifyAsked,
         Job,
         status=202,
-        refusals=(_TOO_MANY,),
+        refusals=(_UNKNOWN, _TOO_MANY),
     ),
     Operation(
         "scrub",

@@ -45,7 +45,7 @@ from .bundle import (
     opened,
 )
 from .choice import Choice
-from .inventory import InventoryDesk, in_batches
+from .inventory import InventoryDesk, in_batches, repo_at
 from .local import LocalPart, LocalSource
 from .proof import Verifier
 from .runner import JobFailed, Progress
@@ -112,9 +112,8 @@ class Transfer:
     async def _bundled(
         self, name: str, choice: Choice, facts_by_member: dict[str, tuple[RepoId, FileFacts]]
     ) -> BundledRepo:
-        text, _, revision = name.partition("@")
-        repo, survey = repo_named(text), self._inventory.survey
-        commit = await self._inventory.commit_of(repo, revision or "main")
+        (repo, revision), survey = repo_at(name), self._inventory.survey
+        commit = await self._inventory.commit_of(repo, revision)
         refs = await asyncio.to_thread(survey.refs, repo)
         files: list[BundledFile] = []
         async for batch in in_batches(lambda: survey.files(repo, commit)):
@@ -247,7 +246,7 @@ class Transfer:
             await self._take_seed(seed, left_out, progress)
         progress.note = ""
         progress.result = {"left_out": left_out, "repos": sorted({str(seed.target.repo) for seed in seeds})}
-        if len(left_out) == len(seeds):
+        if not progress.files:
             first = next(iter(left_out.values()))
             raise JobFailed(f"none of the {len(seeds)} files could be taken; the first: {first}")
 
