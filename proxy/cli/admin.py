@@ -116,7 +116,11 @@ def ask(
 ) -> Any:
     """The node's answer. Ends the command when there is none, or it is a refusal; `then` are the commands to try next
     after a refusal."""
-    match found := _answer(asked, method, path, body, within):
+    return _or_exit(asked, _answer(asked, method, path, body, within), then)
+
+
+def _or_exit(asked: Asked, found: Any, then: Sequence[str]) -> Any:
+    match found:
         case _Refusal(401):
             _fail_for_token(asked)
         case _Refusal(status, why):
@@ -157,12 +161,14 @@ def ask_patiently(asked: Asked, path: str, patience: float, *, then: Sequence[st
     """As `ask` for a GET; while the node starts again, or a worker of it, it has `patience` seconds to answer."""
     clock = SystemClock()
     until = clock.monotonic() + patience
-    while clock.monotonic() < until:
-        found = _answer(asked, "GET", path, None, WITHIN)
-        if not isinstance(found, _Silence) and not (isinstance(found, _Refusal) and found.status == 503):
-            break
+    while _may_pass(found := _answer(asked, "GET", path, None, WITHIN)) and clock.monotonic() < until:
         time.sleep(_AGAIN)
-    return ask(asked, "GET", path, then=then)
+    return _or_exit(asked, found, then)
+
+
+def _may_pass(found: Any) -> bool:
+    """Whether it is what a node says, or does not say, while it starts."""
+    return isinstance(found, _Silence) or (isinstance(found, _Refusal) and found.status == 503)
 
 
 def _answer(asked: Asked, method: str, path: str, body: dict[str, Any] | None, within: float) -> Any:

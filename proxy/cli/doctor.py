@@ -10,6 +10,7 @@ from typing import Any
 import click
 import orjson
 
+from proxy.config.spelling import http_url
 from proxy.core.clock import SystemClock
 from proxy.core.errors import OriginUnreachable
 from proxy.core.secret import Secret
@@ -66,9 +67,11 @@ def doctor(
     if endpoint is None:
         _look_here(config_file, admin, as_json=as_json)
         return
-    if not endpoint.startswith(("http://", "https://")):
-        fail(Exit.USAGE, f"{endpoint!r} is no address", ["write it like http://mirror:8080"])
-    token = None if token_file is None else Secret(token_file.read_text(encoding="utf-8").strip())
+    try:
+        http_url(endpoint)
+    except ValueError as error:
+        fail(Exit.USAGE, f"{endpoint!r} is no address: {error}", ["write it like http://mirror:8080"])
+    token = None if token_file is None else _token(token_file)
     try:
         found = asyncio.run(examine(endpoint, repo, token))
     except OriginUnreachable as error:
@@ -81,6 +84,16 @@ def doctor(
         _tell(found)
     if not found.is_well:
         raise click.exceptions.Exit(int(Exit.UNHEALTHY))
+
+
+def _token(file: Path) -> Secret:
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(Exit.USAGE, f"the token file {file} cannot be read", [str(error)])
+    if not text.isprintable():
+        fail(Exit.USAGE, f"the token file {file} holds more than a token")
+    return Secret(text)
 
 
 def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) -> None:

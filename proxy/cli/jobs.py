@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -86,7 +87,7 @@ def follow(job_id: str, config_file: Path | None, admin: str | None, as_json: bo
 @click.argument("job_id", metavar="JOB")
 @node_flags
 def cancel(job_id: str, config_file: Path | None, admin: str | None, as_json: bool) -> None:
-    job = ask(node_asked(config_file, admin), "DELETE", f"{PATH}/{job_id}", then=["penstock jobs"])
+    job = ask(node_asked(config_file, admin), "DELETE", _path_of(job_id), then=["penstock jobs"])
     if as_json:
         put_json(job)
     say(f"{job_id} is being cancelled")
@@ -134,11 +135,16 @@ def _watched(asked: Asked, job_id: str) -> dict[str, Any]:
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
         bar = bars.add_task(job_id, total=None, note="")
         while True:
-            job: dict[str, Any] = ask_patiently(asked, f"{PATH}/{job_id}", PATIENCE, then=["penstock jobs"])
+            job: dict[str, Any] = ask_patiently(asked, _path_of(job_id), PATIENCE, then=["penstock jobs"])
             bars.update(bar, total=job["bytes_total"], completed=job["bytes"], note=job["note"][-60:])
             if job["state"] in _ENDED:
                 return job
             time.sleep(LOOK_EVERY)
+
+
+def _path_of(job_id: str) -> str:
+    # What a person has typed is one name, and no path.
+    return f"{PATH}/{quote(job_id, safe='')}"
 
 
 def end_as(job: dict[str, Any], *, as_json: bool) -> None:

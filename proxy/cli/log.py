@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import click
 import orjson
@@ -24,6 +25,7 @@ from .serve import configuration_or_exit
 from .talk import fail, put
 
 LOOK_EVERY: Final = 0.3
+_STATUS: Final = re.compile(r"[1-5][0-9xX]{2}")
 
 
 @click.command(
@@ -71,17 +73,19 @@ def log(
 ) -> None:
     path = file or _configured(config_file)
     begin = None if since is None else SystemClock().wall() - _duration(since)
+    if (status := wanted["status"]) is not None and not _STATUS.fullmatch(status):
+        fail(Exit.USAGE, f"{status!r} is no status", ["write it like 404 or 4xx"])
     last: deque[tuple[bytes, dict[str, Any]]] = deque(maxlen=lines)
+    is_past = True
     try:
-        for line in _lines(path, follow=False):
-            if (record := _record(line)) is not None and matches(record, wanted, begin):
-                last.append((line, record))
-        for line, record in last:
-            _put(line, record, as_json=as_json)
-        if follow:
-            with suppress(KeyboardInterrupt):
-                for line in _lines(path, follow=True):
-                    if (record := _record(line)) is not None and matches(record, wanted, begin):
+        with suppress(KeyboardInterrupt) if follow else nullcontext():
+            for line in _lines(path, follow=follow):
+                if line is None:
+                    _put_all(last, as_json=as_json)
+                    is_past = False
+                elif (record := _record(line)) is not None and matches(record, wanted, begin):
+                    last.append((line, record))
+                    if not is_past:
                         _put(line, record, as_json=as_json)
     except BrokenPipeError:
         raise  # it is the reader of what we print that has gone
@@ -105,7 +109,14 @@ def matches(record: dict[str, Any], wanted: dict[str, str | None], begin: float 
         return False
     if any(wanted[name] not in (None, record.get(name)) for name in ("cache", "client")):
         return False
-    return begin is None or datetime.fromisoformat(str(record["ts"])).timestamp() >= begin
+    return begin is None or _when(record) >= begin
+
+
+def _when(record: dict[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(str(record["ts"])).timestamp()
+    except ValueError:
+        return 0.0  # no line of ours
 
 
 def _configured(config_file: Path | None) -> Path:
@@ -123,27 +134,37 @@ def _duration(text: str) -> float:
         fail(Exit.USAGE, str(error))
 
 
-def _lines(path: Path, *, follow: bool) -> Iterator[bytes]:
-    """All lines, the rotated file first; or those that come from now on, through rotations."""
-    older = path.with_name(f"{path.name}.1")
-    if not follow:
-        for one in (older, path):
-            if one == path or one.exists():
-                with one.open("rb") as file:
-                    yield from file
-        return
-    file = path.open("rb")
-    file.seek(0, os.SEEK_END)
-    rest = b""
-    while True:
-        rest += file.read(1 << 20)
-        *whole, rest = rest.split(b"\n")
-        yield from (line + b"\n" for line in whole)
-        if not whole:
+def _lines(path: Path, *, follow: bool) -> Iterator[bytes | None]:
+    """All lines that there are, the rotated file first, and then None; to be followed, also those that come after it,
+    through rotations."""
+    file = path.open("rb")  # first: what is rotated from now on is followed, and not met again as the older one
+    with suppress(FileNotFoundError), path.with_name(f"{path.name}.1").open("rb") as older:
+        yield from older
+    rest = yield from _whole_lines(file, b"")
+    if rest and not follow:
+        yield rest
+    yield None
+    while follow:
+        # Looked at before the rest is read: a file that another has taken the place of gets no more lines.
+        is_over = path.exists() and path.stat().st_ino != os.fstat(file.fileno()).st_ino
+        rest = yield from _whole_lines(file, rest)
+        if is_over:
+            file.close()
+            file, rest = path.open("rb"), b""
+        else:
             time.sleep(LOOK_EVERY)
-            if path.exists() and path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                file.close()
-                file = path.open("rb")
+            if os.fstat(file.fileno()).st_size < file.tell():
+                file.seek(0)  # emptied in place, as copytruncate does
+                rest = b""
+    file.close()
+
+
+def _whole_lines(file: BinaryIO, rest: bytes) -> Generator[bytes, None, bytes]:
+    """The lines from where `file` is to its end, after `rest`; gives what is left of one that is not whole yet."""
+    while piece := file.read(1 << 20):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    return rest
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
@@ -152,6 +173,11 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None  # half a line: it is being written
     return found if isinstance(found, dict) and "ts" in found else None
+
+
+def _put_all(last: deque[tuple[bytes, dict[str, Any]]], *, as_json: bool) -> None:
+    for line, record in last:
+        _put(line, record, as_json=as_json)
 
 
 def _put(line: bytes, record: dict[str, Any], *, as_json: bool) -> None:

@@ -11,10 +11,17 @@ from .talk import fail
 
 def repo_and_revision(text: str) -> tuple[str, str]:
     """`acme/tiny@v1` is the repo and `v1`; without a revision it is `main`."""
+    name, revision = repo_perhaps_at(text)
+    return name, revision or "main"
+
+
+def repo_perhaps_at(text: str) -> tuple[str, str | None]:
+    """As `repo_and_revision`; without a revision it is none. One that is empty, as a variable of the shell is that was
+    never set, must not be taken for all of them."""
     name, at, revision = text.partition("@")
     if not name or (at and not revision):
         fail(Exit.USAGE, f"{text!r} names no repo", ["write it like acme/tiny or datasets/acme/rows@main"])
-    return name, revision or "main"
+    return name, revision or None
 
 
 def size_or_exit(text: str | None) -> int | None:

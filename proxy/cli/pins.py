@@ -13,7 +13,7 @@ from proxy.core.sizes import format_size
 
 from .admin import LONG, ask, node_asked, node_flags, put_json, with_query
 from .flags import path_filters
-from .naming import repo_and_revision
+from .naming import repo_and_revision, repo_perhaps_at
 from .tables import show
 from .talk import hint, say
 
@@ -70,8 +70,8 @@ def pin(
 @click.argument("repo", metavar="REPO[@REVISION]")
 @node_flags
 def unpin(repo: str, config_file: Path | None, admin: str | None, as_json: bool) -> None:
-    name, at, revision = repo.partition("@")
-    path = with_query(PATH, repo=name, revision=revision if at else None)
+    name, revision = repo_perhaps_at(repo)
+    path = with_query(PATH, repo=name, revision=revision)
     found = ask(node_asked(config_file, admin), "DELETE", path, then=["penstock pins"], within=LONG)
     if as_json:
         put_json(found)

@@ -16,7 +16,7 @@ from .admin import LONG, Asked, ask, node_asked, node_flags, put_json
 from .codes import Exit
 from .flags import path_filters
 from .inventory import is_key
-from .naming import key_or_exit
+from .naming import key_or_exit, repo_perhaps_at
 from .responses import is_address, purge_responses
 from .talk import fail, say
 
@@ -73,7 +73,8 @@ def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **
     --soft drops no byte: branches, tags and listings of the repo count as old, so the next question asks the origin,
     and what is kept still serves while that is away. Nodes that are cut off now do it when they are back; they hear of
     it by Redis (without one, ask each node).
-    Exit codes: 0 ok, 1 not wanted after all, 3 nothing is known of it, 4 the node does not answer, 5 it is pinned.
+    Exit codes: 0 ok, 1 not wanted after all, 2 wrong words, 3 nothing is known of it, 4 the node does not answer, 5 it
+    is pinned.
     """
 )
 @click.argument("name", metavar="REPO[@REVISION]|KEY|URL", required=False)
@@ -93,8 +94,11 @@ def purge(
 ) -> None:
     if sum(one is not None for one in (name, prefix, tag)) != 1:
         raise click.UsageError("say what to purge: one of REPO, KEY, URL, --prefix and --tag")
+    of_responses = name is None or is_address(name)
+    if said["dry_run"] and (soft or of_responses):
+        raise click.UsageError("--dry-run goes with a REPO or a KEY that is dropped; nothing was purged")
     asked = node_asked(config_file, admin)
-    if name is None or is_address(name):
+    if name is None or of_responses:
         purge_responses(asked, name, prefix, tag, soft=soft, as_json=as_json)
     elif name.startswith(("sha256:", "etag:")) or is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
         key = key_or_exit(name)
@@ -157,10 +161,10 @@ def _remove(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    repo, at, revision = name.partition("@")
+    repo, revision = repo_perhaps_at(name)
     order = {
         "repo": repo,
-        "revision": revision if at else None,
+        "revision": revision,
         "include": include,
         "exclude": exclude,
         "everywhere": everywhere,

@@ -107,8 +107,13 @@ def _olah_entry(meta: Path) -> tuple[FileFacts, tuple[LocalPart, ...]]:
     etag = content[_OLAH_HEAD.size :][:etag_length].decode("ascii").removeprefix("W/").strip('"')
     if not _ETAG.fullmatch(etag) or block < 1:
         raise ValueError("its name is not the Hub's")
-    blocks = [meta.parent / "blocks" / f"block_{index:08d}.bin" for index in range(-(-size // block))]
-    parts = tuple(LocalPart(path, 0, min(block, size - index * block)) for index, path in enumerate(blocks))
-    if any(part.path.stat().st_size < part.size for part in parts):
-        raise ValueError("not whole")
-    return facts_named(etag, size), parts
+    return facts_named(etag, size), tuple(_blocks(meta.parent / "blocks", size, block))
+
+
+def _blocks(folder: Path, size: int, block: int) -> Iterator[LocalPart]:
+    """One after the other, so that what is not there ends it: the number of them is what the file itself says."""
+    for index in range(-(-size // block)):
+        part = LocalPart(folder / f"block_{index:08d}.bin", 0, min(block, size - index * block))
+        if part.path.stat().st_size < part.size:
+            raise ValueError("not whole")
+        yield part

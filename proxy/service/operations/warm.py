@@ -40,6 +40,9 @@ MOST_TOLD: Final = 100
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two tries while the origin is away."""
 
+MOST_PAGES: Final = 20_000
+"""Pages of one list of files, of a thousand each: an origin that goes round in circles does not keep us for ever."""
+
 T = TypeVar("T")
 
 
@@ -95,11 +98,14 @@ class Warmer:
     ) -> AsyncIterator[tuple[str, FileFacts]]:
         """Every file at the commit, page by page, as clients list it."""
         page: Tree | None = Tree(repo, Revision(commit), "", (("recursive", "true"),))
-        while page is not None:
+        for _ in range(MOST_PAGES):
+            if page is None:
+                return
             told = await self._patiently(partial(self._mirror.metadata, caller, page, None), progress)
             for path, facts in listings.read_files(told.body):
                 yield path, facts
             page = _next_page(told.next_target)
+        raise JobFailed(f"the list of files of {repo} does not end: there are more than {MOST_PAGES} pages")
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]], progress: Progress) -> T:
         """What `ask` gives, tried again while the origin is away: a job outlives an outage."""
