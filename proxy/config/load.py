@@ -184,10 +184,11 @@ def _contradictions(config: Config, chosen: dict[str, Given]) -> list[str]:
     """What is wrong between values that are right by themselves."""
     found = []
     server = config.server
-    if server.listen == server.admin and server.listen.port:
+    if server.listen.overlaps(server.admin):
         places = [chosen[name].place for name in ("server.listen", "server.admin") if name in chosen]
+        both = f"both are {server.listen}" if server.listen == server.admin else f"{server.listen} and {server.admin}"
         found.append(
-            f"server.listen and server.admin ({', '.join(places)}): both are {server.listen}; "
+            f"server.listen and server.admin ({', '.join(places)}): {both}; "
             "clients and the admin API never share a port, give one of them another"
         )
     if not server.admin.is_loopback and config.admin.token_file is None:

@@ -38,6 +38,12 @@ class Address(Section):
         """Whether this machine alone can reach it."""
         return self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
 
+    def overlaps(self, other: Address) -> bool:
+        """Whether some connections could reach either: the same port of one host, or of every address and any. The
+        kernel lets both listen, and gives those of this machine to the nearer."""
+        everywhere = not {self.host, other.host}.isdisjoint(("0.0.0.0", "::"))
+        return 0 < self.port == other.port and (everywhere or self.host == other.host)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -280,6 +286,13 @@ class LogSection(Section):
         "How the access log names a client: a pseudonym that changes every day (and at a restart), its network "
         "(/24 or /48), its full address, or not at all.",
     )
+
+    @field_validator("rotate_at")
+    @classmethod
+    def _rotate_at(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("every line would be put aside, and soon be gone; write it like 100MiB, or off")
+        return value
 
 
 class Config(Section):

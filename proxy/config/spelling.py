@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -50,9 +50,17 @@ def http_url(text: str) -> str:
             f"{text!r} has a query or a fragment, which no base of an origin can have: every target is put behind it; "
             "leave away what stands behind the path"
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not _has_port_or_none(parts):
         raise ValueError(f"{text!r} is not an http(s) address; write it like https://huggingface.co")
     return text.rstrip("/")
+
+
+def _has_port_or_none(parts: SplitResult) -> bool:
+    """Whether the port, if one is named, can be one."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _anchored(path: Path) -> Path:

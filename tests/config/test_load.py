@@ -166,6 +166,33 @@ def test_clients_and_admin_never_share_a_port() -> None:
     assert "flag --listen, flag --admin" in told
 
 
+@pytest.mark.parametrize(
+    ("listen", "admin"),
+    [("0.0.0.0:8080", "127.0.0.1:8080"), ("10.0.0.1:8080", "0.0.0.0:8080"), ("[::]:8080", "[::1]:8080")],
+)
+def test_nor_where_one_of_them_listens_on_every_address(listen: str, admin: str) -> None:
+    flags = {"server.listen": ("--listen", listen), "server.admin": ("--admin", admin)}
+    token = {"admin.token_file": ("--admin-token-file", "/run/token")}
+    (told,) = mistakes_of(flags=flags | token)
+    assert f"{listen} and {admin}; clients and the admin API never share a port" in told
+
+
+def test_two_addresses_of_this_machine_may_have_one_port() -> None:
+    flags = {"server.listen": ("--listen", "10.0.0.1:8080"), "server.admin": ("--admin", "127.0.0.1:8080")}
+    assert load(environment={}, flags=flags).config.server.admin.port == 8080
+
+
+@pytest.mark.parametrize("port", ["99999", "abc", "0"])
+def test_an_origin_at_a_port_that_none_can_be_is_a_mistake(port: str) -> None:
+    (told,) = mistakes_of(flags={"origin.url": ("--origin", f"http://hub:{port}")})
+    assert "is not an http(s) address" in told
+
+
+def test_a_log_that_would_be_put_aside_with_every_line_is_a_mistake() -> None:
+    (told,) = mistakes_of(environment={"PENSTOCK_LOG__ROTATE_AT": "0"})
+    assert "write it like 100MiB, or off" in told
+
+
 def test_the_admin_port_is_not_opened_to_a_network_without_a_token() -> None:
     (told,) = mistakes_of(flags={"server.admin": ("--admin", "[::]:8081")})
     assert "flag --admin" in told
