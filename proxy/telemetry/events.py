@@ -86,7 +86,7 @@ def _as_json(record: logging.LogRecord, worker: int | None) -> str:
         line["worker"] = worker
     line |= {name: _safe(str(value)) for name, value in _fields(record).items() if name not in line}
     if (trace := _traceback(record)) is not None:
-        line["traceback"] = redacted(trace)
+        line["traceback"] = "\n".join(printable(part) for part in redacted(trace).splitlines())
     return orjson.dumps(line).decode()
 
 

@@ -43,7 +43,8 @@ LABELS: Final = {
     "peer": "the name of a node of the fleet",
     "change": "see the metric",
     "outcome": "see the metric",
-    "found_by": "read (CRC of a chunk), scrub (likewise), seal (digest of a blob), slice (digest of a slice)",
+    "found_by": "read (CRC of a chunk, digest of a small blob), scrub (likewise), seal (digest of a blob), slice "
+    "(digest of a slice), verify (digest of a file, by order)",
     "log": "access",
     "version": "of Penstock",
 }
@@ -361,7 +362,7 @@ NODE_METRICS: Final = (
 
 FROM_ZERO: Final = {
     "fills_total": ("ok", "checksum", "upstream_error", "put_off", "aborted", "disk"),
-    "corruptions_total": ("read", "scrub", "seal", "slice"),
+    "corruptions_total": ("read", "scrub", "seal", "slice", "verify"),
     "fleet_slices_wrong_total": ("peer", "origin", "several", "unknown"),
     "connections_refused_total": ("limit", "client_limit", "header_timeout", "header_size"),
 }
