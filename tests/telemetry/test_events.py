@@ -55,6 +55,18 @@ def test_secrets_are_hidden_in_text_fields_and_tracebacks(secret: str, form: str
         json.loads(line)
 
 
+def test_words_that_are_no_utf_8_are_written_all_the_same() -> None:
+    try:
+        raise ValueError("no such file: \udcff\x1b hf_AbCdEfGhIjKl1234")
+    except ValueError:
+        trace = sys.exc_info()
+    made = event("failed")
+    made.exc_info = trace
+    found = json.loads(line_of(made, "json", None))
+    assert "no such file: \\udcff\\x1b hf_***" in found["traceback"]
+    assert found["traceback"].startswith("Traceback (most recent call last):\n")
+
+
 def test_a_line_break_in_a_field_makes_no_second_line() -> None:
     assert line_of(event(path="a\nforged line"), "text", None).count(b"\n") == 1
 
