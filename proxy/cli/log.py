@@ -79,7 +79,7 @@ def log(
     is_past = True
     try:
         with suppress(KeyboardInterrupt) if follow else nullcontext():
-            for line in _lines(path, follow=follow):
+            for line in lines_of(path, follow=follow):
                 if line is None:
                     _put_all(last, as_json=as_json)
                     is_past = False
@@ -134,7 +134,7 @@ def _duration(text: str) -> float:
         fail(Exit.USAGE, str(error))
 
 
-def _lines(path: Path, *, follow: bool) -> Iterator[bytes | None]:
+def lines_of(path: Path, *, follow: bool) -> Iterator[bytes | None]:
     """All lines that there are, the rotated file first, and then None; to be followed, also those that come after it,
     through rotations."""
     file = path.open("rb")  # first: what is rotated from now on is followed, and not met again as the older one

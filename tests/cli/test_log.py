@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from proxy.cli.log import lines_of
 from proxy.cli.main import main
 from proxy.telemetry.accesslog import AccessRecord, rendered
 from tests.kit.nursery import ENTRY, ROOT, born
@@ -119,6 +120,29 @@ async def test_followed_it_goes_on_through_a_rotation_until_ctrl_c(log: Path, tm
         child.kill()
     assert errors.read_text() == ""
     assert all(json.loads(text) for text in out.read_bytes().splitlines())
+
+
+def test_followed_it_loses_no_line_to_a_moment(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither between the past and the present, nor those written last into a file that is rotated then."""
+    monkeypatch.setattr("proxy.cli.log.LOOK_EVERY", 0.0)
+    log.write_bytes(b"one\ntw")
+    found = lines_of(log, follow=True)
+    assert [next(found) for _ in range(3)] == [line(HIT), b"one\n", None]
+    with log.open("ab") as file:
+        file.write(b"o\nthree\n")
+    assert [next(found), next(found)] == [b"two\n", b"three\n"]
+    with log.open("ab") as file:
+        file.write(b"four\nfi")
+    log.rename(log.with_name("access.log.1"))
+    log.write_bytes(b"six\n")
+    assert [next(found), next(found)] == [b"four\n", b"six\n"]
+    log.write_bytes(b"7\n")  # emptied in place, and begun anew
+    assert next(found) == b"7\n"
+
+
+def test_a_last_line_without_its_end_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"one\ntwo")
+    assert list(lines_of(tmp_path / "log", follow=False)) == [b"one\n", b"two", None]
 
 
 async def test_who_reads_what_is_said_may_leave(log: Path) -> None:
