@@ -16,6 +16,8 @@ PATIENCE = 20.0
 """Seconds after which an answer that does not come is missed."""
 _GOODBYE = b"GET /-/livez HTTP/1.1\r\nHost: mirror.test\r\nConnection: close\r\n\r\n"
 _VARYING = re.compile(r"\d{2}:\d{2}:\d{2}|\b[0-9a-f]{32}\b")
+_LONGEST_WORDS = 16 * 1024
+"""Bytes of a body up to which it may be words of ours, with a time or an id in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Answer:
     def like(self) -> Answer:
         """Without what differs from one answer to the next: times, and ids that nobody chose."""
         fields = tuple((name, "" if name == "Age" else _VARYING.sub("*", text)) for name, text in self.fields)
-        return Answer(self.first, fields, _VARYING.sub("*", self.body.decode("latin-1")).encode("latin-1"))
+        return Answer(self.first, fields, _in_words(self.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,11 @@ class Heard:
     rest: bytes = b""
 
     def like(self) -> Heard:
-        rest = _VARYING.sub("*", self.rest.decode("latin-1")).encode("latin-1")
-        return Heard(tuple(answer.like() for answer in self.answers), self.was_ended, rest)
+        return Heard(tuple(answer.like() for answer in self.answers), self.was_ended, _in_words(self.rest))
+
+
+def _in_words(body: bytes) -> bytes:
+    return body if len(body) > _LONGEST_WORDS else _VARYING.sub("*", body.decode("latin-1")).encode("latin-1")
 
 
 async def held(address: tuple[str, int], conversation: Conversation) -> Heard:
