@@ -35,6 +35,31 @@ async def test_9110_5_5_an_answers_field_comes_to_the_byte(
         assert (await node.operate("explain", target="/a"))["decision"] == "serve"
 
 
+@pytest.mark.parametrize("policy", ["max-age=60", "no-store"])
+@pytest.mark.parametrize("body", [b"ok", bytes(100_000)], ids=["short", "long"])
+async def test_9110_8_3_what_has_no_type_is_given_none(site: WebSite, node: WebNode, policy: str, body: bytes) -> None:
+    site.at("/a", Reply(fields={"Cache-Control": policy}, content=body))
+    for _ in range(4):  # from the origin, from the store, from the fast lane
+        for method in (b"GET", b"HEAD", b"POST"):
+            got = await raw(node, b"%b /a HTTP/1.1\r\n%bContent-Length: 0\r\n\r\n" % (method, ENDING))
+            plain = await raw(node, b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /-/livez HTTP/1.1\r\n%b\r\n" % ENDING)
+            for answer in (got, plain):
+                head = answer.partition(b"\r\n\r\n")[0]
+                assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+                assert b"content-type" not in head.lower()
+
+
+@pytest.mark.parametrize(("version", "interim"), [(b"1.0", b""), (b"1.1", b"HTTP/1.1 100 Continue\r\n\r\n")])
+async def test_9110_10_1_1_a_client_of_before_1_1_is_not_told_to_continue(
+    site: WebSite, node: WebNode, version: bytes, interim: bytes
+) -> None:
+    site.at("/a", Reply(fields={"Cache-Control": "no-store"}, content=b"ok"))
+    got = await raw(
+        node, b"POST /a HTTP/%b\r\n%bContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx" % (version, ENDING)
+    )
+    assert got.startswith(b"%bHTTP/%b 200 OK\r\n" % (interim, version))
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 async def test_9110_5_5_a_requests_field_is_told_to_the_byte_or_refused(
     site: WebSite, node: WebNode, method: str
