@@ -25,6 +25,7 @@ from proxy.core.errors import OriginRefused, OriginUnreachable, SourceChanged
 from proxy.core.sizes import MIB
 from proxy.core.spans import Span
 
+from .credentials import Fields
 from .exactness import judge_transfer
 from .head import Head
 from .incoming import TransferCut
@@ -40,7 +41,7 @@ class Body(Protocol):
     """An answer of the origin (`web.WebAnswer`)."""
 
     status: int
-    fields: tuple[tuple[str, str], ...]
+    fields: Fields
 
     def pieces(self) -> AsyncGenerator[bytes, None]: ...
 
@@ -98,11 +99,11 @@ class Course:
 
 
 class WebSource:
-    """A source (`fetch.ports.Source`) that all readers of one record share. `aclose` it when nobody reads any more."""
+    """What all readers of one record share; each reads by `asked_with`. `aclose` it when nobody reads any more."""
 
     def __init__(
         self,
-        ask: Callable[[tuple[tuple[str, str], ...]], Awaitable[Body]],
+        ask: Callable[[Fields], Awaitable[Body]],
         record: BlobRecord,
         *,
         strong: bool,
@@ -122,8 +123,6 @@ class WebSource:
         self._pause = pause
         self._courses: list[Course] = []
         self._wanted: list[Span] = []
-        self.fields: tuple[tuple[str, str], ...] = ()
-        """Of the requests: those of the client that came last."""
 
     def adopt(self, answer: Body, span: Span) -> None:
         """Read on from an answer that is under way already, whose body is `span`."""
@@ -144,13 +143,17 @@ class WebSource:
         for course in courses:
             await course.aclose()
 
-    async def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
-        """The bytes of `span`, exactly, in order (`fetch.ports.Source`). `can_wait` makes no difference."""
+    def asked_with(self, fields: Fields) -> AskedWith:
+        """The source for one client, in whose name it is asked, and who alone is refused then."""
+        return AskedWith(self, fields)
+
+    async def read(self, span: Span, fields: Fields) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span`, exactly, in order (`fetch.ports.Source`); requests for them are made with `fields`."""
         offset = span.start
         patience = Patience(self._retries, self._chance)
         while offset < span.stop:
             try:
-                async with contextlib.aclosing(self._attempt(Span(offset, span.stop))) as pieces:
+                async with contextlib.aclosing(self._attempt(Span(offset, span.stop), fields)) as pieces:
                     async for piece in pieces:
                         offset += len(piece)
                         patience.progressed()
@@ -161,9 +164,9 @@ class WebSource:
                 del error
                 await self._pause(pause)
 
-    async def _attempt(self, span: Span) -> AsyncGenerator[bytes, None]:
+    async def _attempt(self, span: Span, fields: Fields) -> AsyncGenerator[bytes, None]:
         """The bytes of `span` from one course, as far as it goes; none when it has gone on without us."""
-        course = self._nearest(span) or await self._begun(span)
+        course = self._nearest(span) or await self._begun(span, fields)
         stop = min(span.stop, course.stop)
         async with course.turn(stop):
             if course.is_closed or course.position > span.start:
@@ -190,7 +193,7 @@ class WebSource:
         ]
         return max(near, key=lambda course: course.planned, default=None)
 
-    async def _begun(self, span: Span) -> Course:
+    async def _begun(self, span: Span, fields: Fields) -> Course:
         """A new course for the beginning of `span`. Raises what the origin's answer deserves."""
         if not self._strong:
             raise SourceChanged(
@@ -199,7 +202,7 @@ class WebSource:
         await self._let_go_of_idle()
         reach = Span(span.start, self._reach(span))
         extra = (("Range", f"bytes={reach.start}-{reach.stop - 1}"), ("If-Range", f'"{self._record.validator}"'))
-        answer = await self._ask((*self.fields, *extra))
+        answer = await self._ask((*fields, *extra))
         try:
             start = self._judged(answer, reach)
         except BaseException:
@@ -237,3 +240,15 @@ class WebSource:
         asked = Span(0, reach.stop) if head.status == 200 else reach
         judge_transfer(head, asked, self._record.size, f'"{self._record.validator}"')
         return asked.start
+
+
+class AskedWith:
+    """One client's view of a source that many share (`fetch.ports.Source`)."""
+
+    def __init__(self, source: WebSource, fields: Fields) -> None:
+        self._source = source
+        self._fields = fields
+
+    def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]:
+        """`can_wait` makes no difference."""
+        return self._source.read(span, self._fields)

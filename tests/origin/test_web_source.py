@@ -59,7 +59,7 @@ class Origin:
 
 
 async def read(source: WebSource, span: Span) -> int:
-    async with aclosing(source.read(span)) as pieces:
+    async with aclosing(source.read(span, ())) as pieces:
         return sum([len(piece) async for piece in pieces])
 
 
@@ -71,7 +71,7 @@ async def test_a_request_goes_on_to_the_end_of_what_is_wanted_or_of_the_slice(wi
     origin = Origin()
     source = origin.source(within)
     with source.wanting(Span(0, 3 * SLICE)):
-        async with aclosing(source.read(Span(SLICE, SLICE + 4))) as pieces:
+        async with aclosing(source.read(Span(SLICE, SLICE + 4), ())) as pieces:
             assert await anext(pieces) == b"piec"
     await source.aclose()
     assert origin.requests == [asked]

@@ -205,6 +205,34 @@ async def test_9111_3_5_authorization_is_for_one(site: WebSite, node: WebNode) -
     assert (await node.get("/a")).body == b"nobody"
 
 
+@pytest.mark.parametrize("field", ["authorization", "cookie"])
+async def test_9111_3_5_what_the_origin_refuses_to_one_breaks_no_others_transfer(
+    site: WebSite, node: WebNode, field: str
+) -> None:
+    gate = asyncio.Event()
+    document = held(gate)
+
+    async def answering(asked: Asked, wire: Wire) -> None:
+        if asked[field] == "forged":
+            await wire.reply(401, {}, b"who are you?")
+        else:
+            await document(asked, wire)
+
+    site.at("/a", answering)
+    async with node.reading("/a") as whole:
+        start = await whole.content.readexactly(MIB)
+        for at in (6 * MIB, 7 * MIB):
+            part = f"bytes={at}-{at + 9}"
+            # It may be spared the no: what it wants others want too, and each can be the one to ask.
+            assert (await node.get("/a", range=part, **{field: "forged"})).status in (206, 401)
+            asked = len(site.asked)
+            assert (await node.get("/a", "HEAD")).status == 200
+            assert len(site.asked) == asked  # it is still kept
+            assert (await node.get("/a", range=part)).body == CONTENT[at : at + 10]
+        gate.set()
+        assert start + await whole.read() == CONTENT
+
+
 async def test_9111_3_5_authorization_and_public_is_for_all(site: WebSite, node: WebNode) -> None:
     site.at("/a", Reply(fields={"Cache-Control": "public, max-age=60"}))
     await node.get("/a", authorization="Bearer a")

@@ -24,7 +24,7 @@ from proxy.fetch.follow import FromPeers
 from proxy.fetch.for_peers import Lending
 from proxy.fetch.ports import Source
 from proxy.hub.web_peering import CREDENTIALS, WebQuestion
-from proxy.rfc9111.fields import without
+from proxy.rfc9111.fields import Fields, without
 from proxy.rfc9111.relaying import via
 from proxy.rfc9111.stored import LargeBody, StoredResponse
 
@@ -45,7 +45,7 @@ class Neighbours:
         self._ring = ring
         self._origin = origin
 
-    def through(self, source: WebSource, request: WebRequest, stored: StoredResponse) -> Source:
+    def through(self, source: Source, request: WebRequest, stored: StoredResponse) -> Source:
         """The bytes of `stored` from whoever of the fleet is to have them, else from `source`."""
         question = self._question(request, stored)
         return source if question is None else self._ring.source(source, question, hops=0)
@@ -105,8 +105,10 @@ class WebLending:
         """`span` (inside one slice). Entering waits for its first byte. Raises AskAnother, Stalled, StoreError,
         OriginAway."""
         record, sources = question.record, self._rooms.sources
-        source = sources.of(record.key, lambda: _source(origin, question))
-        through = self._ring.source(source, question, hops=hops)
+        source = sources.of(
+            record.key, lambda: origin.source(question.target, question.record, strong=True, within=WITHIN)
+        )
+        through = self._ring.source(source.asked_with(_fields(question)), question, hops=hops)
         async with AsyncExitStack() as stack:
             stack.enter_context(sources.use(record.key, source))
             stack.enter_context(source.wanting(span.aligned(CHUNK, record.size)))
@@ -144,7 +146,6 @@ class LentBody:
             yield reading
 
 
-def _source(origin: WebOrigin, question: WebQuestion) -> WebSource:
-    source = origin.source(question.target, question.record, strong=True, within=WITHIN)
-    source.fields = (*question.fields, ("Via", via(None, "1.1")), ("Accept-Encoding", "identity"))
-    return source
+def _fields(question: WebQuestion) -> Fields:
+    """In nobody's name."""
+    return (*question.fields, ("Via", via(None, "1.1")), ("Accept-Encoding", "identity"))

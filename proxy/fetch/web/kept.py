@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proxy.core.blob import BlobRecord
 from proxy.core.clock import Clock
-from proxy.core.errors import NoDisk, OriginLied, OriginRefused, SourceChanged
+from proxy.core.errors import NoDisk, OriginLied, OriginRefused, PenstockError, SourceChanged
 from proxy.core.sizes import CHUNK
 from proxy.core.spans import Span, whole
 from proxy.fetch.coordinator import CacheOutcome, Reading
@@ -54,12 +54,12 @@ class LargeHeld:
         rooms: Rooms,
         record: BlobRecord,
         ways: Callable[[], tuple[WebSource, Source]],
-        forget: Callable[[], Awaitable[None]],
+        forget: Callable[[PenstockError], Awaitable[None]],
         from_peers: FromPeers | None = None,
     ) -> None:
         """`ways` finds the origin's source of it, and who gives the bytes: asked by who reads, since many an answer is
-        told without a byte. `forget` is told that the origin has something else by now, so that its head is not
-        served again. `from_peers`: which slices came from other nodes."""
+        told without a byte. `forget` is told that the origin has something else by now, or refuses it, so that its
+        head is not served again. `from_peers`: which slices came from other nodes."""
         self._from_peers = from_peers
         self._rooms = rooms
         self._record = record
@@ -81,8 +81,8 @@ class LargeHeld:
             stack.enter_context(source.wanting(wanted))
             try:
                 yield await self._begun(stack, span, wanted, through)
-            except (OriginLied, OriginRefused):
-                await self._forget()
+            except (OriginLied, OriginRefused) as error:
+                await self._forget(error)
                 raise
 
     async def _begun(self, stack: AsyncExitStack, span: Span, wanted: Span, through: Source) -> Reading:

@@ -17,11 +17,12 @@ from typing import Final
 
 from proxy.core.clock import Clock
 from proxy.core.conditional import format_date
-from proxy.core.errors import OriginLied, OriginUnreachable, PenstockError
+from proxy.core.errors import OriginLied, OriginRefused, OriginUnreachable, PenstockError
 from proxy.core.sizes import CHUNK, KIB
 from proxy.core.spans import whole
 from proxy.fetch.coordinator import CacheOutcome
 from proxy.fetch.ports import FillObserver, Source
+from proxy.hub.web_peering import CREDENTIALS
 from proxy.rfc9111 import relaying
 from proxy.rfc9111.directives import policy
 from proxy.rfc9111.fields import Fields, joined, without
@@ -224,19 +225,26 @@ class Leader:
                     self._rooms,
                     record,
                     lambda: self._ways(request, stored),
-                    lambda: self._shelving.void(request.target),
+                    lambda error: self._gone(request, error),
                     None if self._neighbours is None else self._neighbours.gave(record),
                 )
+
+    async def _gone(self, request: WebRequest, error: PenstockError) -> None:
+        """The origin does not give the bytes any more; what it says to one client in person says nothing of that."""
+        if isinstance(error, OriginRefused) and any(request.field(name) is not None for name in CREDENTIALS):
+            return
+        await self._shelving.void(request.target)
 
     def _ways(self, request: WebRequest, stored: StoredResponse) -> tuple[WebSource, Source]:
         """The origin's source of a long body, and who of the fleet gives its bytes."""
         source = self._source(request, stored)
-        return source, source if self._neighbours is None else self._neighbours.through(source, request, stored)
+        own = source.asked_with(_plainly(request))
+        return source, own if self._neighbours is None else self._neighbours.through(own, request, stored)
 
     def _source(self, request: WebRequest, stored: StoredResponse) -> WebSource:
         assert isinstance(stored.body, LargeBody)
         body = stored.body
-        source = self._rooms.sources.of(
+        return self._rooms.sources.of(
             body.record.key,
             lambda: self._origin.source(
                 request.target,
@@ -245,8 +253,6 @@ class Leader:
                 within=None if self._neighbours is None else WITHIN,
             ),
         )
-        source.fields = _plainly(request)  # whoever came first may have left, and be allowed no more
-        return source
 
     # --- spools ---------------------------------------------------------------------------------------------------
 

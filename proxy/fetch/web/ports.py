@@ -9,6 +9,7 @@ from typing import Protocol
 from proxy.core.blob import BlobKey, BlobRecord
 from proxy.core.changes import Noted
 from proxy.core.spans import Span
+from proxy.fetch.ports import Source
 from proxy.hub.web_asking import AnswerQuestion
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
@@ -35,12 +36,11 @@ class WebAnswer(Protocol):
 
 
 class WebSource(Protocol):
-    """Where the bytes of one record come from (`fetch.ports.Source`), for all its readers. `fields` go along with its
-    requests."""
+    """Where the bytes of one record come from, for all its readers."""
 
-    fields: Fields
-
-    def read(self, span: Span, *, can_wait: bool = False) -> AsyncGenerator[bytes, None]: ...
+    def asked_with(self, fields: Fields) -> Source:
+        """The source for one client: what it wants is asked for with its `fields`, and a refusal is its alone."""
+        ...
 
     def adopt(self, answer: WebAnswer, span: Span) -> None:
         """Read on from an answer that is under way already, whose body is `span`."""
