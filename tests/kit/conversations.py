@@ -16,6 +16,7 @@ PATIENCE = 20.0
 """Seconds after which an answer that does not come is missed."""
 _GOODBYE = b"GET /-/livez HTTP/1.1\r\nHost: mirror.test\r\nConnection: close\r\n\r\n"
 _VARYING = re.compile(r"\d{2}:\d{2}:\d{2}|\b[0-9a-f]{32}\b")
+_BOUNDARY = re.compile(rb"(\r\n)?--[^\r\n]+(?=\r\n)")
 _LONGEST_WORDS = 16 * 1024
 """Bytes of a body up to which it may be words of ours, with a time or an id in them."""
 
@@ -62,7 +63,10 @@ class Heard:
 
 
 def _in_words(body: bytes) -> bytes:
-    return body if len(body) > _LONGEST_WORDS else _VARYING.sub("*", body.decode("latin-1")).encode("latin-1")
+    if len(body) > _LONGEST_WORDS:
+        boundary = _BOUNDARY.match(body)
+        return body if boundary is None else body.replace(boundary[0].strip(), b"--*")
+    return _VARYING.sub("*", body.decode("latin-1")).encode("latin-1")
 
 
 async def held(address: tuple[str, int], conversation: Conversation) -> Heard:
