@@ -45,7 +45,10 @@ class Operations:
             return Reply.refused(refused.status, refused.why)
         except (OriginRefused, OriginAway) as away:
             return Reply.refused(502, f"the origin: {away}")
-        except (PenstockError, OSError, sqlite3.Error) as error:
+        except OSError as error:
+            what = error.strerror or str(error)
+            return Reply.refused(500, what if error.filename is None else f"{error.filename}: {what} (on its machine)")
+        except (PenstockError, sqlite3.Error) as error:
             return Reply.refused(500, str(error))
         except Exception:
             log.exception("operation failed", extra={"verb": verb})
