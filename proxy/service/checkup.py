@@ -48,7 +48,12 @@ async def examined(config: Config, clock: Clock, serving: bool) -> AsyncIterator
 
 
 def _disk_findings(disk: Disk, floor: int) -> list[Finding]:
-    return list(_disk(disk, floor))
+    try:
+        return list(_disk(disk, floor))
+    except OSError as error:
+        # What is dead does not say how much room it has; the others are looked at all the same.
+        says, fix = f"it cannot be looked at: {error.strerror}", f"ls -ld {disk.path}; dmesg | tail"
+        return [Finding(f"disk {disk.path}", Verdict.BAD, says, fix)]
 
 
 def _disk(disk: Disk, floor: int) -> Iterator[Finding]:

@@ -131,7 +131,7 @@ class _Walk:
         if info.status in (401, 403, 404):
             raise NothingThere(f"{repo}: {info.first('x-error-message') or info.status}")
         revision = await self._must("revision", "GET", f"{api}/revision/main")
-        commit = (revision.json or {}).get("sha") if revision else None
+        commit = revision.json.get("sha") if revision and isinstance(revision.json, dict) else None
         if not isinstance(commit, str):
             self.found.troubles.append(f"{api}/revision/main names no commit")
             return
@@ -162,7 +162,7 @@ class _Walk:
             if answer is None:
                 break
             items = answer.json if isinstance(answer.json, list) else []
-            files += [item for item in items if isinstance(item, dict) and item.get("type") == "file"]
+            files += [item for item in items if _is_file(item)]
             links = parse_links(answer.first("link") or "")
             following = next((link.address for link in links if "next" in link.rels), None)
             if following is None or not following.startswith(self._home + "/"):
@@ -175,9 +175,7 @@ class _Walk:
         listed = (await self._ask("refs", "GET", f"{api}/refs?include_prs=1")).json
         if not isinstance(listed, dict):
             return []
-        named = [str(one.get("name", "main")) for one in listed.get("tags") or ()]
-        pulled = [str(one.get("ref", "main")) for one in listed.get("pullRequests") or ()]
-        return [*named[:1], *pulled[:1]]
+        return [*_names(listed.get("tags"), "name")[:1], *_names(listed.get("pullRequests"), "ref")[:1]]
 
     async def _xet(self, target: str, *, advertised: bool) -> None:
         answer = await self._ask("Xet token", "GET", target)
@@ -207,8 +205,12 @@ class _Walk:
             where = answer.first("location")
             if answer.status not in (301, 302, 303, 307, 308) or where is None:
                 return answer
-            following = URL(self._home + target, encoded=True).join(URL(where, encoded=True))
-            if str(following.origin()) != self._home:
+            try:
+                following = URL(self._home + target, encoded=True).join(URL(where, encoded=True))
+                stays = str(following.origin()) == self._home
+            except ValueError:  # no address, or none that could be followed
+                stays = False
+            if not stays:
                 return answer
             target = following.raw_path_qs
         self.found.troubles.append(f"{name}: more than {MOST_HOPS} redirects")
@@ -238,6 +240,23 @@ class _Walk:
     def _leaks(self, answer: _Answer) -> Iterator[Leak]:
         yield from leaks_of_fields(answer.fields, self._home, xet=True)
         yield from leaks_of_body(answer.first("content-type") or "", answer.body, self._home, xet=True)
+
+
+def _is_file(item: object) -> bool:
+    """Whether an entry of a listing is a file as the Hub writes one: the mirror may be of another make."""
+    return (
+        isinstance(item, dict)
+        and item.get("type") == "file"
+        and isinstance(item.get("path"), str)
+        and isinstance(item.get("size"), int)
+        and isinstance(item.get("lfs", {}), dict)
+    )
+
+
+def _names(listed: object, key: str) -> list[str]:
+    """What the entries of a list have under `key`."""
+    entries = listed if isinstance(listed, list) else []
+    return [one[key] for one in entries if isinstance(one, dict) and isinstance(one.get(key), str)]
 
 
 def _worth_a_look(files: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def obstacles(config: Config) -> list[str]:
     if config.server.ready_file is not None:
         found.append(_parent("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
-        found.append(_parent("access log", Path(config.log.access)))
+        found.append(_parent("access log", Path(config.log.access).expanduser()))
     found += [
         _tls(config),
         _own_token(config),
@@ -115,8 +115,11 @@ def _unusable_disks(config: Config) -> list[str]:
 
 
 def _disk(path: Path) -> str | None:
-    if found := _folder(f"disk {path}", path, "--disk"):
-        return found
+    try:
+        if found := _folder(f"disk {path}", path, "--disk"):
+            return found
+    except OSError as error:
+        return f"disk {path}: it cannot be looked at: {error.strerror}; dmesg | tail"
     try:
         refused = refusal_of(path)
     except OSError as error:

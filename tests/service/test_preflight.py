@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
 import trustme
 
 from proxy.cluster.secret import redis_address
@@ -25,6 +26,13 @@ def config(**flags: object) -> Config:
 
 def test_a_folder_that_can_be_made_is_no_obstacle(tmp_path: Path) -> None:
     assert obstacles(config(store__disks=(f"{tmp_path}/a/b/c",))) == []
+
+
+def test_the_access_log_may_be_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert obstacles(config(store__disks=(f"{tmp_path}/a",), log__access="~/access.jsonl")) == []
+    (told,) = obstacles(config(store__disks=(f"{tmp_path}/a",), log__access="~/none/access.jsonl"))
+    assert f"mkdir -p {tmp_path}/none" in told
 
 
 def test_a_folder_without_permission_is_an_obstacle(tmp_path: Path) -> None:
