@@ -38,6 +38,7 @@ from .node import STOP_WITHIN, Address, Node, NodeDidNotStart, NodePlan
 from .oracles import judged, leaks
 from .procfs import Snapshot, is_running, snapshot
 from .reader import Asked, Ending, Reader, Reading
+from .scrape import Page
 from .tally import TalliedFaults
 from .waiting import NotInTime, until
 
@@ -318,9 +319,7 @@ class Stage:
         if self._evidence is None:
             await self.tasks.aclose()
             left = [line for look in self.last_looks for line in await look()]
-            for node in self.nodes:
-                if node in self._resting:
-                    await self._close_run(node, kill=False)
+            await self._close_all([node for node in self.nodes if node in self._resting])
             fsck = [line for node in self.nodes for line in await complaints_of(node.plan)]
             self._evidence = self._collected(fsck, left)
         return self._evidence
@@ -353,20 +352,41 @@ class Stage:
             left=tuple(left),
         )
 
+    async def _close_all(self, nodes: list[Node]) -> None:
+        """End the runs of all nodes. A node that is left alone for a moment may ask another, which logs that: so all
+        are quiet before the page of any is read, and all pages are read before any is stopped, all at once:
+
+            1. A is quiet, its page is read   2. B asks A   3. A is stopped: a line in its log, and not on its page
+        """
+        snapshots = {node: await self._quiet_snapshots(node, self._resting[node]) for node in nodes if node.running}
+        pages = {node: await self._page_of(node) for node in snapshots if node.running}
+        codes = await asyncio.gather(*(self._stopped(node) for node in nodes))
+        for node, code in zip(nodes, codes, strict=True):
+            self._account(node, snapshots.get(node, {}), pages.get(node), code, killed=False)
+
     async def _close_run(self, node: Node, *, kill: bool) -> Run:
         """End the present run of a node and keep its account."""
-        resting = self._resting.pop(node, {})
         page, quiet, code = None, {}, None
         if kill:
             await node.kill()
         elif not node.running:
             code = await self._stopped(node)
         else:
-            quiet = await self._quiet_snapshots(node, resting)
-            with suppress(OSError):
-                page = await node.metrics()
+            quiet = await self._quiet_snapshots(node, self._resting.get(node, {}))
+            page = await self._page_of(node)
             code = await self._stopped(node)
-        leftovers = () if kill else tuple(_leftovers(node.plan))
+        return self._account(node, quiet, page, code, killed=kill)
+
+    async def _page_of(self, node: Node) -> Page | None:
+        with suppress(OSError):
+            return await node.metrics()
+        return None
+
+    def _account(
+        self, node: Node, quiet: dict[int, Snapshot], page: Page | None, code: int | None, *, killed: bool
+    ) -> Run:
+        resting = self._resting.pop(node, {})
+        leftovers = () if killed else tuple(_leftovers(node.plan))
         records = tuple(node.access_records())
         run = Run(len(self._runs), node.killed, resting, quiet, page, records, leftovers, code)
         self._runs.append(run)
