@@ -26,7 +26,7 @@ _SHOWN = 10
     The files have to be here whole (penstock warm); the node itself writes the bundle, where it may write. It prints
     the node's public key: the other side imports with --trust and that key.
     Exit codes: 0 written, 1 it could not be written, 2 wrong words, 3 nothing is known of a repo, 4 the node does not
-    answer.
+    answer, 5 another job is to write there.
     """
 )
 @click.argument("bundle", type=click.Path(path_type=Path))

@@ -88,6 +88,20 @@ async def test_an_export_overwrites_nothing_and_wants_whole_files(exported: Expo
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_one_job_alone_writes_to_a_place(tmp_path: Path) -> None:
+    async with operated(tmp_path) as operator:
+        file = operator.stage.blob("acme/tiny", "model.safetensors", 3 * MIB)
+        await operator.stage.read(operator.node, file)
+        await operator.stage.hub_off()
+        for number in (1, 2):  # they wait for the Hub, and whatever is ordered after them waits for them
+            await operator.json("warm", f"acme/other-{number}", "--background")
+        words = ("export", str(tmp_path / "a.tar"), f"acme/tiny@{file.commit}", "--background")
+        first = await operator.json(*words)
+        again = await operator.says(*words)
+        assert (again.returncode, first["id"] in again.stderr) == (5, True)
+        assert (await operator.says("export", str(tmp_path / "b.tar"), *words[2:])).returncode == 0
+
+
 @pytest.mark.parametrize("where", ["head", "manifest", "middle", "padding", "signature", "end", "cut", "longer"])
 async def test_a_bundle_changed_in_any_byte_is_refused(
     exported: Exported, other_side: Operator, tmp_path: Path, where: str

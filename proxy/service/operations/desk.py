@@ -160,6 +160,9 @@ class Desk:
     async def _export(self, asked: ExportAsked) -> Job:
         for name in asked.repos:
             await self._inventory.commit_of(*repo_at(name))
+        for job in await self._under_way("export"):
+            if job.order.get("path") == asked.path:
+                raise Refused(409, f"{job.id} is to write {asked.path} already")
         return await self._begin("export", f"{', '.join(asked.repos)} to {asked.path}", asked.model_dump(mode="json"))
 
     async def _import(self, asked: ImportAsked) -> Job:
@@ -169,10 +172,13 @@ class Desk:
         return await self._begin("seed", f"{asked.kind} {asked.path}", asked.model_dump(mode="json"))
 
     async def _scrub(self, asked: ScrubAsked) -> Job:
-        under_way = [job for job in await asyncio.to_thread(self._book.all) if not job.state.has_ended]
-        if found := next((job for job in under_way if job.kind == "scrub"), None):
-            raise Refused(409, f"a scrub is under way: {found.id}")
+        for job in await self._under_way("scrub"):
+            raise Refused(409, f"a scrub is under way: {job.id}")
         return await self._begin("scrub", "all disks", asked.model_dump(mode="json"))
+
+    async def _under_way(self, kind: str) -> list[Job]:
+        jobs = await asyncio.to_thread(self._book.all)
+        return [job for job in jobs if job.kind == kind and not job.state.has_ended]
 
     async def _begin(self, kind: str, about: str, order: dict[str, object]) -> Job:
         job = await asyncio.to_thread(self._book.add, kind, about, order)

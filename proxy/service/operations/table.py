@@ -115,7 +115,7 @@ IN_WORKER: Final = (
         ExportAsked,
         Job,
         status=202,
-        refusals=(_UNKNOWN, _TOO_MANY),
+        refusals=(_UNKNOWN, (409, "Too many jobs wait already, or one is to write there.")),
     ),
     Operation(
         "import",
