@@ -163,8 +163,10 @@ class Membership:
 
     async def _keep_beating(self, heartbeat: float, chance: Random) -> None:
         while True:
+            # Not `wait_for`, which takes a nudge that comes with the cancellation, and goes on beating for good.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudge.wait(), heartbeat * chance.uniform(1 - _JITTER, 1 + _JITTER))
+                async with asyncio.timeout(heartbeat * chance.uniform(1 - _JITTER, 1 + _JITTER)):
+                    await self._nudge.wait()
             self._nudge.clear()
             await self._beat()
 

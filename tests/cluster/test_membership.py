@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -317,3 +318,10 @@ async def test_versions_grow_with_every_change_and_only_then() -> None:
             clock.advance(100)
             a.view
     assert [view.version for view in seen.views] == list(range(1, 8))
+
+
+async def test_a_member_that_is_nudged_as_it_ends_ends() -> None:
+    """A peer fails, or we drain, in the very moment in which the node ends."""
+    async with asyncio.timeout(10), node("n0", None, "n1", heartbeat=60.0) as membership:
+        await asyncio.sleep(0)
+        membership.failed("n1:8080")
