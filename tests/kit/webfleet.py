@@ -45,7 +45,8 @@ class WebFleet:
         fleet = cls(url, [_node(folder, url, number, places, shared) for number in range(count)])
         try:
             await asyncio.gather(*(node.start() for node in fleet.nodes))
-            await until(lambda: all(known_to(node) == count - 1 for node in fleet.nodes), "all nodes know one another")
+            known = (count - 1) * settings.get("server.workers", 1)  # by each worker
+            await until(lambda: all(known_to(node) == known for node in fleet.nodes), "all nodes know one another")
             yield fleet
         finally:
             await asyncio.gather(*(node.kill() for node in fleet.nodes))

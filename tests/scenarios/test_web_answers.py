@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,6 +70,19 @@ async def test_a_cold_herd_at_three_nodes_is_one_request(site: WebSite, trio: We
     for node in trio.nodes:
         assert (await get(node, "/a")).body == document.content
     assert len(site.asked) == 1, "what a node has taken over, it keeps"
+
+
+async def test_a_cold_herd_at_nodes_of_two_workers_is_one_request(site: WebSite, tmp_path: Path) -> None:
+    async with WebFleet.open(tmp_path, site.url, 2, **{"server.workers": 2}) as fleet:
+
+        async def after_a_while(asked: Asked, wire: Wire) -> None:
+            await asyncio.sleep(0.1)
+            await wire.reply(200, FRESH, b"thing")
+
+        for number in range(4):
+            site.at(f"/{number}", after_a_while)
+            assert {answer.body for answer in await herd(fleet, f"/{number}", each=8)} == {b"thing"}
+            assert len(site.requests(f"/{number}")) == 1
 
 
 async def test_a_long_body_under_a_strong_validator_is_asked_for_by_its_owners_alone(
@@ -239,6 +253,22 @@ async def test_an_owner_that_is_killed_costs_a_second_request_and_no_answer(site
     assert len(site.asked) == 2
     again = trio.owned(owner)
     assert (await get(other, again)).body == b"begunended"
+
+
+async def test_an_owner_that_is_stopped_costs_its_silence_and_no_answer(site: WebSite, tmp_path: Path) -> None:
+    """It takes connections, as the kernel does for it, and says nothing: SIGSTOP."""
+    async with WebFleet.open(tmp_path, site.url, 3, **{"cluster.progress_timeout": "500ms"}) as fleet:
+        owner, other, third = fleet.nodes
+        target = fleet.owned(owner)
+        site.at(target, Reply(fields=FRESH))
+        owner.signal(signal.SIGSTOP)
+        try:
+            answers = await asyncio.gather(*(get(node, target) for node in (other, third) for _ in range(3)))
+            assert {(answer.status, answer.body) for answer in answers} == {(200, b"ok")}
+            assert len(site.asked) <= 2, "each of the others asks once"
+        finally:
+            owner.signal(signal.SIGCONT)
+        assert (await get(owner, target)).body == b"ok"
 
 
 async def test_a_write_through_one_node_is_seen_at_once_there(site: WebSite, trio: WebFleet) -> None:

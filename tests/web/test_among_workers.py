@@ -14,7 +14,7 @@ from tests.kit.node import Node, NodePlan
 from tests.kit.procfs import snapshot
 from tests.kit.waiting import until
 from tests.kit.webnode import WebNode, web_node
-from tests.kit.weborigin import Asked, Document, Reply, WebSite, Wire
+from tests.kit.weborigin import Answering, Asked, Document, Reply, WebSite, Wire
 
 MIB = 1024 * 1024
 FRESH = {"Cache-Control": "max-age=600"}
@@ -47,16 +47,25 @@ def all_wait(pair: Pair) -> bool:
 @pytest.mark.parametrize(
     "document",
     [
-        Document(b"short" * 100, FRESH, rate=5000),
-        Document(b"short" * 100, FRESH, etag=None, rate=5000),
-        Document(b"unannounced" * 100, FRESH, etag=None, rate=10000, chunked=True),
+        Document(b"short" * 100, FRESH),
+        Document(b"short" * 100, FRESH, etag=None),
+        Document(b"unannounced" * 100, FRESH, etag=None, chunked=True),
         Document(CONTENT, {**FRESH, "Accept-Ranges": "bytes"}, rate=16e6),
     ],
     ids=["short", "without a validator", "of unknown length", "long"],
 )
 async def test_a_cold_herd_at_two_workers_is_one_request(site: WebSite, pair: Pair, document: Document) -> None:
-    site.at("/a", document)
-    answers = await herd(pair, "/a")
+    gate = asyncio.Event()
+
+    async def when_all_wait(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await document(asked, wire)
+
+    site.at("/a", when_all_wait)
+    asking = asyncio.gather(*(node.get("/a") for node in pair for _ in range(EACH)))
+    await until(lambda: all_wait(pair), "all wait")
+    gate.set()
+    answers = await asking
     assert all(answer.body == document.content for answer in answers)
     assert len([asked for asked in site.asked if asked["Range"] is None]) == 1
     assert sum("collapsed" in answer.headers["Cache-Status"] for answer in answers) >= EACH
@@ -185,6 +194,16 @@ async def test_a_node_whose_file_of_leads_cannot_be_opened_serves_all_the_same(s
         assert "hit" in (await node.get("/a")).headers["Cache-Status"]
 
 
+def late(document: Document) -> Answering:
+    """It, from an origin that thinks first."""
+
+    async def answering(asked: Asked, wire: Wire) -> None:
+        await asyncio.sleep(0.1)
+        await document(asked, wire)
+
+    return answering
+
+
 # --- processes ----------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +220,7 @@ async def node(site: WebSite, tmp_path: Path) -> AsyncIterator[Node]:
 
 async def test_a_cold_herd_at_two_processes_is_one_request(site: WebSite, node: Node) -> None:
     for number in range(5):
-        site.at(f"/{number}", Document(b"thing" * 100, FRESH, rate=5000))
+        site.at(f"/{number}", late(Document(b"thing" * 100, FRESH)))
         answers = await asyncio.gather(*(ask(node.url, "GET", f"/{number}", {}) for _ in range(24)))
         assert {answer.body for answer in answers} == {b"thing" * 100}
         assert len(site.requests(f"/{number}")) == 1
