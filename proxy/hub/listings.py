@@ -51,11 +51,14 @@ def kept(reply: OriginReply, now: float, *, immutable: bool = False) -> Listing:
 def without_xet(body: bytes) -> bytes:
     """The JSON `body` without members that tell clients to use Xet (`xetHash` of tree items, siblings and the like).
 
-    As it came when there are none. Raises OriginLied when it is no JSON.
+    As it came when there are none. Raises OriginLied when it is no JSON, or nested so deeply that nobody means it.
     """
     if not any(word in body for word in _XET_WORDS):
         return body
-    return orjson.dumps(_cleaned(_parsed(body)))
+    try:
+        return _spelt(_cleaned(_parsed(body)))
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def with_xet(body: bytes, hashes: Mapping[str, str]) -> bytes:
@@ -64,7 +67,7 @@ def with_xet(body: bytes, hashes: Mapping[str, str]) -> bytes:
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict) and item.get("lfs") is not None and (found := hashes.get(item.get("path", ""))):
             item["xetHash"] = found
-    return orjson.dumps(items)
+    return _spelt(items)
 
 
 def next_target(fields: Fields) -> str | None:
@@ -221,6 +224,17 @@ def _parsed(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise OriginLied("the origin's answer is not the JSON it is said to be") from None
+
+
+def _spelt(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise _too_deep() from None
+
+
+def _too_deep() -> OriginLied:
+    return OriginLied("the origin's answer is nested beyond all measure")
 
 
 def _cleaned(value: Any) -> Any:

@@ -317,3 +317,12 @@ def test_a_question_survives_its_body(paths: set[str], expand: bool) -> None:
 )
 def test_a_history_begins_with_what_its_revision_means(query: Query, body: object, tip: str | None) -> None:
     assert read_tip(query, orjson.dumps(body)) == tip
+
+
+@pytest.mark.parametrize("depth", [300, 900, 1000])
+def test_what_is_nested_beyond_all_measure_is_a_lie(depth: int) -> None:
+    body = b'{"xetHash":1,"a":' + b"[" * depth + b"]" * depth + b"}"
+    with pytest.raises(OriginLied):
+        without_xet(body)
+    with pytest.raises(OriginLied):
+        with_xet(body, {})
