@@ -135,19 +135,31 @@ def purge(
 def prune(share: str, dry_run: bool, config_file: Path | None, admin: str | None, as_json: bool) -> None:
     asked, order = node_asked(config_file, admin), {"to": _share(share), "dry_run": dry_run}
     found = ask(asked, "POST", "/-/api/prune", order, within=LONG)
-    first, blobs = found, sum(disk["blobs"] for disk in found["disks"])
-    while not dry_run and found["left"] and any(disk["blobs"] for disk in found["disks"]):
-        say(f"{format_size(found['left'])} to go")
-        found = ask(asked, "POST", "/-/api/prune", order, within=LONG)
-        blobs += sum(disk["blobs"] for disk in found["disks"])
+    last = found
+    while not dry_run and last["left"] and any(disk["blobs"] for disk in last["disks"]):
+        say(f"{format_size(last['left'])} to go")
+        last = ask(asked, "POST", "/-/api/prune", order, within=LONG)
+        found = together(found, last)
     if as_json:
         put_json(found)
-    for before, disk in zip(first["disks"], found["disks"], strict=False):
-        gone = before["before"] - (disk["target"] if dry_run else disk["after"])
+    blobs = sum(disk["blobs"] for disk in found["disks"])
+    for disk in found["disks"]:
+        gone = disk["before"] - (disk["target"] if dry_run else disk["after"])
         would = "would go" if dry_run else "gone"
         say(f"{disk['disk']}: {format_size(max(0, gone))} {would}, {format_size(disk['after'])} stored")
     if not dry_run:
         say(f"{blobs} blobs evicted" + (f"; {format_size(found['left'])} are in use" if found["left"] else ""), "green")
+
+
+def together(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    """What two calls, one after the other, came to. A disk that went out between them is as it was last seen."""
+    later = {disk["disk"]: disk for disk in then["disks"]}
+    disks = [
+        {**disk, "after": now["after"], "blobs": disk["blobs"] + now["blobs"]}
+        for disk in first["disks"]
+        if (now := later.get(disk["disk"], {**disk, "blobs": 0}))
+    ]
+    return {"disks": disks, "left": then["left"]}
 
 
 def _remove(
