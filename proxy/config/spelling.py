@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from proxy.core.sizes import parse_duration, parse_size
+
+N = TypeVar("N", int, float)
 
 
 def _size(value: object) -> int:
@@ -23,11 +26,18 @@ def _duration(value: object) -> float:
     raise ValueError(f"{value!r} is not a duration; write it like 250ms, 30s, 5m or 1h")
 
 
+def _or_off(value: object, parse: Callable[[object], N]) -> N | None:
+    if value in ("off", None):
+        return None
+    found = parse(value)
+    if found < 0:
+        raise ValueError("it cannot be less than 0; write off for none")
+    return found
+
+
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: None if value in ("off", None) else _size(value))]
-DurationOrOff = Annotated[
-    float | None, BeforeValidator(lambda value: None if value in ("off", None) else _duration(value))
-]
+SizeOrOff = Annotated[int | None, BeforeValidator(lambda value: _or_off(value, _size))]
+DurationOrOff = Annotated[float | None, BeforeValidator(lambda value: _or_off(value, _duration))]
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 
 

@@ -188,6 +188,14 @@ def test_an_origin_at_a_port_that_none_can_be_is_a_mistake(port: str) -> None:
     assert "is not an http(s) address" in told
 
 
+@pytest.mark.parametrize(("key", "value"), [("rotate_at", "-5"), ("scrub_every", "-1.5")])
+def test_what_may_be_off_is_not_less_than_nothing(file: Path, key: str, value: str) -> None:
+    section = "log" if key == "rotate_at" else "store"
+    file.write_text(f"[{section}]\n{key} = {value}\n")
+    (told,) = mistakes_of(file=file)
+    assert "cannot be less than 0; write off for none" in told
+
+
 def test_a_log_that_would_be_put_aside_with_every_line_is_a_mistake() -> None:
     (told,) = mistakes_of(environment={"PENSTOCK_LOG__ROTATE_AT": "0"})
     assert "write it like 100MiB, or off" in told
