@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -115,7 +116,8 @@ async def test_followed_it_goes_on_through_a_rotation_until_ctrl_c(log: Path, tm
         log.write_bytes(line(REFUSED))
         await until(lambda: line(REFUSED) in out.read_bytes(), "the new file is read from its beginning")
         child.send_signal(signal.SIGINT)
-        assert await child.wait() == 0
+        async with asyncio.timeout(15):
+            assert await child.wait() == 0
     finally:
         child.kill()
     assert errors.read_text() == ""

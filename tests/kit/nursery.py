@@ -163,6 +163,7 @@ def _settle(order: dict[str, Any], output: int, errors: int) -> None:
     """Be as a process is that was just started."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests were started in the background
     os.setsid()
     os.dup2(output, 1)
     os.dup2(errors, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -31,7 +32,8 @@ async def test_a_job_goes_on_when_nobody_watches_it_any_more(tmp_path: Path) -> 
         try:
             await until(lambda: "is under way" in talk.read_text(), "the job is watched", 15.0)
             child.send_signal(signal.SIGINT)
-            assert await child.wait() == 1
+            async with asyncio.timeout(15):
+                assert await child.wait() == 1
         finally:
             child.kill()
         job = talk.read_text().split()[0]
@@ -53,7 +55,8 @@ async def test_top_ends_with_ctrl_c_and_that_is_no_failure(tmp_path: Path) -> No
         try:
             await until(lambda: out.read_text().count('"rates"') >= 2, "it has looked twice", 15.0)
             child.send_signal(signal.SIGINT)
-            assert await child.wait() == 0
+            async with asyncio.timeout(15):
+                assert await child.wait() == 0
         finally:
             child.kill()
         assert talk.read_text() == ""
