@@ -7,7 +7,7 @@
     publicity    (repo, plane) -> when an anonymous caller was last seen to be allowed
     responses    (place, request fields that select) -> head of a generic origin's response, when it came
     response_tags  tag -> the responses that the origin gave it
-    purges       what was purged lately, so that what was asked for before is not kept after
+    purges       what was purged, or written to, lately, so that what was asked for before is not kept after
     forgotten    (repo, commit or "") -> when that was to be forgotten; (blob key, when it was purged) -> when that was
                  done: both are heard again, and done once
     totals       rows and bytes of what is bounded, kept by triggers, so that all workers agree without counting

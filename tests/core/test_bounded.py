@@ -42,3 +42,5 @@ def test_it_holds_the_latest_used_and_never_more_than_its_bound(bound: int, step
             model.append(key)
         model = model[-bound:]
         assert len(held) == len(model) <= bound
+        assert held.items() == [(one, one) for one in model]
+        assert [one in held for one in range(9)] == [one in model for one in range(9)]
