@@ -137,7 +137,7 @@ class Warmer:
                 try:
                     await self._patiently(partial(self._fetch, caller, target, rate, progress), progress)
                     progress.files += 1
-                except PenstockError as error:
+                except (PenstockError, OSError) as error:
                     if len(failed) < MOST_TOLD:
                         failed[path] = str(error)
 
