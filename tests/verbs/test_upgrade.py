@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import proxy
 from tests.kit.command import Done, penstock
+from tests.kit.nursery import ENTRY, born
 from tests.service.running import ROOT, Running, alive, running, until
 
 TWO = ("--workers", "2", "--drain-timeout", "5s")
@@ -96,6 +99,32 @@ async def test_workers_that_do_not_start_are_told_and_the_old_ones_serve(tmp_pat
         broken.unlink()
         mended = await told(node, "--until-gone")
         assert mended["after"]["workers"] == 2, "another try mends it"
+
+
+async def test_ctrl_c_ends_the_waiting_and_names_what_tells_how_far_it_is(tmp_path: Path) -> None:
+    async with running(tmp_path, *TWO) as node:
+        broken, talk = tmp_path / "disk" / "broken", tmp_path / "talk"
+        broken.parent.mkdir()
+        broken.touch()  # its workers do not start, so there is something to wait for
+        words = ("-m", ENTRY, "upgrade", "--admin", node.standing["admin"])
+        with talk.open("wb") as output:
+            environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+            child = await born(words, folder=ROOT, environment=environment, output=output)
+        try:
+            await until(lambda: "has taken over" in talk.read_text(), "it waits for the new workers")
+            child.send_signal(signal.SIGINT)
+            async with asyncio.timeout(15):
+                assert await child.wait() == 1
+        finally:
+            child.kill()
+        assert "no longer waited for: the upgrade goes on" in talk.read_text()
+        assert "penstock upgrade --status" in talk.read_text()
+        broken.unlink()
+
+        async def serves() -> bool:
+            return (await told(node, "--status"))["state"] == "serving"
+
+        await until(serves, "the upgrade has gone on")
 
 
 async def test_one_process_says_what_it_needs(tmp_path: Path) -> None:
