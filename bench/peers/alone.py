@@ -74,12 +74,21 @@ async def restart(alone: Alone, blobs: int = BLOBS) -> Figures:
     with contextlib.closing(sqlite3.connect(alone.folder / "restart" / "disk" / "index.sqlite")) as index:
         crowd(index, blobs)
     async with alone.serving("restart") as serves:
-        stored = (await _metrics(serves)).total("penstock_cache_objects")
-        if stored < blobs:
-            raise Unexpected(f"it knows of {stored:,.0f} blobs, and {blobs:,} were put in")
         [hit] = await Client(serves.address).ask(asked)
         assert hit.first_byte is not None, "it was answered"
+        await _is_known(serves, blobs)
         return {"restart_ready": serves.ready_after, "restart_hit": hit.first_byte - hit.sent}
+
+
+async def _is_known(serves: Running, blobs: int) -> None:
+    """Wait until its metrics tell of so many; they are taken every few seconds. Raises Unexpected."""
+    stored = 0.0
+    for _ in range(50):
+        stored = (await _metrics(serves)).total("penstock_cache_objects")
+        if stored >= blobs:
+            return
+        await asyncio.sleep(0.2)
+    raise Unexpected(f"it knows of {stored:,.0f} blobs, and {blobs:,} were put in")
 
 
 def crowd(index: sqlite3.Connection, blobs: int) -> None:

@@ -67,6 +67,7 @@ def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **
       penstock purge --prefix /data/ --soft
       penstock purge --tag release-7
 
+    A KEY is dropped at once, pinned or not: that is for bytes known to be wrong.
     Addresses, prefixes and tags (Surrogate-Key, Cache-Tag) are of a generic origin's responses; softly purged ones are
     stale from then on, and serve where a stale response may.
 
@@ -95,27 +96,55 @@ def purge(
     if sum(one is not None for one in (name, prefix, tag)) != 1:
         raise click.UsageError("say what to purge: one of REPO, KEY, URL, --prefix and --tag")
     of_responses = name is None or is_address(name)
-    if said["dry_run"] and (soft or of_responses):
-        raise click.UsageError("--dry-run goes with a REPO or a KEY that is dropped; nothing was purged")
+    of_blob = name is not None and not of_responses and _is_blob(name)
+    _refuse_misplaced(name, of_one_thing=of_responses or of_blob, of_responses=of_responses, soft=soft, **said)
     asked = node_asked(config_file, admin)
     if name is None or of_responses:
         purge_responses(asked, name, prefix, tag, soft=soft, as_json=as_json)
-    elif name.startswith(("sha256:", "etag:")) or is_key(name) or re.fullmatch(r"[0-9a-f]{64}", name):
+    elif of_blob:
         key = key_or_exit(name)
         if said["dry_run"]:
-            say(f"{key} would be dropped")
+            if as_json:
+                put_json({"key": str(key), "dry_run": True})
+            say(f"{key} would be dropped everywhere, pinned or not")
             return
         found = ask(asked, "POST", f"/-/api/purge?key={quote(str(key), safe='')}")
         if as_json:
             put_json(found)
         say(f"{key} is being dropped everywhere", "green")
     elif soft:
-        found = ask(asked, "POST", "/-/api/stale", {"repo": name.partition("@")[0]}, then=["penstock ls"], within=LONG)
+        found = ask(asked, "POST", "/-/api/stale", {"repo": name}, then=["penstock ls"], within=LONG)
         if as_json:
             put_json(found)
         say(f"what may change of {found['repo']} is asked for anew", "green")
     else:
         _remove(asked, name, everywhere=True, as_json=as_json, **said)
+
+
+def _is_blob(name: str) -> bool:
+    return name.startswith(("sha256:", "etag:")) or is_key(name) or bool(re.fullmatch(r"[0-9a-f]{64}", name))
+
+
+def _refuse_misplaced(
+    name: str | None,
+    *,
+    of_one_thing: bool,
+    of_responses: bool,
+    soft: bool,
+    dry_run: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    **_: Any,
+) -> None:
+    """Words that would narrow what is purged, where nothing heeds them: it would be more than was meant."""
+    if dry_run and (soft or of_responses):
+        raise click.UsageError("--dry-run goes with a REPO or a KEY that is dropped; nothing was purged")
+    if (include or exclude) and (soft or of_one_thing):
+        raise click.UsageError("--include and --exclude go with a REPO that is dropped; nothing was purged")
+    if soft and not of_one_thing and "@" in (name or ""):
+        raise click.UsageError("--soft is about a whole repo: leave @REVISION out; nothing was purged")
+    if soft and of_one_thing and not of_responses:
+        raise click.UsageError("--soft goes with a repo or with responses, not with a KEY; nothing was purged")
 
 
 @click.command(
