@@ -26,7 +26,10 @@ def test_every_threat_names_tests_that_exist() -> None:
 
 def test_operations_names_metrics_that_exist() -> None:
     have = {row.name.removeprefix("penstock_") for row in (*WORKER_METRICS, *NODE_METRICS)}
-    named = _named("docs/operations.md", r"`([a-z_]+_(?:total|seconds|reads|calls|open|remaining|up|writable|bytes))\b")
+    named = _named(
+        "docs/operations.md",
+        r"`(?:penstock_)?([a-z_]+_(?:total|seconds|reads|calls|open|remaining|up|writable|bytes))\b",
+    )
     assert len(named) > 15
     assert named <= have
 
