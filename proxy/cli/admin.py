@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import click
-import orjson
 
 from proxy.config.schema import Address
 from proxy.core.clock import SystemClock
@@ -23,9 +22,9 @@ from proxy.core.secret import Secret
 from proxy.service.admission import admin_token
 
 from .codes import Exit
-from .flags import file_flag
+from .flags import file_flag, json_flag
 from .serve import configuration_or_exit
-from .talk import fail, put
+from .talk import fail
 
 WITHIN: Final = 5.0
 """Seconds of silence after which the node counts as not answering."""
@@ -72,16 +71,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def node_flags(command: F) -> F:
     """Give `command` --config, --admin and --json."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    command = json_flag(command)
     command = click.option("--admin", metavar="HOST:PORT", help="The node's admin port. [default: server.admin]")(
         command
     )
     return file_flag(command)
-
-
-def put_json(value: Any) -> None:
-    """`value` on standard output."""
-    put(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def with_query(path: str, **fields: Any) -> str:
@@ -181,7 +175,12 @@ def _answer(asked: Asked, method: str, path: str, body: dict[str, Any] | None, w
     except HTTPError as error:
         return _Refusal(error.code, _why(error))
     except (URLError, OSError, HTTPException, ValueError) as error:
-        return _Silence(str(error.reason if isinstance(error, URLError) else error))
+        return _Silence(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    reason = error.reason if isinstance(error, URLError) else error
+    return (reason.strerror if isinstance(reason, OSError) else None) or str(reason)
 
 
 def _opener() -> OpenerDirector:

@@ -10,9 +10,9 @@ import click
 from proxy.service.preflight import hints, obstacles
 
 from .codes import Exit
-from .flags import configuration_flags
+from .flags import configuration_flags, json_flag
 from .serve import configuration_or_exit
-from .talk import fail, hint, say
+from .talk import fail, hint, put_json, say
 
 
 @click.command(
@@ -23,15 +23,20 @@ from .talk import fail, hint, say
       penstock check
       penstock check --config /etc/penstock.toml
       penstock check --disk /data/a=2TB && systemctl reload penstock
+      penstock check --json | jq .hints
 
     Nothing is started or made. Exit code 0 when it would serve, else 1.
     """
 )
 @configuration_flags
-def check(config_file: Path | None, **arguments: Any) -> None:
+@json_flag
+def check(config_file: Path | None, as_json: bool, **arguments: Any) -> None:
     config = configuration_or_exit(config_file, arguments, Exit.FAILURE)
     if found := obstacles(config):
         fail(Exit.FAILURE, "the configuration is right, but this machine cannot serve it", found)
-    for text in hints(config):
+    found = hints(config)
+    if as_json:
+        put_json({"right": True, "hints": found})
+    for text in found:
         hint(text)
     say("the configuration is right", "green")

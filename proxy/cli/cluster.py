@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,8 +16,8 @@ from proxy.core.sizes import format_size
 
 from .admin import ask, node_asked
 from .codes import Exit
-from .flags import file_flag
-from .talk import fail, put, say
+from .flags import file_flag, json_flag
+from .talk import fail, put_json, say
 
 _PATH = "/-/api/cluster"
 
@@ -39,10 +38,6 @@ def _admin_flag(command: Any) -> Any:
     return click.option("--admin", metavar="HOST:PORT", help="The node's admin port. [default: server.admin]")(command)
 
 
-def _json_flag(command: Any) -> Any:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-
-
 @cluster.command(
     help="""Show the members of the fleet as the node sees them.
 
@@ -57,11 +52,11 @@ def _json_flag(command: Any) -> Any:
 )
 @file_flag
 @_admin_flag
-@_json_flag
+@json_flag
 def status(config_file: Path | None, admin: str | None, as_json: bool) -> None:
     found = ask(node_asked(config_file, admin), "GET", _PATH)
     if as_json:
-        put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        put_json(found)
     else:
         _tell(found)
     if troubles := _troubles(found):
@@ -84,11 +79,11 @@ def status(config_file: Path | None, admin: str | None, as_json: bool) -> None:
 )
 @file_flag
 @_admin_flag
-@_json_flag
+@json_flag
 def drain(config_file: Path | None, admin: str | None, as_json: bool) -> None:
     found = ask(node_asked(config_file, admin), "POST", f"{_PATH}/drain")
     if as_json:
-        put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        put_json(found)
     say(f"{found['node']} owns no slices any more; stop it with SIGTERM", "green")
     if found["redis"] == "none":
         say("without Redis the other nodes hear of it when they next ask it for a slice", "yellow")
@@ -110,7 +105,7 @@ def drain(config_file: Path | None, admin: str | None, as_json: bool) -> None:
 @click.option("--slices", metavar="N", type=click.IntRange(1, 10_000), default=1, show_default=True, help="How many.")
 @file_flag
 @_admin_flag
-@_json_flag
+@json_flag
 def placement(key: str, slices: int, config_file: Path | None, admin: str | None, as_json: bool) -> None:
     try:
         parsed = BlobKey.parse(key if ":" in key else f"sha256:{key}")
@@ -119,7 +114,7 @@ def placement(key: str, slices: int, config_file: Path | None, admin: str | None
     path = f"{_PATH}/placement?key={quote(str(parsed), safe='')}&slices={slices}"
     found = ask(node_asked(config_file, admin), "GET", path)
     if as_json:
-        put(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        put_json(found)
         return
     table = Table("slice", "owner", "then", box=None, pad_edge=False)
     for one in found["slices"]:

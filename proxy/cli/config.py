@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proxy.config.knobs import MOUNTED
+from proxy.config.knobs import MOUNTED, Knob, knobs
 from proxy.config.load import Loaded
-from proxy.config.reference import reference, spelled
+from proxy.config.reference import default_of, reference, spelled
 from proxy.config.reload import value_of
 
-from .admin import ask, node_asked, node_flags, put_json
+from .admin import ask, node_asked, node_flags
 from .codes import Exit
-from .flags import file_flag, loaded
+from .flags import file_flag, json_flag, loaded
 from .serve import configuration_or_exit
-from .talk import fail, put, say
+from .talk import fail, put, put_json, say
 
 
 @click.group()
@@ -49,12 +48,12 @@ def config() -> None:
 )
 @file_flag
 @click.option("--origin", "with_origins", is_flag=True, help="Say where each value comes from.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 def show(config_file: Path | None, with_origins: bool, as_json: bool) -> None:
     configuration_or_exit(config_file, {})
     found = loaded(config_file, {})
     if as_json:
-        put(orjson.dumps(_document(found, with_origins), option=orjson.OPT_INDENT_2).decode())
+        put_json(_document(found, with_origins))
     elif with_origins:
         _table(found)
     else:
@@ -68,12 +67,19 @@ def show(config_file: Path | None, with_origins: bool, as_json: bool) -> None:
     Examples:
       penstock config init
       penstock config init /etc/penstock.toml
+      penstock config init --json | jq '.[] | select(.reload) | .name'
+
+    Exit codes: 0 ok, 1 it cannot be written there, 5 the file exists.
     """
 )
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-def init(path: Path | None) -> None:
+@json_flag
+def init(path: Path | None, as_json: bool) -> None:
     if path is None:
-        put(reference())
+        if as_json:
+            put_json([_explained(knob) for knob in knobs().values()])
+        else:
+            put(reference())
         return
     try:
         # Exclusively: a file that took somebody an hour must not be lost to a slip.
@@ -84,6 +90,8 @@ def init(path: Path | None) -> None:
         fail(Exit.FAILURE, f"cannot write {path}", [str(error)])
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(reference())
+    if as_json:
+        put_json({"written": str(path)})
     say(f"written: {path}; start with: penstock serve --config {path}")
 
 
@@ -113,6 +121,16 @@ def reload(dry_run: bool, config_file: Path | None, admin: str | None, as_json: 
         say(f"needs a restart: {change['name']}: {change['before']} -> {change['after']}", "yellow")
     if not found["taken"] and not found["waiting"]:
         say("nothing changed")
+
+
+def _explained(knob: Knob) -> dict[str, Any]:
+    return {
+        "name": knob.name,
+        "description": knob.description,
+        "default": default_of(knob),
+        "variable": knob.variable,
+        "reload": knob.reload,
+    }
 
 
 def _document(found: Loaded, with_origins: bool) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
 from proxy.config.spelling import http_url
 from proxy.core.clock import SystemClock
@@ -21,7 +20,7 @@ from proxy.service.finding import Finding, Verdict
 from .admin import known_of, node_asked, node_flags
 from .codes import Exit
 from .serve import configuration_or_exit
-from .talk import fail, put, say
+from .talk import fail, put_json, say
 
 
 @click.command(
@@ -79,7 +78,7 @@ def doctor(
     except NothingThere as error:
         fail(Exit.NOT_FOUND, f"there is nothing to walk: {error}")
     if as_json:
-        put(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
+        put_json(_as_json(found))
     else:
         _tell(found)
     if not found.is_well:
@@ -107,7 +106,7 @@ def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) ->
     if config.cluster.redis is not None and node is not None:
         found.append(_redis(node))
     if as_json:
-        put(orjson.dumps({"findings": [asdict(one) for one in found]}, option=orjson.OPT_INDENT_2).decode())
+        put_json({"findings": [asdict(one) for one in found]})
     else:
         styles = {Verdict.GOOD: "green", Verdict.POOR: "yellow", Verdict.BAD: "bold red"}
         for one in found:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .admin import ask, node_asked, node_flags, put_json
-from .talk import say
+from .admin import ask, node_asked, node_flags
+from .talk import put_json, say
 
 
 @click.command(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from .admin import LONG, Asked, ask, put_json, with_query
+from .admin import LONG, Asked, ask, with_query
 from .tables import show
-from .talk import say
+from .talk import put_json, say
 
 
 def explain_file(asked: Asked, target: str, *, as_json: bool) -> None:

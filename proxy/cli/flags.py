@@ -76,6 +76,11 @@ def file_flag(command: F) -> F:
     )(command)
 
 
+def json_flag(command: F) -> F:
+    """Give `command` --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
 def path_filters(command: F) -> F:
     """Give `command` --include and --exclude: which files of a repo."""
     command = click.option("--exclude", metavar="GLOB", multiple=True, help="No paths that match. Repeatable.")(command)

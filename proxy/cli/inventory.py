@@ -15,11 +15,11 @@ from proxy.core.blob import BlobKey
 from proxy.core.clock import SystemClock
 from proxy.core.sizes import format_size
 
-from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, with_query
+from .admin import LONG, Asked, ask, node_asked, node_flags, with_query
 from .flags import path_filters
 from .naming import key_or_exit, repo_and_revision
 from .tables import show
-from .talk import say
+from .talk import put_json, say
 
 _PAGE: Final = 200
 

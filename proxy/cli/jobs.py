@@ -15,10 +15,10 @@ from rich.text import Text
 
 from proxy.core.sizes import format_size
 
-from .admin import Asked, ask, ask_patiently, node_asked, node_flags, put_json
+from .admin import Asked, ask, ask_patiently, node_asked, node_flags
 from .codes import Exit
 from .tables import show
-from .talk import console, fail, say
+from .talk import console, fail, put_json, say
 
 PATH: Final = "/-/api/jobs"
 LOOK_EVERY: Final = 0.5

@@ -23,6 +23,7 @@ from .proof import scrub, verify
 from .removal import prune, purge, rm
 from .responses import explain
 from .serve import serve
+from .spoken import Spoken
 from .stats import stats, top
 from .transfer import export, import_
 from .upgrade import upgrade
@@ -31,6 +32,7 @@ from .warm import warm
 
 
 @click.group(
+    cls=Spoken,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="""A mirror of the Hugging Face Hub that caches what it delivers and streams while it fills.
 
@@ -49,6 +51,7 @@ from .warm import warm
 
     \b
     Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 unhealthy, 5 conflict.
+    With --json data is JSON on standard output, and an error is one JSON object on standard error.
     Every setting is a flag, a variable (PENSTOCK_SECTION__KEY) or a line of a TOML file, the flag being the strongest.
     """,
 )

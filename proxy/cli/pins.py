@@ -11,11 +11,11 @@ from rich.text import Text
 
 from proxy.core.sizes import format_size
 
-from .admin import LONG, ask, node_asked, node_flags, put_json, with_query
+from .admin import LONG, ask, node_asked, node_flags, with_query
 from .flags import path_filters
 from .naming import repo_and_revision, repo_perhaps_at
 from .tables import show
-from .talk import hint, say
+from .talk import hint, put_json, say
 
 PATH: Final = "/-/api/pins"
 

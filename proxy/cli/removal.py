@@ -12,13 +12,13 @@ import click
 
 from proxy.core.sizes import format_size
 
-from .admin import LONG, Asked, ask, node_asked, node_flags, put_json
+from .admin import LONG, Asked, ask, node_asked, node_flags
 from .codes import Exit
 from .flags import path_filters
 from .inventory import is_key
 from .naming import key_or_exit, repo_perhaps_at
 from .responses import is_address, purge_responses
-from .talk import fail, say
+from .talk import fail, put_json, say
 
 REMOVE: Final = "/-/api/remove"
 _SHOWN: Final = 10

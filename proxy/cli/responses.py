@@ -11,10 +11,10 @@ from rich.text import Text
 
 from proxy.core.sizes import format_size
 
-from .admin import LONG, Asked, ask, node_asked, node_flags, put_json, refusal_of, with_query
+from .admin import LONG, Asked, ask, node_asked, node_flags, refusal_of, with_query
 from .explain import explain_file
 from .tables import show
-from .talk import say
+from .talk import put_json, say
 
 PURGE = "/-/api/purge/responses"
 

@@ -16,9 +16,10 @@ from rich.text import Text
 from proxy.core.clock import SystemClock
 from proxy.core.sizes import format_size
 
-from .admin import ask, node_asked, node_flags, put_json
+from .admin import ask, node_asked, node_flags
 from .jobs import PATH as JOBS
 from .tables import show
+from .talk import put_json
 
 PATH = "/-/api/stats"
 

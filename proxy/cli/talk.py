@@ -1,15 +1,23 @@
-"""How the command speaks: data on standard output, talk on standard error; an error says what, why, and what next."""
+"""How the command speaks: data on standard output, talk on standard error; an error says what, why, and what next.
+
+To a program (--json) it does not talk: standard output is JSON, standard error is empty, or one JSON object that is the
+error: `error`, `why` (a list), `next` (commands), `exit_code`, and `kind`, the name of that code.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 import click
+import orjson
 from rich.console import Console
 from rich.text import Text
 
 from .codes import Exit
+
+AS_JSON: Final = "penstock.json"
+"""In the `meta` of click's context: whether a program reads the answer."""
 
 
 class _Talk(Console):
@@ -25,15 +33,27 @@ def console() -> Console:
 
 
 def say(text: str = "", style: str = "") -> None:
-    console().print(Text(text, style=style))
+    if not _is_read_by_a_program():
+        console().print(Text(text, style=style))
 
 
 def hint(text: str) -> None:
-    console().print(Text("hint: ", style="yellow") + Text(text))
+    if not _is_read_by_a_program():
+        console().print(Text("hint: ", style="yellow") + Text(text))
 
 
 def fail(code: Exit, what: str, why: Sequence[str] = (), *, then: Sequence[str] = ()) -> NoReturn:
     """Print the error and leave with `code`. `why` are details, one a line; `then` the commands to try next."""
+    if _is_read_by_a_program():
+        told = {
+            "error": what,
+            "why": list(why),
+            "next": list(then),
+            "exit_code": int(code),
+            "kind": code.name.lower().replace("_", "-"),
+        }
+        click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(), err=True)
+        raise click.exceptions.Exit(int(code))
     out = console()
     out.print(Text("error: ", style="bold red") + Text(what))
     for line in why:
@@ -46,3 +66,13 @@ def fail(code: Exit, what: str, why: Sequence[str] = (), *, then: Sequence[str] 
 def put(text: str) -> None:
     """Data for standard output."""
     click.echo(text, nl=not text.endswith("\n"))
+
+
+def put_json(value: Any) -> None:
+    """`value` on standard output."""
+    put(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _is_read_by_a_program() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(AS_JSON))

@@ -11,9 +11,9 @@ import click
 from proxy.core.clock import SystemClock
 from proxy.core.sizes import parse_duration
 
-from .admin import LONG, Asked, ask, ask_patiently, node_asked, node_flags, put_json
+from .admin import LONG, Asked, ask, ask_patiently, node_asked, node_flags
 from .codes import Exit
-from .talk import fail, say
+from .talk import fail, put_json, say
 
 RENEWAL: Final = "/-/api/renewal"
 _LOOK_EVERY: Final = 0.2

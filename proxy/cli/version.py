@@ -7,11 +7,11 @@ from importlib.metadata import version as version_of
 from typing import Final
 
 import click
-import orjson
 
 import proxy
 
-from .talk import put
+from .flags import json_flag
+from .talk import put, put_json
 
 _LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "pydantic", "prometheus-client", "xxhash")
 
@@ -25,7 +25,7 @@ _LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "pydantic", "prometheus-clie
       penstock version --json
     """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 def version(as_json: bool) -> None:
     if not as_json:
         put(f"penstock {proxy.__version__}")
@@ -37,4 +37,4 @@ def version(as_json: bool) -> None:
         "kernel": platform.release(),
         "libraries": libraries,
     }
-    put(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    put_json(document)

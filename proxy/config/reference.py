@@ -69,13 +69,14 @@ def _lines(knob: Knob, config: Config | None, *, comments: bool) -> list[str]:
     if value is None:
         lines.append(f"#{knob.key} = (not set)")
     elif config is None:
-        lines.append(f"#{knob.key} = {_default(knob)}")
+        lines.append(f"#{knob.key} = {default_of(knob)}")
     else:
         lines.append(f"{knob.key} = {spelled(value)}")
     return [*lines, ""] if comments else lines
 
 
-def _default(knob: Knob) -> str:
+def default_of(knob: Knob) -> str:
+    """The default of `knob` as TOML spells it."""
     # The default disk depends on who asks; the reference must not.
     return '["~/.cache/penstock/disk=50GiB"]' if knob.name == "store.disks" else spelled(knob.default)
 
