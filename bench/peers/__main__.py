@@ -22,8 +22,7 @@ import uvloop
 from bench.environment import environment
 from proxy.core.sizes import parse_size
 
-from . import alone
-from . import results as result
+from . import alone, telling
 from .asking import FAILURES, Client
 from .origin import File, Origin, files, serving
 from .results import DIRECT, Results, figures
@@ -35,6 +34,10 @@ ROW_LIMIT = 120.0
 """Seconds after which a row is given up."""
 ALONE_LIMIT = 600.0
 """Of those that need preparation: a million blobs, a fleet."""
+
+
+SUMMED = ("penstock", "nginx", "varnish", "olah")
+"""In the short table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Plan:
 @click.option("--installed", type=click.Path(path_type=Path), default=Path(".venv-peers"), show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where caches and logs go [default: a temporary one].")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the page here, too.")
+@click.option("--summary", type=click.Path(path_type=Path, exists=True), help="Put the medians into this page, too.")
 def main(
     rounds: int,
     size: str,
@@ -74,6 +78,7 @@ def main(
     installed: Path,
     folder: Path | None,
     output: Path | None,
+    summary: Path | None,
 ) -> None:
     wanted = tuple(one for one in SERVERS if not names or one.name in names)
     chosen = {name: row for name, row in ROWS.items() if not rows or name in (*rows, "cold-whole")}
@@ -88,12 +93,15 @@ def main(
             raise click.ClickException(str(error)) from error
     command = " ".join(["python -m bench.peers", *sys.argv[1:]])
     lines = figures(_size_told(plan.size), readers)
-    text = result.page(
+    text = telling.page(
         found, lines, [one.name for one in wanted], environment(""), command, rounds=rounds, others=others
     )
     click.echo(text)
     if output is not None:
         output.write_text(text)
+    if summary is not None:
+        short = telling.summary(found, lines, [*(one.name for one in wanted if one.name in SUMMED), DIRECT])
+        summary.write_text(telling.with_summary(summary.read_text(), short))
 
 
 async def _measured(plan: Plan) -> Results:

@@ -11,13 +11,19 @@ from bench.peers.results import (
     Beats,
     NearDirect,
     Results,
-    cell,
     figures,
-    page,
     reached,
-    table,
     times_as_good,
+)
+from bench.peers.telling import (
+    SUMMARY_BEGINS,
+    SUMMARY_ENDS,
+    cell,
+    page,
+    summary,
+    table,
     want_told,
+    with_summary,
 )
 from bench.words import Unit
 
@@ -101,3 +107,19 @@ def test_every_row_of_the_table_has_as_many_cells() -> None:
     lines = table(found, list(LINES.values()), ["penstock", "nginx", "direct"]).splitlines()
     assert {line.count("|") for line in lines} == {7}
     assert len(lines) == len(LINES) + 2
+
+
+def test_the_summary_has_medians_of_what_is_wanted_and_replaces_the_one_before() -> None:
+    found = results(
+        penstock={"warm_whole_cpu": [2e9, 3e9, 9e9], "cold_tail_wall": 1.0}, nginx={"warm_whole_cpu": 1.5e9}
+    )
+    short = summary(found, list(LINES.values()), ["penstock", "nginx", "olah"])
+    head, _, *rows = short.splitlines()
+    assert head == "| | penstock | nginx | olah | wanted | reached |"
+    assert rows == [
+        "| warm, 1 GiB whole: per CPU-second | 3.00 GB/CPU-s | 1.50 GB/CPU-s (2.00 ×) | – | ≥ 1.3 × nginx | yes |"
+    ]
+    before = f"a\n{SUMMARY_BEGINS}\nold\n{SUMMARY_ENDS}\nz\n"
+    assert with_summary(before, short) == f"a\n{SUMMARY_BEGINS}\n\n{short}\n\n{SUMMARY_ENDS}\nz\n"
+    with pytest.raises(ValueError, match="no place"):
+        with_summary("a", short)
