@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +14,9 @@ import yaml
 
 from deploy.helm.schema import schema
 from proxy.config.load import load
+from tests.deploy.chart import ALL, CHART, environment, rendered, resource
 from tests.kit.judges import DEPLOY, judged, python
-
-CHART = DEPLOY / "helm" / "penstock"
-ALL: dict[str, Any] = {
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "prometheusRule": {"enabled": True, "runbookBase": "https://example.org/"},
-    "dashboard": {"enabled": True},
-    "networkPolicy": {"enabled": True, "monitoring": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
-    "persistence": {"storageClass": "local-nvme"},
-    "tolerations": [{"key": "cache", "operator": "Exists"}],
-    "config": {"server": {"workers": 8}, "origin": {"redirect_hosts": [".hf.co"]}, "fetch": {"span": "32MiB"}},
-}
-"""Values that switch everything on."""
-RENDER = """
-import json, sys, yaml, helm_python, kubernetes_validate
-given = json.loads(sys.argv[2])
-rendered = helm_python.Chart.load(sys.argv[1]).render(given, name="mirror", namespace="ml")
-texts = [text for name, text in rendered.items() if name.endswith(".yaml")]
-documents = [one for text in texts for one in yaml.safe_load_all(text) if one]
-for one in documents:
-    if "monitoring.coreos.com" not in one["apiVersion"]:
-        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
-print("RENDERED" + json.dumps(documents))
-"""
-"""Renders, judges what Kubernetes knows by itself, and prints all of it."""
-
-
-@cache
-def _rendered(values: str = "{}") -> list[dict[str, Any]]:
-    documents: list[dict[str, Any]] = json.loads(python(RENDER, CHART, values).partition("RENDERED")[2])
-    return documents
-
-
-def _one(kind: str, values: str = json.dumps(ALL), name: str = "mirror-penstock") -> dict[str, Any]:
-    [found] = [one for one in _rendered(values) if (one["kind"], one["metadata"]["name"]) == (kind, name)]
-    return found
+from tests.kit.stage import Stage
 
 
 def test_helm_finds_nothing_wrong() -> None:
@@ -69,7 +37,7 @@ def test_helm_finds_nothing_wrong() -> None:
     ids=["as it is", "everything", "one node", "what exists"],
 )
 def test_what_is_rendered_is_known_to_kubernetes(values: dict[str, Any]) -> None:
-    kinds = {one["kind"] for one in _rendered(json.dumps(values))}
+    kinds = {one["kind"] for one in rendered(json.dumps(values))}
     assert {"StatefulSet", "Service", "PodDisruptionBudget", "ConfigMap"} <= kinds
 
 
@@ -82,19 +50,19 @@ def test_the_schema_of_the_values_is_that_of_the_configuration() -> None:
 )
 def test_what_is_no_value_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match=r"additional properties|got boolean"):
-        _rendered(json.dumps(wrong))
+        rendered(json.dumps(wrong))
 
 
 def test_several_nodes_without_a_redis_are_refused() -> None:
     with pytest.raises(AssertionError, match=r"set cluster\.redis"):
-        _rendered(json.dumps({"valkey": {"enabled": False}}))
+        rendered(json.dumps({"valkey": {"enabled": False}}))
 
 
 def test_the_mirror_takes_its_configuration(tmp_path: Path) -> None:
     file = tmp_path / "penstock.toml"
-    file.write_text(_one("ConfigMap")["data"]["penstock.toml"])
+    file.write_text(resource("ConfigMap")["data"]["penstock.toml"])
     assert tomllib.loads(file.read_text())["server"]["workers"] == 8
-    config = load(file=file, environment=_environment(), flags={}).config
+    config = load(file=file, environment=environment(), flags={}).config
     assert config.server.workers == 8
     assert config.fetch.span == 32 << 20
     assert config.cluster.advertise == "http://mirror-penstock-0.mirror-penstock-nodes.ml.svc:8080"
@@ -102,8 +70,8 @@ def test_the_mirror_takes_its_configuration(tmp_path: Path) -> None:
 
 
 def test_a_pod_has_time_to_drain_and_says_when_it_is_ready() -> None:
-    pod = _one("StatefulSet")["spec"]["template"]["spec"]
-    server = load(environment=_environment(), flags={}).config.server
+    pod = resource("StatefulSet")["spec"]["template"]["spec"]
+    server = load(environment=environment(), flags={}).config.server
     assert pod["terminationGracePeriodSeconds"] > server.drain_timeout + 5 + 20
     [container] = pod["containers"]
     assert container["readinessProbe"]["httpGet"]["path"] == "/-/readyz"
@@ -113,7 +81,7 @@ def test_a_pod_has_time_to_drain_and_says_when_it_is_ready() -> None:
 def test_no_container_may_do_more_than_the_restricted_standard_allows() -> None:
     pods = [
         one["spec"].get("template", one)["spec"]
-        for one in _rendered(json.dumps(ALL))
+        for one in rendered(json.dumps(ALL))
         if one["kind"] in ("StatefulSet", "Deployment", "Pod")
     ]
     assert len(pods) == 3
@@ -130,18 +98,18 @@ def test_no_container_may_do_more_than_the_restricted_standard_allows() -> None:
 
 
 def test_services_lead_to_the_pods() -> None:
-    pods = _one("StatefulSet")["spec"]["template"]["metadata"]["labels"].items()
+    pods = resource("StatefulSet")["spec"]["template"]["metadata"]["labels"].items()
     for name in ("mirror-penstock", "mirror-penstock-nodes"):
-        assert _one("Service", name=name)["spec"]["selector"].items() <= pods
-    assert _one("Service", name="mirror-penstock-nodes")["spec"]["clusterIP"] == "None"
-    assert _one("StatefulSet")["spec"]["serviceName"] == "mirror-penstock-nodes"
-    watched = _one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
-    assert watched <= _one("Service", name="mirror-penstock-nodes")["metadata"]["labels"].items()
-    assert not watched <= _one("Service")["metadata"]["labels"].items(), "each node is watched once"
+        assert resource("Service", name=name)["spec"]["selector"].items() <= pods
+    assert resource("Service", name="mirror-penstock-nodes")["spec"]["clusterIP"] == "None"
+    assert resource("StatefulSet")["spec"]["serviceName"] == "mirror-penstock-nodes"
+    watched = resource("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+    assert watched <= resource("Service", name="mirror-penstock-nodes")["metadata"]["labels"].items()
+    assert not watched <= resource("Service")["metadata"]["labels"].items(), "each node is watched once"
 
 
 def test_the_rules_are_those_that_promtool_has_judged(tmp_path: Path) -> None:
-    groups = _one("PrometheusRule")["spec"]["groups"]
+    groups = resource("PrometheusRule")["spec"]["groups"]
     shipped = [
         yaml.safe_load((DEPLOY / "prometheus" / name).read_text())["groups"] for name in ("alerts.yml", "recording.yml")
     ]
@@ -154,15 +122,35 @@ def test_the_rules_are_those_that_promtool_has_judged(tmp_path: Path) -> None:
 
 
 def test_the_dashboard_is_the_one_that_is_shipped() -> None:
-    text = _one("ConfigMap", name="mirror-penstock-dashboard")["data"]["penstock.json"]
+    text = resource("ConfigMap", name="mirror-penstock-dashboard")["data"]["penstock.json"]
     assert json.loads(text) == json.loads((DEPLOY / "grafana/penstock.json").read_text())
 
 
-def _environment() -> dict[str, str]:
-    """What the pod's first container is started with, in pod 0."""
-    [container] = _one("StatefulSet")["spec"]["template"]["spec"]["containers"]
-    found = {one["name"]: one.get("value", "mirror-penstock-0") for one in container["env"]}
-    found["PENSTOCK_CLUSTER__ADVERTISE"] = found["PENSTOCK_CLUSTER__ADVERTISE"].replace(
-        "$(PENSTOCK_CLUSTER__NODE)", "mirror-penstock-0"
+async def test_helm_test_passes_with_a_node_that_serves_and_fails_without(stage: Stage) -> None:
+    """What the chart's test pod runs, word for word but for the name of the service."""
+    repo = stage.repo("hf-internal-testing/tiny-random-bert")
+    repo.put_text("config.json", b'{"hidden_size": 32}')
+    repo.commit("Add config.json")
+    node = await stage.node()
+    stage.others_ask()
+    stage.wants(stage.file(repo.id, "config.json"))
+    pod = resource("Pod", name="mirror-penstock-test")["spec"]
+    [container] = pod["containers"]
+    [script] = container["args"]
+    assert container["command"] == ["python", "-c"]
+    assert script.count("http://mirror-penstock:80/") == 1
+    passed, said = await _run(script.replace("http://mirror-penstock:80", node.url))
+    assert passed == 0, said
+    assert said.startswith("19 bytes, penstock; hit")
+    failed, said = await _run(script.replace("http://mirror-penstock:80/hf-internal-testing", f"{node.url}/nobody"))
+    assert failed == 1
+    assert "HTTP Error 401" in said, "as the Hub says of a repo that is not there"
+
+
+async def _run(script: str) -> tuple[int | None, str]:
+    """As the pod does: in another process, with what Python itself brings."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", script), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    return found
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, said.decode()
