@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from proxy.service.folders import disks_looked_at
 from proxy.service.preflight import hints, obstacles
 
 from .codes import Exit
@@ -32,9 +33,10 @@ from .talk import fail, hint, put_json, say
 @json_flag
 def check(config_file: Path | None, as_json: bool, **arguments: Any) -> None:
     config = configuration_or_exit(config_file, arguments, Exit.FAILURE)
-    if found := obstacles(config):
+    looks = disks_looked_at(config.store.disks)
+    if found := obstacles(config, looks):
         fail(Exit.FAILURE, "the configuration is right, but this machine cannot serve it", found)
-    found = hints(config)
+    found = hints(config, looks)
     if as_json:
         put_json({"right": True, "hints": found})
     for text in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,14 +13,17 @@ from proxy.config.spelling import http_url
 from proxy.core.clock import SystemClock
 from proxy.core.errors import OriginUnreachable
 from proxy.core.secret import Secret
+from proxy.core.sizes import format_size
 from proxy.service.checkup import examined
 from proxy.service.doctor import ADVICE, Checkup, NothingThere, examine
 from proxy.service.finding import Finding, Verdict
 
-from .admin import known_of, node_asked, node_flags
+from .admin import Asked, known_of, node_asked, node_flags, refusal_of
 from .codes import Exit
 from .serve import configuration_or_exit
 from .talk import fail, put_json, say
+
+_STATS: Final = "/-/api/stats"
 
 
 @click.command(
@@ -97,13 +100,19 @@ def _token(file: Path) -> Secret:
 
 def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) -> None:
     config = configuration_or_exit(config_file, {})
-    node = known_of(node_asked(config_file, admin), "/-/api/cluster" if config.cluster.is_on else "/-/api/stats")
+    asked = node_asked(config_file, admin)
+    stats, refused = known_of(asked, _STATS), refusal_of(asked, _STATS)
 
     async def examine_all() -> list[Finding]:
-        return [finding async for finding in examined(config, SystemClock(), serving=node is not None)]
+        serving = stats is not None or refused is not None
+        return [finding async for finding in examined(config, SystemClock(), serving=serving)]
 
     found = asyncio.run(examine_all())
-    if config.cluster.redis is not None and node is not None:
+    if refused is not None:
+        found.append(_refusal(asked, refused))
+    if stats is not None:
+        found += _node(stats)
+    if config.cluster.redis is not None and (node := known_of(asked, "/-/api/cluster")) is not None:
         found.append(_redis(node))
     if as_json:
         put_json({"findings": [asdict(one) for one in found]})
@@ -115,6 +124,35 @@ def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) ->
                 say(f"      mend it: {one.fix}")
     if any(one.verdict is Verdict.BAD for one in found):
         raise click.exceptions.Exit(int(Exit.UNHEALTHY))
+
+
+def _refusal(asked: Asked, status: int) -> Finding:
+    about = f"node at {asked.address}"
+    if status == 401:
+        fix = "PENSTOCK_ADMIN__TOKEN_FILE=/path/to/the/token penstock doctor      (what its admin.token_file names)"
+        return Finding(about, Verdict.POOR, "it wants another admin token, and tells nothing of itself", fix)
+    return Finding(about, Verdict.POOR, f"it says nothing of itself ({status})", f"curl -sS {asked.address}/-/readyz")
+
+
+def _node(stats: dict[str, Any]) -> list[Finding]:
+    """What the running node says of itself: how its disks are, and what the origin lets it ask."""
+    found = []
+    for disk in stats["disks"]:
+        about = f"disk {disk['path']} of the node"
+        if disk["state"] == "ok":
+            found.append(Finding(about, Verdict.GOOD, f"in use, {format_size(disk['stored'])} stored"))
+        else:
+            verdict = Verdict.POOR if disk["state"] == "read_only" else Verdict.BAD
+            fix = "dmesg | tail; curl -sS .../-/status      (its reason); docs/operations.md"
+            found.append(Finding(about, verdict, f"it is {disk['state']}", fix))
+    if stats["origin_allows"] == 0:
+        says = "the origin allows it no more requests now: what is not kept is refused with 429"
+        fix = "penstock top      (who asks so much?), and origin.token_file: a token has more"
+        found.append(Finding("budget of the node", Verdict.BAD, says, fix))
+    elif stats["origin_allows"] is not None:
+        says = f"the origin allows it {stats['origin_allows']} more requests now"
+        found.append(Finding("budget of the node", Verdict.GOOD, says))
+    return found
 
 
 def _redis(node: dict[str, Any]) -> Finding:

@@ -16,6 +16,7 @@ from proxy.config.schema import Config
 from proxy.core.clock import SystemClock
 from proxy.core.errors import ConfigError, PenstockError
 from proxy.core.sizes import format_size
+from proxy.service.folders import disks_looked_at
 from proxy.service.launch import launch
 from proxy.service.named import ASSEMBLY, named_assembly
 from proxy.service.preflight import hints, obstacles
@@ -61,13 +62,14 @@ def serve(config_file: Path | None, assembly: str, rehearse: bool, **arguments: 
 
     keep_from_others()
     config = configuration_or_exit(config_file, arguments)
-    if found := obstacles(config):
+    looks = disks_looked_at(config.store.disks)
+    if found := obstacles(config, looks):
         fail(Exit.FAILURE, "this machine cannot serve that configuration", found, then=["penstock check"])
     if rehearse:
         named_assembly(assembly)
         put(orjson.dumps(fixed(config)).decode())
         return
-    for text in hints(config):
+    for text in hints(config, looks):
         hint(text)
     words = (sys.executable, "-m", "proxy.cli.main", *sys.argv[1:])
     run = Run(config, read, lambda standing: announce(config, standing), SystemClock(), words)

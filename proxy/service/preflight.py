@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import http_parser
@@ -15,28 +15,27 @@ from proxy.cluster.secret import cluster_secret, redis_address
 from proxy.config.cluster import ClusterSection
 from proxy.config.schema import Config
 from proxy.core.errors import ConfigError
-from proxy.core.sizes import MIB, format_size
+from proxy.core.sizes import format_size
 from proxy.origin.credentials import own_token
 from proxy.origin.xet_streams import is_installed
-from proxy.store.recovery import refusal_of
 
 from .admission import admission_of
-
-_LEAST_ROOM: Final = MIB
-"""Bytes without which not even the indexes can be opened."""
+from .folders import DiskLook, answered, disks_looked_at, file_obstacle, folder_obstacle
 
 
-def obstacles(config: Config) -> list[str]:
-    """Why a node with `config` could not serve on this machine, each with what to do; empty when it could."""
+def obstacles(config: Config, looks: Sequence[DiskLook] | None = None) -> list[str]:
+    """Why a node with `config` could not serve on this machine, each as `what is so; what to do`; empty when it could.
+
+    `looks` is how its disks were found, when they were looked at already."""
+    looks = disks_looked_at(config.store.disks) if looks is None else looks
     found: list[str | None] = []
-    if len(lost := _unusable_disks(config)) == len(config.store.disks):
-        found += lost
-    if config.store.state is not None:
-        found.append(_folder(f"state folder {config.store.state}", config.store.state, "--state"))
+    if all(look.obstacle for look in looks):
+        found += [look.obstacle for look in looks]
+    found.append(_state(config, looks))
     if config.server.ready_file is not None:
-        found.append(_parent("ready file", config.server.ready_file))
+        found.append(_file("ready file", config.server.ready_file))
     if config.log.access not in ("", "-"):
-        found.append(_parent("access log", Path(config.log.access).expanduser()))
+        found.append(_file("access log", Path(config.log.access).expanduser()))
     found += [
         _tls(config),
         _own_token(config),
@@ -48,40 +47,59 @@ def obstacles(config: Config) -> list[str]:
     return [obstacle for obstacle in found if obstacle is not None]
 
 
-def hints(config: Config) -> list[str]:
-    """What is allowed and probably not meant."""
+def hints(config: Config, looks: Sequence[DiskLook] | None = None) -> list[str]:
+    """What is allowed and probably not meant, each as `what is so; what to do`; `looks` as for `obstacles`."""
+    looks = disks_looked_at(config.store.disks) if looks is None else looks
     found = []
     server = config.server
     if server.listen.host in ("0.0.0.0", "::") and server.external_url is None:
         found.append(
-            f"listening on every address ({server.listen}): set --external-url if clients reach this node "
+            f"listening on every address ({server.listen}); set --external-url if clients reach this node "
             "through another name or port than the one they send in Host"
         )
     if (token := config.admin.token_file) is not None and _is_read_by_others(token):
         found.append(f"admin.token_file {token} can be read by others; run: chmod 600 {token}")
     found += _cluster_hints(config.cluster)
-    if len(lost := _unusable_disks(config)) < len(config.store.disks):
+    if not all(look.obstacle for look in looks):
         # A node of many disks must come up with one of them dead.
-        found += [f"{obstacle} (the node goes on without it)" for obstacle in lost]
+        found += [f"{look.obstacle} (the node goes on without it)" for look in looks if look.obstacle]
     if config.origin.kind == "hub" and config.origin.xet and not is_installed():
         found.append(
-            "hf_xet is not installed, so what the Hub gives by Xet alone (files above 50 GB) cannot be fetched: "
+            "hf_xet is not installed, so what the Hub gives by Xet alone (files above 50 GB) cannot be fetched; "
             "pip install 'penstock[xet]', or set origin.xet = false"
         )
-    floor = config.store.free_floor
-    for disk in config.store.disks:
-        free = _free(disk.path)
-        if free is not None and free < floor:
-            found.append(
-                f"disk {disk.path}: its file system has {format_size(free)} free, and store.free_floor keeps "
-                f"{format_size(floor)} free: nothing new is kept there until there is more room"
-            )
-        elif disk.size is not None and free is not None and disk.size > free:
-            found.append(
-                f"disk {disk.path} may grow to {format_size(disk.size)} but its file system has {format_size(free)} "
-                "free; eviction starts at the free-space floor"
-            )
-    return found
+    return found + [hint for look in looks if (hint := _room(look, config.store.free_floor))]
+
+
+def _room(look: DiskLook, floor: int) -> str | None:
+    """What is to be said of the room on a disk."""
+    path, free, size = look.disk.path, look.free, look.disk.size
+    if free is not None and free < floor:
+        return (
+            f"disk {path}: its file system has {format_size(free)} free, and store.free_floor keeps "
+            f"{format_size(floor)} free: nothing new is kept there until there is more room; free some, or lower "
+            "store.free_floor"
+        )
+    if size is not None and free is not None and size > free:
+        return (
+            f"disk {path} may grow to {format_size(size)} but its file system has {format_size(free)} free: eviction "
+            f"starts at the free-space floor; set its size to at most {format_size(max(0, free - floor))}"
+        )
+    return None
+
+
+def _state(config: Config, looks: Sequence[DiskLook]) -> str | None:
+    """What keeps the catalogue from being opened. It can do without its folder, but not wait for it."""
+    path = config.store.state
+    if path is not None:
+        return answered(f"state folder {path}", lambda: folder_obstacle(f"state folder {path}", path, "--state"))
+    if looks[0].answers:
+        return None
+    return f"{looks[0].obstacle}; the state folder is on it: name another place with --state"
+
+
+def _file(what: str, path: Path) -> str | None:
+    return answered(f"{what} {path}", lambda: file_obstacle(what, path))
 
 
 def _cluster_hints(cluster: ClusterSection) -> list[str]:
@@ -93,7 +111,10 @@ def _cluster_hints(cluster: ClusterSection) -> list[str]:
     if cluster.is_on and cluster.redis is None and not cluster.peers:
         found.append("a cluster without redis and peers: nobody can be asked; name them with --redis or --peer")
     if cluster.advertise is not None and _is_loopback(cluster.advertise):
-        found.append(f"cluster.advertise {cluster.advertise} is reached from this machine alone")
+        found.append(
+            f"cluster.advertise {cluster.advertise} is reached from this machine alone; name an address of it "
+            "that the other nodes reach"
+        )
     return found
 
 
@@ -107,50 +128,6 @@ def _is_read_by_others(path: Path) -> bool:
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host == "localhost" or host.startswith("127.") or host == "::1"
-
-
-def _unusable_disks(config: Config) -> list[str]:
-    looked_at = (_disk(disk.path) for disk in config.store.disks)
-    return [obstacle for obstacle in looked_at if obstacle is not None]
-
-
-def _disk(path: Path) -> str | None:
-    try:
-        if found := _folder(f"disk {path}", path, "--disk"):
-            return found
-    except OSError as error:
-        return f"disk {path}: it cannot be looked at: {error.strerror}; dmesg | tail"
-    try:
-        refused = refusal_of(path)
-    except OSError as error:
-        return f"disk {path}: its disk.json cannot be read: {error.strerror}; ls -l {path}/disk.json"
-    return None if refused is None else f"disk {path}: {refused}"
-
-
-def _folder(what: str, path: Path, flag: str) -> str | None:
-    """Whether `path` is, or could be made, a folder we can write to."""
-    standing = _nearest(path)
-    if not os.path.isdir(standing):
-        return f"{what}: {standing} is a file, not a folder; name another place with {flag}"
-    if os.statvfs(standing).f_flag & os.ST_RDONLY:
-        return f"{what}: its file system is mounted read-only; remount it, or name another place with {flag}"
-    if not os.access(standing, os.W_OK | os.X_OK):
-        verb = "write to" if standing == path else f"make it, for lack of permission in {standing}; nor write to"
-        return f"{what}: cannot {verb} it as user id {os.geteuid()}; run: sudo install -d -o {os.geteuid()} {path}"
-    if (_free(path) or 0) < _LEAST_ROOM:
-        return f"{what}: its file system is full; make room there, or name another place with {flag}"
-    return None
-
-
-def _parent(what: str, path: Path) -> str | None:
-    folder = path.parent
-    if not os.path.isdir(folder):
-        return f"{what} {path}: the folder {folder} does not exist; run: mkdir -p {folder}"
-    if os.path.isdir(path):
-        return f"{what} {path}: it is a folder; name a file"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return f"{what} {path}: no permission to write in {folder}"
-    return None
 
 
 def _tls(config: Config) -> str | None:
@@ -211,19 +188,3 @@ def _parser() -> str | None:
     if not hasattr(http_parser, "HttpRequestParserC"):
         return "aiohttp came without its C parser; install its wheel: pip install --force-reinstall aiohttp"
     return None
-
-
-def _nearest(path: Path) -> Path:
-    """`path` itself, or the closest ancestor that exists."""
-    # Not Path.exists, which raises where a folder on the way may not be entered.
-    while not os.path.exists(path) and path != path.parent:
-        path = path.parent
-    return path
-
-
-def _free(path: Path) -> int | None:
-    try:
-        room = os.statvfs(_nearest(path))
-    except OSError:
-        return None
-    return room.f_bavail * room.f_frsize

@@ -22,8 +22,12 @@ from proxy.cluster.secret import redis_address
 from proxy.config.origins import MountedOrigin, OriginSection, OriginSite
 from proxy.config.redis_address import BehindSentinels, InCluster, OneServer, RedisAddress
 from proxy.config.schema import Config
+from proxy.core.caller import ANONYMOUS, Caller
 from proxy.core.clock import Clock
-from proxy.core.errors import ConfigError
+from proxy.core.errors import ConfigError, OriginLied
+from proxy.origin.budget import allowance, reserve, retry_after
+from proxy.origin.credentials import home_fields, own_token
+from proxy.origin.head import Head
 
 from .finding import Finding, Verdict
 
@@ -82,38 +86,84 @@ def _certificate(path: Path, renewed: str, clock: Clock) -> Finding:
 
 
 async def _origin(site: OriginSite, clock: Clock) -> list[Finding]:
-    """How an origin answers; the clock is compared with that of the one at the root."""
+    """How an origin answers the mirror, and what it lets it ask still; the clock is compared with that of the one at
+    the root."""
     about = f"origin {site.name}" if isinstance(site, MountedOrigin) else "origin"
-    is_hub = isinstance(site, OriginSection) and site.kind == "hub"
-    method, address = ("GET", f"{site.url}/api/models?limit=1") if is_hub else ("HEAD", site.url)
+    try:
+        caller = _asking(site)
+    except ConfigError:  # an obstacle, told already
+        return []
+    method, address = ("GET", f"{site.url}/api/models?limit=1") if _is_hub(site) else ("HEAD", site.url)
     timeout, began = aiohttp.ClientTimeout(total=site.connect_timeout + site.read_timeout), clock.monotonic()
+    fields = {**dict(home_fields(caller)), "Accept-Encoding": "identity"}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.request(method, address, allow_redirects=False) as answer,
+            # Asked with the mirror's token, and so never sent on to anybody else.
+            session.request(method, address, headers=fields, allow_redirects=False) as answer,
         ):
-            status, fields = answer.status, {name.lower(): text for name, text in answer.headers.items()}
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            head = Head.of(answer.status, answer.headers.items())
+    except (aiohttp.ClientError, TimeoutError, OSError, OriginLied) as error:
         says = f"{site.url} gives no answer: {str(error) or type(error).__name__}"
         return [Finding(about, Verdict.BAD, says, f"curl -sSI {site.url}      (DNS, proxy, firewall)")]
-    took = clock.monotonic() - began
-    how = f"in {took * 1000:.0f} ms {fields.get('ratelimit', '')}".rstrip()
-    found = [Finding(about, *_answered(site.url, status, is_hub=is_hub, how=how))]
-    if about == "origin" and "date" in fields:
+    how = f"in {(clock.monotonic() - began) * 1000:.0f} ms"
+    found = [Finding(about, *_answered(site, head.status, caller, how))]
+    if (budget := _budget(head, caller, clock)) is not None:
+        found.append(Finding(f"{about} budget", *budget))
+    if about == "origin" and (date := head.first("date")) is not None:
         with suppress(ValueError, TypeError):
-            found.append(_clock(abs(clock.wall() - parsedate_to_datetime(fields["date"]).timestamp())))
+            found.append(_clock(abs(clock.wall() - parsedate_to_datetime(date).timestamp())))
     return found
 
 
-def _answered(url: str, status: int, *, is_hub: bool, how: str) -> tuple[Verdict, str, str]:
-    if status == 429:
-        fix = "set origin.token_file: it has more" if is_hub else "ask less at once: origin.connections_per_host"
-        return Verdict.POOR, f"{url} asks us to slow down (429)", fix
-    if status >= 500 or (is_hub and status >= 400):
-        fix = "is origin.url a Hub?" if is_hub else f"curl -sSI {url}      (is that where it is?)"
-        return Verdict.POOR, f"{url} answers with {status}", fix
+def _is_hub(site: OriginSite) -> bool:
+    return isinstance(site, OriginSection) and site.kind == "hub"
+
+
+def _asking(site: OriginSite) -> Caller:
+    """As whom the node asks it of its own accord. Raises ConfigError."""
+    file = site.token_file if isinstance(site, OriginSection) else None
+    return ANONYMOUS if file is None else own_token(file)
+
+
+def _answered(site: OriginSite, status: int, caller: Caller, how: str) -> tuple[Verdict, str, str]:
+    url = site.url
+    if _is_hub(site) and status in (401, 403):
+        if caller.is_anonymous:
+            says = f"{url} shows nothing without a token ({status}): clients have to send their own"
+            return Verdict.POOR, says, "export HF_TOKEN=... where clients run; for the mirror itself: origin.token_file"
+        says = f"{url} does not take the token of origin.token_file ({status})"
+        return Verdict.BAD, says, "put one into it that is valid: the Hub's settings, Access Tokens (read); restart"
+    if status >= 500:
+        return Verdict.POOR, f"{url} answers with {status}", f"curl -sSI {url}      (is it well? penstock serves on)"
+    if status >= 400 and status != 429 and _is_hub(site):
+        fix = f"curl -sS '{url}/api/models?limit=1'      (is that a Hub? if not: origin.kind = http)"
+        return Verdict.POOR, f"{url} answers with {status}, as no Hub does", fix
+    as_whom = "" if caller.is_anonymous else ", the mirror's token shown"
     # The base of a generic origin need not be a page of it.
-    return Verdict.GOOD, f"{url} answers {how}", ""
+    return Verdict.GOOD, f"{url} answers {how}{as_whom}", ""
+
+
+def _budget(head: Head, caller: Caller, clock: Clock) -> tuple[Verdict, str, str] | None:
+    """What is to be said of the requests that are left; None where the origin says nothing of it."""
+    said = allowance(head)
+    left = 0 if head.status == 429 else said.remaining
+    if left is None:
+        return None
+    whose = "the anonymous of this address have" if caller.is_anonymous else "the mirror's token has"
+    again = retry_after(head, clock.wall())
+    when = "" if again is None else f", for {again} s"
+    more = (
+        "set origin.token_file (a token has more), or have clients send theirs"
+        if caller.is_anonymous
+        else "penstock top      (who asks so much?); freshness.ref_ttl asks less, a larger plan of the Hub allows more"
+    )
+    if left <= 0:
+        return Verdict.BAD, f"{whose} no requests left{when}: what is not kept is refused with 429", more
+    if left <= (kept_back := reserve(head)):
+        says = f"{whose} {left} requests left{when}: the last {kept_back} are for what cannot wait"
+        return Verdict.POOR, says, more
+    return Verdict.GOOD, f"{whose} {left} requests left{when}", ""
 
 
 def _clock(off: float) -> Finding:

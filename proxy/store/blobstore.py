@@ -97,6 +97,7 @@ class BlobStore:
 
     async def _start(self) -> None:
         self.rack.changed = self._step_all
+        self._upkeep.watch()
         await self.rack.start()
         self._upkeep.start()
 

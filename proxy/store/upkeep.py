@@ -31,8 +31,12 @@ class Upkeep:
         self._once = once
         self._hits: set[Entry] = set()
 
+    def watch(self) -> None:
+        """Look for hung calls from now on: before the first disk is opened."""
+        self._rack.tasks.start(self._watching(), "watch")
+
     def start(self) -> None:
-        """Begin, over disks that have been opened."""
+        """Begin the rest, over disks that have been opened."""
         for shelf in self._rack.accounts():
             self._rebuild_in_background(shelf)
         self._rack.tasks.start(self._rounds(), "upkeep")
@@ -47,13 +51,19 @@ class Upkeep:
         if hits:
             await self._rack.on_all(lambda shelf: shelf.index.touch(hits))
 
+    async def _watching(self) -> None:
+        # Apart from the rounds, which call the disks themselves: a disk that hangs first in one of theirs would hang
+        # for ever, as nobody would be left to find it so.
+        while True:
+            await asyncio.sleep(TICK)
+            for disk in self._rack.disks:
+                disk.watch()
+
     async def _rounds(self) -> None:
         rounds = 0
         while True:
             await asyncio.sleep(TICK)
             rounds += 1
-            for disk in self._rack.disks:
-                disk.watch()
             await self.flush_hits()
             for shelf in self._rack.accounts():
                 await self._tend(shelf, look_for_dead=rounds % RECLAIM_EVERY == 0)

@@ -52,15 +52,63 @@ async def test_every_origin_is_asked_and_named(tmp_path: Path, site: WebSite) ->
     said = await found(config)
     assert {about: one.verdict.value for about, one in said.items()} == {
         "origin": "good",
+        "origin budget": "poor",
         "clock": "good",
         "origin no-page": "good",
-        "origin busy": "poor",
+        "origin busy": "good",
+        "origin busy budget": "bad",
         "origin broken": "poor",
         "origin away": "bad",
     }
-    assert '"api";r=9' in said["origin"].says
+    assert "have 9 requests left" in said["origin budget"].says
     assert all(one.fix for one in said.values() if one.verdict is not Verdict.GOOD)
     assert not site.requests("/busy", "GET"), "the base of a generic origin may be large"
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict", "says"),
+    [
+        ("r=400;t=30", "good", "400 requests left"),
+        ("r=12;t=30", "poor", "the last 50"),
+        ("r=0;t=30", "bad", "for 30 s"),
+    ],
+)
+async def test_what_the_origin_lets_us_ask_still_is_judged(
+    tmp_path: Path, site: WebSite, left: str, verdict: str, says: str
+) -> None:
+    fields = {"RateLimit": f'"api";{left}', "RateLimit-Policy": '"api";q=500;w=300'}
+    site.at("/api/models", Reply(200, fields, b"[]"))
+    budget = (await found(config_of(tmp_path, f'[origin]\nurl = "{site.url}"\n')))["origin budget"]
+    assert (budget.verdict.value, says in budget.says) == (verdict, True), budget
+    assert ("origin.token_file" in budget.fix) == (verdict != "good")
+
+
+async def test_the_hub_is_asked_with_the_mirrors_own_token_and_nobody_else_is(tmp_path: Path, site: WebSite) -> None:
+    site.at("/api/models", Reply(200, {"RateLimit": '"api";r=0;t=60'}, b"[]"))
+    (tmp_path / "token").write_text("hf_ofTheMirror")
+    said = await found(
+        config_of(
+            tmp_path,
+            f'[[origin]]\nurl = "{site.url}"\ntoken_file = "{tmp_path}/token"\n'
+            f'[[origin]]\nname = "other"\nurl = "{site.url}/other"\n',
+        )
+    )
+    (asked,), (other,) = site.requests("/api/models", "GET"), site.requests("/other", "HEAD")
+    assert asked["Authorization"] == "Bearer hf_ofTheMirror"
+    assert other["Authorization"] is None
+    assert "the mirror's token has no requests left, for 60 s" in said["origin budget"].says
+    assert "ofTheMirror" not in f"{said}"
+
+
+@pytest.mark.parametrize(("token", "verdict", "fix"), [(False, "poor", "HF_TOKEN"), (True, "bad", "Access Tokens")])
+async def test_a_hub_that_shows_nothing_without_a_right_token_is_told_apart(
+    tmp_path: Path, site: WebSite, token: bool, verdict: str, fix: str
+) -> None:
+    site.at("/api/models", Reply(401, {}, b"{}"))
+    (tmp_path / "token").write_text("hf_ofTheMirror")
+    shown = f'token_file = "{tmp_path}/token"\n' if token else ""
+    origin = (await found(config_of(tmp_path, f'[origin]\nurl = "{site.url}"\n{shown}')))["origin"]
+    assert (origin.verdict.value, fix in origin.fix) == (verdict, True), origin
 
 
 async def test_a_clock_that_is_off_is_said(tmp_path: Path, site: WebSite) -> None:

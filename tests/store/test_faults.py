@@ -177,6 +177,40 @@ async def test_a_disk_that_hangs_is_out_and_comes_back(folders: list[Path]) -> N
         assert await blob.seal()
 
 
+async def test_a_disk_that_hangs_before_it_is_opened_keeps_the_store_from_nothing(folders: list[Path]) -> None:
+    calls: dict[str, Syscalls] = {str(folder): FaultySyscalls() for folder in folders[:2]}
+    clock, faulty = ManualClock(), calls[str(folders[1])]
+    assert isinstance(faulty, FaultySyscalls)
+    faulty.hang("statvfs")
+
+    async def open_and_look() -> list[DiskState]:
+        async with open_store(section(*folders[:2]), syscalls=calls.__getitem__, clock=clock) as store:
+            found = await states(store)
+            faulty.heal()
+            return found
+
+    async with TaskSet("test") as tasks:
+        opened = tasks.start(open_and_look(), "open")
+        await until(faulty.entered.is_set)
+        clock.advance(HANG_LIMIT + 1)
+        assert await opened == [DiskState.OK, DiskState.OUT]
+
+
+async def test_a_disk_that_hangs_in_the_stores_own_rounds_is_found_to_hang(
+    tmp_path: Path, faulty: FaultySyscalls
+) -> None:
+    """Nobody reads: the first who meets it is the upkeep, and it must not be the one who watches."""
+    clock = ManualClock()
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty, clock=clock) as store:
+        faulty.hang("statvfs")
+        await until(faulty.entered.is_set)
+        clock.advance(HANG_LIMIT + 1)
+        await until(lambda: store.rack.disks[0].state is DiskState.OUT)
+        faulty.heal()
+        clock.advance(PROBE_AFTER + 1)
+        await until(lambda: store.rack.disks[0].state is DiskState.OK)
+
+
 async def test_a_call_that_waits_for_a_thread_does_not_hang(tmp_path: Path) -> None:
     clock, released = ManualClock(), threading.Event()
     disk = Disk("disk0", str(tmp_path), threads=1, clock=clock, calls=Syscalls())
