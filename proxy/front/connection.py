@@ -110,6 +110,9 @@ class Connection(asyncio.Protocol):
         if longest > self._gate.limits.header_bytes:
             self._dismiss(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "header_size")
             return
+        if self._heads.is_loose:
+            self._dismiss(HTTPStatus.BAD_REQUEST, "request_line")
+            return
         self.pending += completed
         if self.pending:
             self._disarm()

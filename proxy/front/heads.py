@@ -11,6 +11,7 @@ from typing import Final
 _END: Final = b"\r\n\r\n"
 _BODILESS: Final = (b"GET ", b"HEAD ")
 _LONGEST_METHOD: Final = 5
+_TWO_BLANKS: Final = b"  "
 
 
 class HeadScanner:
@@ -19,10 +20,14 @@ class HeadScanner:
     Bodies are not understood: after the head of anything but a GET or HEAD the scanner is blind until `resume()`.
     """
 
-    __slots__ = ("_blind", "_first", "_length", "_tail")
+    __slots__ = ("_blind", "_first", "_in_line", "_length", "_tail", "is_loose")
 
     def __init__(self) -> None:
+        self.is_loose = False
+        """Whether two blanks stood side by side in a request line: one parser skips them, another ends the target
+        there (RFC 9112 §3.2)."""
         self._first = b""
+        self._in_line = True
         self._tail = b""
         self._length = 0
         self._blind = False
@@ -71,10 +76,15 @@ class HeadScanner:
         self._length += stop - start
         if len(self._first) < _LONGEST_METHOD:
             self._first += arrived[start : min(stop, start + _LONGEST_METHOD - len(self._first))]
+        if self._in_line:
+            end = arrived.find(b"\r", start, stop)
+            self.is_loose |= _TWO_BLANKS in self._tail[-1:] + arrived[start : stop if end < 0 else end]
+            self._in_line = end < 0
         self._tail = (self._tail + arrived[max(start, stop - 3) : stop])[-3:]
 
     def _reset(self) -> None:
         self._first = self._tail = b""
+        self._in_line = True
         self._length = 0
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import orjson
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.web_protocol import _ErrInfo
 
 from .gate import Gate
@@ -15,6 +15,7 @@ from .request_ids import request_id
 log = logging.getLogger(__name__)
 
 MOST_HEADERS = 64
+_SPOKEN = (HttpVersion10, HttpVersion11)
 _NEVER = 1e7
 """Seconds. The connection closes itself when it is idle: aiohttp does not see what the fast lane answers."""
 
@@ -54,6 +55,10 @@ class Wire(web.RequestHandler):
         for at, (message, body) in enumerate(self._messages):
             if isinstance(message, _ErrInfo):
                 self._break_off(self._body)
+                return
+            if message.version not in _SPOKEN:
+                # Else the answer would be in that version too, which nobody here speaks (RFC 9110 §2.5).
+                self._messages[at] = (_ErrInfo(400, None, "another version of HTTP"), body)
                 return
             if message.chunked:
                 self._messages[at] = (message._replace(should_close=True), body)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
@@ -32,6 +33,9 @@ FIELDS: Final = 128
 """Most fields of an answer's head."""
 INTERIM: Final = 32
 """Most interim answers (1xx) before the real one."""
+_LOOSE: Final = re.compile(rb"(?<!\r)\n|\r\n[ \t]")
+"""Lines that end in a line feed alone, and folded ones: a recipient may take both, and may refuse both (RFC 9112 §2.2,
+§5.2). Who puts fields into another's answer does so by one of them."""
 
 
 class Wire:
@@ -159,15 +163,19 @@ async def asked(wire: Wire, request: h11.Request, kept: Callable[[Wire], None]) 
 async def _head(wire: Wire, grammar: h11.Connection) -> h11.Response:
     """The head of the answer, after those that are only interim. Raises h11.RemoteProtocolError, OSError."""
     interim = 0
+    came = b""
     while not isinstance(event := grammar.next_event(), h11.Response):
         if event is h11.NEED_DATA:
             if not (received := await wire.receive(HEAD_SIZE)):
                 raise ConnectionResetError(errno.ECONNRESET, "no answer")
+            came += received
             grammar.receive_data(received)
         elif not isinstance(event, h11.InformationalResponse) or (interim := interim + 1) > INTERIM:
             raise h11.RemoteProtocolError("no answer after many interim ones")
     if len(event.headers) > FIELDS or any(len(name) + len(text) > FIELD_SIZE for name, text in event.headers):
         raise h11.RemoteProtocolError("a head beyond all measure")
+    if _LOOSE.search(came, 0, len(came) - len(grammar.trailing_data[0])):
+        raise h11.RemoteProtocolError("a line that not everybody ends at the same place")
     return event
 
 

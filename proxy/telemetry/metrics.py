@@ -94,7 +94,7 @@ WORKER_METRICS: Final = (
     Metric(
         "penstock_connections_refused_total",
         C,
-        "Connections closed by us; `reason`: limit, client_limit, header_timeout, header_size.",
+        "Connections closed by us; `reason`: limit, client_limit, header_timeout, header_size, request_line.",
         ("reason",),
     ),
     Metric(
@@ -364,7 +364,7 @@ FROM_ZERO: Final = {
     "fills_total": ("ok", "checksum", "upstream_error", "put_off", "aborted", "disk"),
     "corruptions_total": ("read", "scrub", "seal", "slice", "verify"),
     "fleet_slices_wrong_total": ("peer", "origin", "several", "unknown"),
-    "connections_refused_total": ("limit", "client_limit", "header_timeout", "header_size"),
+    "connections_refused_total": ("limit", "client_limit", "header_timeout", "header_size", "request_line"),
 }
 """Counters with one label, and its values, that are there before anything is counted. To `increase()` a series that
 begins with 1 has not grown: the first event, often the only one, would be seen by no alert."""

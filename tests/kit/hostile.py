@@ -159,8 +159,6 @@ def _bodies(honest: Honest) -> dict[str, bytes]:
 
 BENIGN = frozenset(
     {
-        "folded field",  # RFC 9112 §5.2: its lines are one
-        "line feeds alone",  # RFC 9112 §2.2 allows it
         "protocol of its own",  # an offer, and nobody asked for it
         "nul in the phrase",  # which goes no further
         "many interim answers",  # within the time of a head

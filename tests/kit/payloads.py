@@ -276,10 +276,6 @@ TAKEN: Mapping[tuple[str, str], Answers] = {
     ("chunk", "many zeros in the last one"): _LAST,
     # not the field that frames; nothing of a request goes on under another name than it came with
     ("coding", "underscore in the name"): _ANSWERED,
-    # RFC 9112 §3 lets words be told apart by any blanks: the target is the same to who reads it so, and to who does not
-    # the request is none
-    ("line", "two blanks"): _ANSWERED,
-    ("line", "two blanks behind"): _ANSWERED,
     # names like others: what is decoded once is never decoded again, and nothing here takes a parameter from a path
     ("path", "dots and parameter"): _NOT_THERE,
     ("path", "encoded twice"): _NOT_THERE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.kit.conformance import Verdict, cache_suite, penstock_before
 
-_AGE = "RFC 9111 §5.1: what is no number is left out, of several the first counts; the suite is of before"
+_AGE = "RFC 9111 §5.1: what is no number is left out, of several the first counts; later versions of the suite say so"
 DIFFERS = {
     "age-parse-nonnumeric": _AGE,
     "age-parse-negative": _AGE,

@@ -168,6 +168,9 @@ REFUSED: list[tuple[str, bytes]] = [
     ),
     ("63 9112 §3.2 no Host", b"GET /a HTTP/1.1\r\n\r\n"),
     ("63 9112 §3.2 two Hosts", b"GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+    ("9112 §3 two blanks", b"GET  /a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("9110 §2.5 another version", b"GET /a HTTP/2.0\r\nHost: a\r\n\r\n"),
+    ("9110 §2.5 no version", b"GET /a\r\nHost: a\r\n\r\n"),
     ("64 9112 §2.2 bare LF", b"GET /a HTTP/1.1\nHost: a\n\n"),
     ("64 9112 §5.2 obs-fold", b"GET /a HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n"),
     ("dot segments", b"GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -179,5 +182,5 @@ REFUSED: list[tuple[str, bytes]] = [
 async def test_what_can_be_read_in_two_ways_is_refused(site: WebSite, node: WebNode, row: str, request_: bytes) -> None:
     got = await raw(node, request_ + b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
     assert got.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
-    assert got.count(b"HTTP/1.") == 1
+    assert got.count(b"HTTP/") == 1
     assert site.asked == []

@@ -188,3 +188,21 @@ async def test_9111_3_4_parts_without_a_strong_validator_are_never_put_together(
         assert set((await node.get("/a", range=field)).body) == set(b"o")
     assert (await node.get("/a")).body == old
     assert [asked["If-Range"] for asked in site.asked] == [None] * len(site.asked)
+
+
+async def test_9530_2_a_digest_of_a_part_is_told_of_no_other_content(site: WebSite, node: WebNode) -> None:
+    document = Document(CONTENT)
+
+    async def answering(asked: Asked, wire: Wire) -> None:
+        told = {"Content-Digest": "sha-256=:part:", "Content-MD5": "part", "Repr-Digest": "sha-256=:all:"}
+        document.fields = {"Cache-Control": "max-age=60", **(told if asked["Range"] else {})}
+        await document(asked, wire)
+
+    site.at("/a", answering)
+    part = await node.get("/a", range="bytes=3000000-3000009")
+    whole = await node.get("/a")
+    assert (part.status, part.body, whole.body) == (206, CONTENT[3_000_000:3_000_010], CONTENT)
+    for answer in (part, whole):
+        assert "content-digest" not in answer.headers
+        assert "content-md5" not in answer.headers
+        assert answer.headers["repr-digest"] == "sha-256=:all:"

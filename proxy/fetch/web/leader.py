@@ -188,7 +188,9 @@ class Leader:
         return Failed(answer.status, answer.fields, bytes(body), f"fwd-status={answer.status}")
 
     def _head(self, exchange: Exchange, status: int) -> StoredResponse:
-        fields = without(exchange.answer.fields, {"content-range"} if exchange.answer.status == 206 else ())
+        fields = exchange.answer.fields
+        if exchange.answer.status == 206:
+            fields = relaying.part_fields(fields)  # what is said of the part's content is not true of the whole
         if joined(fields, "date") is None:
             fields = (*fields, ("date", format_date(int(exchange.received_at))))  # RFC 9110 §6.6.1
         head = StoredResponse(status, kept_fields(fields), (), exchange.requested_at, exchange.received_at, NOTHING)
