@@ -58,7 +58,7 @@ class Wire(web.RequestHandler):
                 return
             if message.version not in _SPOKEN:
                 # Else the answer would be in that version too, which nobody here speaks (RFC 9110 §2.5).
-                self._messages[at] = (_ErrInfo(400, None, "another version of HTTP"), body)
+                self._messages[at] = (_ErrInfo(400, ValueError("another version"), "another version of HTTP"), body)
                 return
             if message.chunked:
                 self._messages[at] = (message._replace(should_close=True), body)

@@ -6,12 +6,14 @@ read ~/.netrc (which `trust_env` would: an anonymous caller would then be given 
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
+from aiohttp.connector import Connection
 
 from proxy.config.origins import OriginSite
 from proxy.core.connections import in_short
@@ -19,6 +21,31 @@ from proxy.core.errors import ConfigError, OriginLied, OriginUnreachable, Pensto
 
 from .incoming import FIELD_SIZE, Disconnected, TransferCut
 from .sockets import NOT_PUBLIC, ForbiddenAddress
+
+CONTINUES_WITHIN: Final = 1.0
+"""Seconds that a body waits for the origin's word that it is wanted, where the client waits for that."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """As aiohttp's, but a body that waits for `100 Continue` goes after a while without it: an origin that does not
+    know the expectation waits for the body, too (RFC 9110 §10.1.1)."""
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        if self._continue is None:
+            await super().write_bytes(writer, conn, content_length)
+            return
+        timer = asyncio.get_running_loop().call_later(CONTINUES_WITHIN, _allow, self._continue)
+        try:
+            await super().write_bytes(writer, conn, content_length)
+        finally:
+            timer.cancel()
+
+
+def _allow(awaited: asyncio.Future[bool]) -> None:
+    if not awaited.done():
+        awaited.set_result(True)
 
 
 def session(
@@ -34,6 +61,7 @@ def session(
     )
     return aiohttp.ClientSession(
         connector=connector,
+        request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

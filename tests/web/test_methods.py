@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.kit.waiting import until
-from tests.kit.webnode import WebNode
+from tests.kit.webnode import WebNode, web_node
 from tests.kit.weborigin import Asked, Document, Reply, WebSite, Wire
 
 FRESH = {"Cache-Control": "max-age=3600"}
@@ -99,6 +101,57 @@ async def test_9110_10_1_1_expect_continue(site: WebSite, node: WebNode) -> None
     ):
         assert (answer.status, await answer.read()) == (200, b"taken")
     assert site.asked[0].body == b"said"
+
+
+EXPECTING = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+ASKED_FOR = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def heads_first(told: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """An origin that says `told` when a head is there, and takes the body if there is one; its address, and what it
+    took."""
+    took: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            took.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(told)
+            took.append(await reader.readexactly(4))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ntaken")
+            await writer.drain()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", took
+
+
+async def test_9110_10_1_1_a_body_that_the_origin_refuses_is_not_asked_for(tmp_path: Path) -> None:
+    refusal = b"HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async with heads_first(refusal) as (url, took), web_node(tmp_path, url) as node:
+        reader, writer = await opened(node)
+        writer.write(EXPECTING)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+    assert len(took) == 1
+    assert b"\r\nexpect: 100-continue\r\n" in took[0].lower()
+
+
+@pytest.mark.parametrize("told", [ASKED_FOR, b""], ids=["it asks for it", "it knows no expectation"])
+async def test_9110_10_1_1_a_body_that_the_origin_takes_is_asked_for(tmp_path: Path, told: bytes) -> None:
+    async with heads_first(told) as (url, took), web_node(tmp_path, url) as node:
+        reader, writer = await opened(node)
+        writer.write(EXPECTING)
+        assert await reader.readuntil(b"\r\n\r\n") == ASKED_FOR
+        assert len(took) == 1
+        writer.write(b"said")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    assert took[1:] == [b"said"]
+
+
+async def opened(node: WebNode) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = node.url.removeprefix("http://").rpartition(":")
+    return await asyncio.open_connection(host, int(port))
 
 
 async def test_a_write_is_never_sent_twice(site: WebSite, node: WebNode) -> None:

@@ -112,6 +112,8 @@ class WebCache:
         length = request.field("content-length")
         if body is not None and length is not None:
             fields = (*fields, ("Content-Length", length))
+        if body is not None and (expected := request.field("expect")) is not None:
+            fields = (*fields, ("Expect", expected))  # so that the origin can refuse before the body is sent
         answer = await self._origin.ask(request.method, request.target, fields, body)
         try:
             sites = frozenset({self._origin.site.lower(), request.site.lower()})
