@@ -21,7 +21,7 @@ from .incoming import Answer, Disconnected
 from .observer import HostClass, OriginObserver, Unobserved
 from .transport import Asking, Lane, Transport
 from .upload import Upload
-from .web_source import WebSource
+from .web_source import Forecast, WebSource
 
 _UPLOAD_PATIENCE: Final = 3600.0
 """Seconds that a request body may take: how long each pause of it lasts is bounded where it is read."""
@@ -118,6 +118,7 @@ class WebOrigin:
         record: BlobRecord,
         *,
         strong: bool,
+        forecast: Forecast,
         within: int | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> WebSource:
@@ -129,6 +130,7 @@ class WebOrigin:
             retries=self._config.retries,
             chance=self._chance,
             pause=pause,
+            forecast=forecast,
             within=within,
         )
 

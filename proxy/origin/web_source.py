@@ -7,7 +7,8 @@ course is begun, up to the end of what the reader of that place wants. So a whol
 it is read in, a range far ahead of it is a second, and what is cut is asked for again from the byte where it ended.
 
 Who leaves in the middle leaves its course behind, for the next who comes that way; of those that nobody uses the ones
-used last are kept, and the others let go, for each is a connection.
+used last are kept, and the others let go, for each is a connection. What a course is to bring is forecast, chunk by
+chunk, to whoever else may fetch it.
 
 Without a strong validator there is no second request: what was read from another answer could be of another version.
 """
@@ -22,7 +23,7 @@ from typing import Final, Protocol
 
 from proxy.core.blob import BlobRecord
 from proxy.core.errors import OriginRefused, OriginUnreachable, SourceChanged
-from proxy.core.sizes import MIB
+from proxy.core.sizes import CHUNK, MIB
 from proxy.core.spans import Span
 
 from .credentials import Fields
@@ -48,12 +49,23 @@ class Body(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Course:
-    """One answer on its way: the bytes from `position` to `stop`, used by one read after another."""
+class Forecast(Protocol):
+    """Tells the other workers what is on its way (`fetch.web.ports.Forecast`)."""
 
-    def __init__(self, answer: Body, pieces: AsyncGenerator[bytes, None], position: int, stop: int) -> None:
+    def say(self, span: Span) -> None: ...
+
+    def unsay(self, span: Span) -> None: ...
+
+
+class Course:
+    """One answer on its way: the bytes of `span`, used by one read after another."""
+
+    def __init__(self, answer: Body, span: Span, forecast: Forecast) -> None:
+        position, stop = span.start, span.stop
+        forecast.say(span)
+        self._forecast = forecast
         self._answer = answer
-        self._pieces = pieces
+        self._pieces = answer.pieces()
         self._left = b""
         self._waiting: list[int] = []
         self._turn = asyncio.Lock()
@@ -89,10 +101,14 @@ class Course:
                 raise TransferCut(f"the transfer ended {self.stop - self.position} bytes early")
             self._left = piece
         taken, self._left = self._left[:most], self._left[most:]
-        self.position += len(taken)
+        before, self.position = self.position, self.position + len(taken)
+        if before // CHUNK != self.position // CHUNK:
+            self._forecast.unsay(Span(before // CHUNK * CHUNK, self.position // CHUNK * CHUNK))
         return taken
 
     async def aclose(self) -> None:
+        if not self.is_closed:
+            self._forecast.unsay(Span(self.position // CHUNK * CHUNK, self.stop))
         self.is_closed = True
         await self._pieces.aclose()
         await self._answer.aclose()
@@ -110,10 +126,12 @@ class WebSource:
         retries: int,
         chance: Random,
         pause: Callable[[float], Awaitable[None]],
+        forecast: Forecast,
         within: int | None = None,
     ) -> None:
         """`ask` sends a GET; `strong`: what is missing can be asked for by range, of which none goes past a multiple of
         `within` bytes."""
+        self._forecast = forecast
         self._within = within
         self._ask = ask
         self._record = record
@@ -123,10 +141,12 @@ class WebSource:
         self._pause = pause
         self._courses: list[Course] = []
         self._wanted: list[Span] = []
+        self._reaches: list[Span] = []
+        self._asked: list[Span] = []
 
     def adopt(self, answer: Body, span: Span) -> None:
         """Read on from an answer that is under way already, whose body is `span`."""
-        self._courses.append(Course(answer, answer.pieces(), span.start, span.stop))
+        self._courses.append(Course(answer, span, self._forecast))
 
     @contextlib.contextmanager
     def wanting(self, span: Span) -> Iterator[None]:
@@ -136,6 +156,35 @@ class WebSource:
             yield
         finally:
             self._wanted.remove(span)
+
+    @contextlib.contextmanager
+    def reaching(self, span: Span) -> Iterator[None]:
+        """While inside, no request that begins in `span` goes past its end."""
+        self._reaches.append(span)
+        try:
+            yield
+        finally:
+            self._reaches.remove(span)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its readers want different parts of it."""
+        return len(set(self._wanted)) > 1
+
+    def is_near(self, span: Span) -> bool:
+        """Whether an answer stands at the beginning of `span`, or will in a moment."""
+        return self._nearest(span) is not None
+
+    def front(self, offset: int) -> int | None:
+        """Where the answer stands that is to bring the byte at `offset`, nearest to it; None when none is."""
+        coming = [Span(course.position, course.stop) for course in self._courses]
+        return max((span.start for span in (*coming, *self._asked) if offset in span), default=None)
+
+    async def let_go(self, front: int) -> None:
+        """End the answers that stand at `front` and that nobody reads: what they are to bring next has come."""
+        for course in [course for course in self._courses if course.position == front and course.is_idle]:
+            self._courses.remove(course)
+            await course.aclose()
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -201,16 +250,29 @@ class WebSource:
             )
         await self._let_go_of_idle()
         reach = Span(span.start, self._reach(span))
-        extra = (("Range", f"bytes={reach.start}-{reach.stop - 1}"), ("If-Range", f'"{self._record.validator}"'))
-        answer = await self._ask((*fields, *extra))
-        try:
-            start = self._judged(answer, reach)
-        except BaseException:
-            await answer.aclose()
-            raise
-        course = Course(answer, answer.pieces(), start, self._record.size if start < reach.start else reach.stop)
+        with self._asking(reach):
+            extra = (("Range", f"bytes={reach.start}-{reach.stop - 1}"), ("If-Range", f'"{self._record.validator}"'))
+            answer = await self._ask((*fields, *extra))
+            try:
+                start = self._judged(answer, reach)
+            except BaseException:
+                await answer.aclose()
+                raise
+        stop = self._record.size if start < reach.start else reach.stop
+        course = Course(answer, Span(start, stop), self._forecast)
         self._courses.append(course)
         return course
+
+    @contextlib.contextmanager
+    def _asking(self, reach: Span) -> Iterator[None]:
+        """It is on its way as soon as it is asked for: who looks meanwhile does not ask as well."""
+        self._asked.append(reach)
+        self._forecast.say(reach)
+        try:
+            yield
+        finally:
+            self._asked.remove(reach)
+            self._forecast.unsay(reach)  # the answer says it anew
 
     async def _let_go_of_idle(self) -> None:
         """Those used the longest ago."""
@@ -222,9 +284,11 @@ class WebSource:
     def _reach(self, span: Span) -> int:
         """The end of what is wanted from there on, or where another course has begun."""
         wanted = max((want.stop for want in self._wanted if span.start in want), default=span.stop)
-        ahead = [course.position for course in self._courses if course.position > span.start]
+        begun = (*(course.position for course in self._courses), *(asked.start for asked in self._asked))
+        ahead = [position for position in begun if position > span.start]
         edge = self._record.size if self._within is None else (span.start // self._within + 1) * self._within
-        return max(span.stop, min(wanted, *ahead, edge, self._record.size))
+        bounds = [reach.stop for reach in self._reaches if span.start in reach]
+        return max(span.stop, min(wanted, *ahead, *bounds, edge, self._record.size))
 
     def _judged(self, answer: Body, reach: Span) -> int:
         """The offset of the first byte of its body. Raises SourceChanged, RangeMangled, OriginRefused,

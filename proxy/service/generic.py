@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from proxy.catalogue.catalogue import Catalogue
 from proxy.cluster.answers import Answers
@@ -26,20 +27,24 @@ from proxy.fetch.web.cache import WebCache
 from proxy.fetch.web.in_fleet import Neighbours, WebLending
 from proxy.fetch.web.kept import Rooms
 from proxy.fetch.web.leader import Leader
+from proxy.fetch.web.on_its_way import NotTwice
 from proxy.fetch.web.outcomes import Ring
 from proxy.fetch.web.owner import FromOwner, Owner
 from proxy.fetch.web.places import MOUNTS
 from proxy.fetch.web.shelving import Shelving
-from proxy.fetch.web.sources import Sources
+from proxy.fetch.web.sources import Alone, Sources
 from proxy.front.mounts import Mount
 from proxy.origin.web import WebOrigin
 from proxy.store.blobstore import BlobStore
+from proxy.store.forecasts import Forecasts
 from proxy.store.leads import Leads
 from proxy.telemetry.telemetry import Telemetry
 
 from .observers import OriginObserver
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +70,16 @@ async def mounts(
 ) -> AsyncIterator[Generic]:
     """A cache for each generic origin of `config`; what they have under way ends with them."""
     async with AsyncExitStack() as stack:
-        leads = stack.enter_context(_leads(state)) if config.server.has_parent else None
+        leads, forecasts = None, None
+        if config.server.has_parent:
+            leads = stack.enter_context(_among_workers(Leads.open, state / "leads"))
+            forecasts = stack.enter_context(_among_workers(Forecasts.open, state / "forecasts"))
         tasks = TaskSet("web")
-        sources = Sources(tasks)
+        sources = Sources(tasks, forecasts or Alone())
         stack.push_async_callback(sources.aclose)
         await stack.enter_async_context(tasks)  # ended first: what reads from the sources is a task
         once_per_node, limits = OncePerNode(telemetry), _limits(config)
-        filler = once_per_node if ring is None else ToldToTheFleet(once_per_node, ring)
+        filler = NotTwice(once_per_node if ring is None else ToldToTheFleet(once_per_node, ring), sources, clock)
         flights = Flights(store, filler, tasks, clock, limits, ended=sources.settle, eager=False)
         sources.is_flying = flights.is_under_way
         rooms = Rooms(store, flights, sources, clock, config.fetch.progress_timeout)
@@ -99,15 +107,15 @@ async def mounts(
 
 
 @contextmanager
-def _leads(state: Path) -> Iterator[Leads | None]:
-    """Those of this worker; None when the state disk gives no file to lock: then each worker asks for itself."""
+def _among_workers(opened: Callable[[Path], AbstractContextManager[T]], path: Path) -> Iterator[T | None]:
+    """What the workers lock; None when the state disk gives no file for it: then each worker asks for itself."""
     with ExitStack() as stack:
         try:
-            leads = stack.enter_context(Leads.open(state / "leads"))
+            locks = stack.enter_context(opened(path))
         except OSError as error:
-            log.warning("no leads: each worker asks for itself", extra={"why": error.strerror})
-            leads = None
-        yield leads
+            log.warning("no locks among workers", extra={"what": path.name, "why": error.strerror})
+            locks = None
+        yield locks
 
 
 def _origins(config: Config) -> list[tuple[str, str, OriginSite]]:

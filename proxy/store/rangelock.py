@@ -46,5 +46,11 @@ def unlock(fd: int, start: int, length: int = 1) -> None:
 
 def held_by_another(fd: int, start: int, length: int = 1) -> bool:
     """Whether another description holds a lock, shared or not, on any of the bytes."""
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, start, length))
-    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+    return start_of_others(fd, start, length) is not None
+
+
+def start_of_others(fd: int, start: int, length: int = 1) -> int | None:
+    """The first byte of a lock that another description holds, shared or not, on any of the bytes: of one, if several
+    do. Locks of one description that meet are one to the kernel."""
+    kind, _, found, _, _ = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, start, length)))
+    return None if kind == fcntl.F_UNLCK else int(found)

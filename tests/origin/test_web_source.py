@@ -11,6 +11,7 @@ import pytest
 
 from proxy.core.sizes import CHUNK, MIB, SLICE
 from proxy.core.spans import Span
+from proxy.fetch.web.sources import Alone
 from proxy.hub.web_peering import record_of
 from proxy.origin.web_source import IDLE, WebSource
 
@@ -55,7 +56,16 @@ class Origin:
         return self.answers[-1]
 
     def source(self, within: int | None = None) -> WebSource:
-        return WebSource(self.ask, RECORD, strong=True, retries=0, chance=Random(1), pause=asyncio.sleep, within=within)
+        return WebSource(
+            self.ask,
+            RECORD,
+            strong=True,
+            retries=0,
+            chance=Random(1),
+            pause=asyncio.sleep,
+            forecast=Alone().of(RECORD.key),
+            within=within,
+        )
 
 
 async def read(source: WebSource, span: Span) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.hub.content import MIB
 from tests.kit.stage import Stage
 
@@ -25,6 +27,16 @@ async def test_64_cold_readers_over_two_workers_cost_one_download(stage: Stage) 
     assert [str(reading) for reading in readings if not reading.complete] == []
     heads = [record for record in stage.hub.log if record.method == "HEAD"]
     assert len(heads) == 1, heads
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+async def test_eight_cold_readers_of_ranges_that_overlap_cost_each_byte_once(stage: Stage, workers: int) -> None:
+    size = 48 * MIB
+    file = stage.blob("acme/tiny", "model.safetensors", size)
+    node = await stage.node(workers=workers)
+    stage.expect_origin_exact()
+    starts = range(0, size // 2, size // 16)
+    await stage.ended(*(stage.reading(node, file, span=(start, start + size // 2)) for start in starts))
 
 
 async def test_readers_that_come_later_follow_the_same_download(stage: Stage) -> None:

@@ -105,8 +105,10 @@ class WebLending:
         """`span` (inside one slice). Entering waits for its first byte. Raises AskAnother, Stalled, StoreError,
         OriginAway."""
         record, sources = question.record, self._rooms.sources
+        forecast = sources.forecasts.of(record.key)
         source = sources.of(
-            record.key, lambda: origin.source(question.target, question.record, strong=True, within=WITHIN)
+            record.key,
+            lambda: origin.source(question.target, question.record, strong=True, forecast=forecast, within=WITHIN),
         )
         through = self._ring.source(source.asked_with(_fields(question)), question, hops=hops)
         async with AsyncExitStack() as stack:

@@ -252,6 +252,7 @@ class Leader:
                 request.target,
                 body.record,
                 strong=body.strong,
+                forecast=self._rooms.sources.forecasts.of(body.record.key),
                 within=None if self._neighbours is None else WITHIN,
             ),
         )

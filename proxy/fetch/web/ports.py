@@ -50,9 +50,66 @@ class WebSource(Protocol):
         """While inside, somebody reads `span`."""
         ...
 
+    def reaching(self, span: Span) -> AbstractContextManager[None]:
+        """While inside, no request that begins in `span` goes past its end."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its readers want different parts of it."""
+        ...
+
+    def is_near(self, span: Span) -> bool:
+        """Whether an answer stands at the beginning of `span`, or will in a moment."""
+        ...
+
+    def front(self, offset: int) -> int | None:
+        """Where the answer stands that is to bring the byte at `offset`, nearest to it; None when none is."""
+        ...
+
+    async def let_go(self, front: int) -> None:
+        """End the answers that stand at `front` and that nobody reads."""
+        ...
+
     async def aclose(self) -> None:
         """End what is under way."""
         ...
+
+
+class Forecast(Protocol):
+    """What the workers of a node tell one another of the answers that bring one blob; in whole chunks."""
+
+    def say(self, span: Span) -> None:
+        """From now on `span` is on its way, by an answer that this worker reads."""
+        ...
+
+    def unsay(self, span: Span) -> None:
+        """It has come, or does not come."""
+        ...
+
+    def front(self, offset: int) -> int | None:
+        """Where the answer of another worker stands that is to bring the byte at `offset`; None when none is."""
+        ...
+
+    def ahead(self, span: Span) -> int:
+        """Where in `span` begins what another worker's answer is to bring; its end when there is none, or it begins
+        before."""
+        ...
+
+    def read(self, *, here: bool) -> None:
+        """Whether this worker has readers."""
+        ...
+
+    @property
+    def is_read_elsewhere(self) -> bool:
+        """Whether another worker has readers."""
+        ...
+
+
+class Forecasts(Protocol):
+    """Those of one worker."""
+
+    def of(self, key: BlobKey) -> Forecast: ...
 
 
 class WebOrigin(Protocol):
@@ -71,7 +128,9 @@ class WebOrigin(Protocol):
         Raises OriginUnreachable, OriginLied, and what `body` raises."""
         ...
 
-    def source(self, target: str, record: BlobRecord, *, strong: bool, within: int | None = None) -> WebSource:
+    def source(
+        self, target: str, record: BlobRecord, *, strong: bool, forecast: Forecast, within: int | None = None
+    ) -> WebSource:
         """The bytes of `record` at `target`; without `strong`, none that is not adopted. No request of it goes past a
         multiple of `within` bytes."""
         ...
