@@ -22,6 +22,7 @@ from proxy.core.tasks import TaskSet
 
 from .disk import Call
 from .part import Part
+from .syscalls import beginning
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class SpanWriter:
         rest = [memoryview(piece) for piece in pieces if piece]
         while rest:
             chunk, start = divmod(offset, CHUNK)
-            now, rest = _take(rest, self._grant.part.map.length(chunk) - start)
+            now, rest = beginning(rest, self._grant.part.map.length(chunk) - start)
             if chunk in self._grant.chunks and self._append_to_chunk(chunk, start, now):
                 finished.append(chunk)
             offset += sum(map(len, now))
@@ -115,18 +116,6 @@ class SpanWriter:
             return False
         part.finish(chunk, self._crc, failed_syncs=self._failed_syncs)
         return True
-
-
-def _take(pieces: list[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
-    """The first `size` bytes of `pieces`, and what is left."""
-    taken: list[memoryview] = []
-    for index, piece in enumerate(pieces):
-        if len(piece) >= size:
-            left = [piece[size:]] if len(piece) > size else []
-            return [*taken, piece[:size]], left + pieces[index + 1 :]
-        taken.append(piece)
-        size -= len(piece)
-    return taken, []
 
 
 class Claim:

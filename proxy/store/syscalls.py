@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from typing import Final
+
+from proxy.core.sizes import KIB
 
 
 class Syscalls:
@@ -64,24 +67,39 @@ class Syscalls:
         return os.statvfs(path)
 
 
+WRITE: Final = 128 * KIB
+"""Most bytes of one write. The page cache takes its pages for a write as one stretch of memory: long stretches have not
+been in use lately, so a virtual machine has to be given them first, which costs several times the copying."""
+_VECTOR: Final = 512
+"""Pieces per pwritev; the kernel takes at most 1024 (IOV_MAX)."""
+
+
 def write_all(calls: Syscalls, fd: int, pieces: Sequence[bytes | memoryview], offset: int) -> None:
     """Write `pieces` one after another from `offset` on, however short the kernel's single writes are.
 
     Raises OSError; a write that moves nothing counts as a full disk."""
     rest: list[memoryview] = [memoryview(piece) for piece in pieces if len(piece)]
     while rest:
-        written = calls.pwritev(fd, rest[:_VECTOR], offset)
-        if written <= 0:
-            raise OSError(errno.ENOSPC, "a write moved no byte")
-        offset += written
-        while rest and written >= len(rest[0]):
-            written -= len(rest.pop(0))
-        if written:
-            rest[0] = rest[0][written:]
+        now, later = beginning(rest, WRITE)
+        while now:
+            written = calls.pwritev(fd, now[:_VECTOR], offset)
+            if written <= 0:
+                raise OSError(errno.ENOSPC, "a write moved no byte")
+            offset += written
+            _, now = beginning(now, written)
+        rest = later
 
 
-_VECTOR = 512
-"""Pieces per pwritev; the kernel takes at most 1024 (IOV_MAX)."""
+def beginning(pieces: list[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
+    """The first `size` bytes of `pieces`, fewer only where they end, and what is left."""
+    taken: list[memoryview] = []
+    for index, piece in enumerate(pieces):
+        if len(piece) >= size:
+            left = [piece[size:]] if len(piece) > size else []
+            return [*taken, piece[:size]], left + pieces[index + 1 :]
+        taken.append(piece)
+        size -= len(piece)
+    return taken, []
 
 
 def read_all(calls: Syscalls, fd: int, length: int, offset: int) -> bytes:

@@ -17,7 +17,7 @@ from proxy.core.tasks import TaskSet
 from proxy.store.blobstore import BlobStore, DiskState
 from proxy.store.disk import HANG_LIMIT, PROBE_AFTER, Disk
 from proxy.store.part import create, open_part
-from proxy.store.syscalls import Syscalls
+from proxy.store.syscalls import WRITE, Syscalls
 from tests.store.faulty import EIO, ENOSPC, EROFS, FaultySyscalls
 from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
@@ -45,7 +45,7 @@ async def test_short_writes_are_carried_on(tmp_path: Path, faulty: FaultySyscall
 
 async def test_a_full_disk_takes_no_more_and_serves_what_it_has(tmp_path: Path, faulty: FaultySyscalls) -> None:
     async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
-        faulty.fail("pwritev", ENOSPC, after=1)
+        faulty.fail("pwritev", ENOSPC, after=CHUNK // WRITE)
         with pytest.raises(NoDisk):
             await fill(blob, CONTENT, step=CHUNK)
         assert await states(store) == [DiskState.READ_ONLY]
@@ -68,7 +68,7 @@ async def test_a_slice_goes_to_the_next_disk_when_its_own_is_full(folders: list[
         store.open_blob(RECORD) as blob,
     ):
         home = next(iter(store.ranked(RECORD, 0))).disk
-        calls[home.path].fail("pwritev", ENOSPC, after=1)
+        calls[home.path].fail("pwritev", ENOSPC, after=CHUNK // WRITE)
         with pytest.raises(NoDisk):
             await fill(blob, CONTENT, step=CHUNK)
         assert blob.missing(WHOLE) == (Span(CHUNK, WHOLE.stop),)
