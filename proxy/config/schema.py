@@ -231,7 +231,7 @@ class FetchSection(Section):
 
     span: Size = knob(
         "16MiB",
-        "Bytes asked for in one request to the origin; in a fleet at most: what comes in half a second.",
+        "Most bytes asked for in one request to the origin; it is what comes in half a second, 4MiB or more.",
         ge=MIB,
         le=64 * MIB,
     )

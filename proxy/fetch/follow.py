@@ -1,7 +1,8 @@
 """Following a blob: its bytes for one reader, in order, as the map fills.
 
 Every reader follows the file, the one that caused the fill too. A body that makes the blob whole ends only after the
-digest was found right: its last chunk is held back until the seal, so that no wrong body ever ends cleanly.
+digest was found right: its last chunk is held back until then, so that no wrong body ever ends cleanly. That the disks
+know of it, which the seal means as well, concerns a power cut and no reader.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class BlobReading:
 
     def _held_back(self) -> int:
         """The offset from which bytes wait for the seal."""
-        if not self._seal or self._blob.sealed:
+        if not self._seal or self._blob.is_right:
             return self._span.stop
         return max(self._span.start, (self._blob.record.size - 1) // CHUNK * CHUNK)
 

@@ -45,7 +45,7 @@ class Follower:
         if self.error is not None or blob.dropped:
             return True
         if self.awaits_seal:
-            return blob.sealed
+            return blob.is_right
         head = self.wanted.start
         return blob.readable(head, min(blob.record.size, head + 1)) is not None
 

@@ -17,8 +17,8 @@ class HeldBlob:
         return self._blob.dropped
 
     def piece(self, offset: int, stop: int) -> FilePiece | None:
-        # A seal is lost with a disk, or with a chunk that was found bad.
-        if not self._blob.sealed or self._blob.dropped:
+        # That is lost with a disk, or with a chunk that was found bad.
+        if not self._blob.is_right or self._blob.dropped:
             return None
         extent = self._blob.readable(offset, stop)
         if extent is None:

@@ -233,7 +233,7 @@ class Mirror:
         if located.facts.is_small:
             return None
         blob = self._store.lend(located.facts.record(located.target.repo))
-        if blob is not None and not blob.sealed:
+        if blob is not None and not blob.is_right:
             blob.release()
             return None
         return None if blob is None else HeldBlob(blob)

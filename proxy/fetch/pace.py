@@ -14,7 +14,7 @@ HEDGED: Final = 0.05
 LASTS: Final = 0.5
 """Seconds that a span shall take: ten times what a request costs by itself, over some distance."""
 LEAST: Final = 4 << 20
-"""Bytes of the smallest span that a node of a fleet asks for, where a span may be that large."""
+"""Bytes of the smallest span that is asked for of the Hub, and in a fleet, where a span may be that large."""
 CREDIT: Final = 256 << 20
 """Bytes of hedging saved up at most."""
 
@@ -41,8 +41,11 @@ class Pace:
 class Stride:
     """How many bytes are asked for in one request: what comes in `LASTS` seconds, from `least` to `most`.
 
-    What a node of a fleet has asked for and not given on is lost when it falls silent, and who waits for a span behind
-    others takes their time for silence. Where bytes come quickly large spans cost neither."""
+    Those under way share the line, and a reader has the first of them at its share of the pace: where bytes come
+    slowly, large ones make him wait, and all that has come in the meantime has to leave at once (64 readers over
+    50 MB/s: 3.2 s with spans of 16 MiB, which is the server's limit, 2.8 with 4, which is the line's). What a node of a
+    fleet has asked for and not given on is lost when it falls silent. Where bytes come quickly large spans cost
+    neither."""
 
     def __init__(self, least: int, most: int) -> None:
         """Sizes are `least` times a power of two, or `most`."""

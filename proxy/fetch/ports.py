@@ -51,6 +51,11 @@ class Blob(Protocol):
         ...
 
     @property
+    def is_right(self) -> bool:
+        """As `sealed`, but a moment earlier: the disks may not have been told yet."""
+        ...
+
+    @property
     def dropped(self) -> bool:
         """Whether the blob was dropped meanwhile (corrupt, changed, purged), by this process or another."""
         ...

@@ -358,12 +358,11 @@ def _freshness(config: Config) -> Freshness:
 
 
 def _flight_limits(config: Config) -> FlightLimits:
-    """A node by itself loses nothing by large spans."""
     section = config.fetch
     return FlightLimits(
         span=section.span,
         parallel=section.parallel,
         finish_below=section.finish_below,
         progress_timeout=section.progress_timeout,
-        least=LEAST if config.cluster.is_on else None,
+        least=LEAST,
     )

@@ -44,6 +44,7 @@ class OpenBlob:
         self._sealing = Sealing(self, rack, hashers)
         self._proof = Proof(self.parts, self._doubt, self._sealing)
         self._verified: tuple[Part, ...] = ()
+        self._right: tuple[tuple[Part, int], ...] = ()
         self._dropping = False
         self._dropped = False
 
@@ -105,6 +106,18 @@ class OpenBlob:
         self._verified = tuple(holders)
         return True
 
+    @property
+    def is_right(self) -> bool:
+        """Whether all bytes are present and their digest has been found right, be it that the disks are only now told
+        so: a reader need not wait for what a power cut would cost."""
+        return self._is_being_sealed() or self.sealed
+
+    def _is_being_sealed(self) -> bool:
+        """Whether every part still has what was found right: what comes in its place nobody has hashed."""
+        parts = self._right
+        out = DiskState.OUT
+        return bool(parts) and all(part.failed_syncs == before and part.disk.state is not out for part, before in parts)
+
     def pending_seal(self) -> bool:
         """Whether a seal is needed: a digest is known and not all is verified."""
         return self.record.digest is not None and not self.sealed
@@ -157,6 +170,7 @@ class OpenBlob:
     async def lose(self, span: Span, disk: str) -> None:
         """The disk named `disk` could not read some of `span`: the chunks become missing there. The caller reports the
         error with `BlobStore.disk_failed` as well."""
+        self._right = ()
         await self._doubt.lose(span, disk)
 
     # --- filling, sealing, dropping -----------------------------------------------------------------------------
@@ -184,7 +198,7 @@ class OpenBlob:
 
     def is_proven(self, span: Span) -> bool:
         """Whether the chunks of `span` were found right, as part of the whole or of their slices."""
-        return self.sealed or self._proof.holds(span.clip(whole(self.record.size)).units(CHUNK))
+        return self.is_right or self._proof.holds(span.clip(whole(self.record.size)).units(CHUNK))
 
     async def prove(self, span: Span, sha256: str) -> Found:
         """Compare a whole slice with its digest: its chunks are verified from now on, or missing. With the last slice
@@ -211,10 +225,15 @@ class OpenBlob:
         return await self._sealing.digest(span)
 
     async def seal_parts(self) -> None:
-        """Every byte was found right: say so on every disk."""
-        for part in self.parts.healthy():
-            if 1 in part.map.complete(0, self.chunks):
+        """Every byte was found right: say so to the readers here, then on every disk."""
+        parts = [part for part in self.parts.healthy() if 1 in part.map.complete(0, self.chunks)]
+        self._right = tuple((part, part.failed_syncs) for part in parts)
+        self.step()
+        try:
+            for part in parts:
                 await self._filling.seal(part)
+        finally:
+            self._right = ()
         self._rack.observer.sealed(self.record.size)
         self.step()
 

@@ -125,8 +125,8 @@ class BlobStore:
     async def open_blob(self, record: BlobRecord) -> AsyncIterator[OpenBlob]:
         """The blob of `record`, made if it does not exist; for blobs of more than one chunk. Raises NoDisk.
 
-        Readers of one process share it. Another generation under that key is dropped first; but what is sealed is
-        proven, and a record that contradicts it is not believed: SourceChanged."""
+        Readers of one process share it. Another generation under that key is dropped first; but what was found
+        right is proven, and a record that contradicts it is not believed: SourceChanged."""
         blob = await self._opened(record)
         self._upkeep.hit(Entry(record.key, small=False))
         try:
@@ -162,7 +162,7 @@ class BlobStore:
                 blob.hold()
                 return blob
             old = self.blobs.get(record.key)
-            if old is not None and not old.dropped and old.record.contradicts(record) and old.sealed:
+            if old is not None and not old.dropped and old.record.contradicts(record) and old.is_right:
                 raise proven_otherwise(old.record)
             self.blobs.pop(record.key, None)
             if old is not None and not old.dropped:

@@ -127,3 +127,16 @@ async def test_a_reader_that_takes_nothing_is_let_go(stage: Stage) -> None:
     stuck.resume.set()
     await stage.ended(stuck)
     assert not stuck.complete
+
+
+async def test_over_a_thin_line_no_more_is_asked_for_at_once_than_comes_in_half_a_second(stage: Stage) -> None:
+    """Requests under way share the line: the first of four has a quarter of it, and the reader with it."""
+    file = stage.blob("acme/tiny", "model.safetensors", 12 * MIB)
+    node = await stage.node(fetch__span="16MiB")
+    stage.expect_origin_exact()
+    stage.faults.bandwidth = 8 * MIB
+    reading = await stage.read(node, file)
+    assert reading.complete, reading
+    given = [record.bytes_sent for record in stage.hub.log if record.kind == "cdn"]
+    assert sum(given) == file.size
+    assert max(given) <= 4 * MIB, given

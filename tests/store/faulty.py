@@ -36,12 +36,16 @@ class FaultySyscalls(Syscalls):
     def heal(self) -> None:
         self._plans.clear()
         self._short = 0
-        self._hanging = ""
-        self.released.set()
+        self.release()
 
     def hang(self, call: str) -> None:
         """Let `call` block until `heal`; `entered` is set when one does."""
         self._hanging = call
+
+    def release(self) -> None:
+        """Let what hangs go on; what is to fail still fails."""
+        self._hanging = ""
+        self.released.set()
 
     def shorten_writes(self, size: int) -> None:
         """Let a write move at most `size` bytes of its first piece."""

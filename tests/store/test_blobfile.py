@@ -324,3 +324,51 @@ async def test_a_sync_that_ends_late_does_not_take_the_seal_back(tmp_path: Path)
         await syncing
         assert await sealing
         assert blob.sealed
+
+
+async def test_readers_need_not_wait_until_the_disks_know_that_it_is_right(tmp_path: Path) -> None:
+    faulty = FaultySyscalls()
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        faulty.hang("fdatasync")
+        sealing = store.tasks.start(blob.seal(), "seal")
+        await until(lambda: blob.is_right)
+        assert not blob.sealed
+        faulty.heal()
+        assert await sealing
+        assert blob.sealed
+
+
+async def test_a_blob_whose_seal_fails_is_not_right(tmp_path: Path) -> None:
+    faulty = FaultySyscalls()
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        faulty.fail("fdatasync", EIO, times=1)
+        with pytest.raises(DiskFailed):
+            await blob.seal()
+        assert not blob.is_right
+        assert blob.missing(WHOLE), "what could not be made durable is lost"
+
+
+async def test_wrong_bytes_are_never_right(tmp_path: Path) -> None:
+    wrong = content_of(THREE_CHUNKS, seed=2)
+    async with open_store(section(tmp_path)) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, wrong)
+        with pytest.raises(DigestMismatch):
+            await blob.seal()
+        assert not blob.is_right
+
+
+async def test_what_was_right_is_so_no_longer_when_a_chunk_of_it_is_lost(tmp_path: Path) -> None:
+    faulty = FaultySyscalls()
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        faulty.hang("fdatasync")
+        sealing = store.tasks.start(blob.seal(), "seal")
+        await until(lambda: blob.is_right)
+        losing = store.tasks.start(blob.lose(Span(0, 1), "disk0"), "lose")
+        await until(lambda: not blob.is_right)
+        faulty.heal()
+        await asyncio.gather(losing, sealing)
+        assert blob.missing(WHOLE) == (Span(0, CHUNK),)
+        assert not blob.is_right
