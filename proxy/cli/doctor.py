@@ -12,7 +12,6 @@ import click
 from proxy.config.spelling import http_url
 from proxy.core.clock import SystemClock
 from proxy.core.errors import OriginUnreachable
-from proxy.core.secret import Secret
 from proxy.core.sizes import format_size
 from proxy.service.checkup import examined
 from proxy.service.doctor import ADVICE, Checkup, NothingThere, examine
@@ -20,6 +19,7 @@ from proxy.service.finding import Finding, Verdict
 
 from .admin import Asked, known_of, node_asked, node_flags, refusal_of
 from .codes import Exit
+from .naming import token_in
 from .serve import configuration_or_exit
 from .talk import fail, put_json, say
 
@@ -73,7 +73,7 @@ def doctor(
         http_url(endpoint)
     except ValueError as error:
         fail(Exit.USAGE, f"{endpoint!r} is no address: {error}", ["write it like http://mirror:8080"])
-    token = None if token_file is None else _token(token_file)
+    token = None if token_file is None else token_in(token_file)
     try:
         found = asyncio.run(examine(endpoint, repo, token))
     except OriginUnreachable as error:
@@ -86,16 +86,6 @@ def doctor(
         _tell(found)
     if not found.is_well:
         raise click.exceptions.Exit(int(Exit.UNHEALTHY))
-
-
-def _token(file: Path) -> Secret:
-    try:
-        text = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        fail(Exit.USAGE, f"the token file {file} cannot be read", [str(error)])
-    if not text.isprintable():
-        fail(Exit.USAGE, f"the token file {file} holds more than a token")
-    return Secret(text)
 
 
 def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) -> None:

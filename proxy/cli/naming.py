@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from proxy.core.blob import BlobKey
+from proxy.core.secret import Secret
 from proxy.core.sizes import parse_size
 
 from .codes import Exit
@@ -40,3 +43,14 @@ def key_or_exit(text: str) -> BlobKey:
         return BlobKey.parse(text if ":" in text else f"sha256:{text}")
     except ValueError:
         fail(Exit.USAGE, f"{text!r} is no key of a blob", ["write it like sha256: and 64 hexadecimal digits"])
+
+
+def token_in(file: Path) -> Secret:
+    """The token that a file holds."""
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(Exit.USAGE, f"the token file {file} cannot be read", [str(error)])
+    if not text.isprintable():
+        fail(Exit.USAGE, f"the token file {file} holds more than a token")
+    return Secret(text)

@@ -6,7 +6,6 @@ pages of one listing come from one commit. Branches are looked up as `locate` do
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Final, NoReturn, assert_never
 
@@ -27,7 +26,7 @@ from .coordinator import CacheOutcome, Metadata
 from .inquiries import Enough, Inquiries, Inquiry
 from .othernames import OtherNames, other_name
 from .ports import Catalogue, Commons, ListingTurn, Origin
-from .questions import Question, at_commit, cannot_change, commit_of, next_page_at, revision_of
+from .questions import Question, at_commit, cannot_change, commit_of, lifetime, next_page_at, revision_of
 from .rights import Freshness, Rights, is_about_the_repo
 from .together import refused_together, take_ref, tell_ref, tell_refusal
 
@@ -136,14 +135,9 @@ class Listings:
 
     def _lifetime(self, question: Question, listing: Listing, enough: Enough) -> float:
         """Seconds that the listing is good for."""
-        if listing.immutable:
-            return math.inf
-        if enough is not Enough.FRESH:
+        if enough is not Enough.FRESH and not listing.immutable:
             return self._freshness.stale_for
-        if question.revision is None:
-            return self._freshness.ref_ttl
-        # Asked for by commit: the files cannot change, and counters a day old are worth no call to the origin.
-        return self._freshness.public_ttl if question.revision.is_commit else self._freshness.listing_ttl
+        return lifetime(question, listing, self._freshness)[0]
 
     def _kept(self, caller: Caller, question: Question) -> Listing | None:
         if self._is_own(question.target):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from proxy.core.errors import OriginLied
 from proxy.hub import listings as dialect
 from proxy.hub import paths
-from proxy.hub.facts import ListingKey
+from proxy.hub.facts import Listing, ListingKey
 from proxy.hub.headers import Fields
 from proxy.hub.links import Link, format_links
 from proxy.hub.names import Revision
 from proxy.hub.targets import Commits, PathsInfo, Refs, RepoInfo, RepoListing, Tree
+
+from .rights import Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,18 @@ def commit_of(revision: Revision | None, said: str | None) -> str | None:
     if named not in (None, revision.text):
         raise OriginLied("the origin answered for another commit than the one asked for")
     return revision.text
+
+
+def lifetime(question: Question, listing: Listing, freshness: Freshness) -> tuple[float, str]:
+    """Seconds that the listing is fresh for, and the rule that says so."""
+    if listing.immutable:
+        return math.inf, "at a commit it cannot change"
+    if question.revision is None:
+        return freshness.ref_ttl, "freshness.ref_ttl"
+    # Asked for by commit: the files cannot change, and counters a day old are worth no call to the origin.
+    if question.revision.is_commit:
+        return freshness.public_ttl, "freshness.public_ttl"
+    return freshness.listing_ttl, "freshness.listing_ttl"
 
 
 def next_page_at(commit: str, asked: RepoListing, headers: Fields) -> Fields:

@@ -101,6 +101,7 @@ def make_data_server(
     owner: Owner | None = None,
     hot: HotSection | None = None,
     changes: Changes | None = None,
+    identities: bytes | None = None,
 ) -> Gate:
     """The protocol factory of the data port; call it on the running loop, give it to `listen`.
 
@@ -108,7 +109,7 @@ def make_data_server(
     `signatures` make the addresses that clients carry around (None: such that this process alone knows), `signer` knows
     the other nodes of the fleet (None: there are none). `mounts` are the generic origins, `lending` reads of them and
     `owner` asks them for those nodes. `changes` counts what the rooms below take back, `hot` bounds what is kept ready
-    (None for either: nothing is).
+    (None for either: nothing is). `identities` is the key of callers' identities (None: one of its own).
     """
     clock, observer = clock or SystemClock(), observer or SilentObserver()
     lane = None
@@ -132,6 +133,7 @@ def make_data_server(
         lending,
         owner,
         tracer or Untraced(),
+        identities or secrets.token_bytes(32),
     )
     server = web.Server(application.handle)
     gate.parser = lambda: Wire(server, gate)
@@ -163,6 +165,7 @@ class Application:
         lending: WebLending | None,
         owner: Owner | None,
         tracer: Tracer,
+        identities: bytes,
     ) -> None:
         self._tracer = tracer
         self._web = WebRoutes(mounts, gate.limits)
@@ -170,7 +173,7 @@ class Application:
         self._gate = gate
         self._clock = clock
         self._ready = ready
-        self._key = secrets.token_bytes(32)
+        self._key = identities
         self._xet = XetRoutes(coordinator, signatures, xet, gate.limits, clock, external_url, self._key)
         self._files = FileRoutes(coordinator, self._xet.hints)
         self._metadata = MetadataRoutes(coordinator, gate.limits, external_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -44,6 +45,7 @@ from .cluster_api import cluster_status
 from .node import BACKLOG, Node
 from .observers import FleetObserver, FrontObserver, OriginObserver, StoreObserver
 from .operations.desk import Desk, Scrubbing
+from .operations.explain_right import Access
 from .operations.responses import ResponseDesk
 from .operations.shape import Reply
 from .system import share_of_open_files
@@ -94,10 +96,11 @@ async def assemble(
         shared = None if fleet is None else fleet.shared
         if fleet is not None:
             store.keep_longer(fleet.owns)
+        gatekeeper, identities = Gatekeeper(config.freshness, clock=clock, changes=changes), secrets.token_bytes(32)
         mirror = Mirror(
             store=store,
             catalogue=catalogue,
-            gatekeeper=Gatekeeper(config.freshness, clock=clock, changes=changes),
+            gatekeeper=gatekeeper,
             origin=origin,
             tasks=tasks,
             clock=clock,
@@ -132,6 +135,7 @@ async def assemble(
             responses=ResponseDesk(generic.places(config), catalogue.responses, purges, clock),
             purges=repo_purges,
             fleet=fleet,
+            access=Access(gatekeeper, origin.budget, identities, config),
         )
         running = RunningNode(store, mirror, cold, telemetry, await store.snapshot(), fleet, tasks, desk)
         gate = make_data_server(
@@ -151,6 +155,7 @@ async def assemble(
             owner=web.owner,
             hot=config.hot,
             changes=changes,
+            identities=identities,
         )
         running.gate = gate
         running.certificate = certificate

@@ -101,7 +101,7 @@ async def test_explain_says_what_would_happen_and_why(operator: Operator) -> Non
     whole = operator.stage.file("acme/whole", "model.safetensors")
     found = await operator.json("explain", operator.node.url + whole.target())
     assert (found["asks_origin"], found["verdict"]) == (False, "a hit: served from disk")
-    assert [step["name"] for step in found["steps"]] == ["right", "revision", "file", "plan"]
+    assert [step["name"] for step in found["steps"]] == ["policy", "right", "revision", "file", "plan", "admission"]
 
     async def is_old() -> bool:
         found = await operator.json("explain", whole.target("main"))

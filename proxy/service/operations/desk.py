@@ -23,6 +23,7 @@ from proxy.store.blobstore import BlobStore
 from .carried_out import Operations
 from .elsewhere import FleetView
 from .explain import Explainer
+from .explain_right import Access
 from .inventory import InventoryDesk, repo_at
 from .jobs import Job, JobBook
 from .orders import ExportAsked, ImportAsked, JobAsked, JobsTold, ScrubAsked, SeedAsked, VerifyAsked, WarmAsked
@@ -62,6 +63,7 @@ class Desk:
         responses: ResponseDesk,
         purges: RepoPurges,
         fleet: FleetView | None,
+        access: Access,
     ) -> None:
         self.catalogue = catalogue
         self._book = JobBook(state, clock)
@@ -72,7 +74,7 @@ class Desk:
         pin_book = PinBook(state)
         self._inventory = inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
-        explainer = Explainer(catalogue, store, mirror.freshness, clock, fleet)
+        explainer = Explainer(catalogue, store, mirror.freshness, clock, fleet, access, pins.pins_among)
         removal = RemovalDesk(inventory, pins, store, catalogue, purges, mirror.purge)
         verifier = Verifier(inventory, store, clock)
         transfer = Transfer(

@@ -41,7 +41,7 @@ IN_WORKER: Final = (
     ),
     Operation(
         "explain-file",
-        "GET",
+        "POST",
         "/-/api/explain/file",
         "Say what would happen to a request of the Hub's now, and why.",
         ExplainFileAsked,
