@@ -78,13 +78,8 @@ class Round:
         self.last: Cursor | None = None
 
     def carry_out(self, connection: sqlite3.Connection) -> None:
-        where, values = _where(self._purge.which)
-        rows = connection.execute(
-            "SELECT place, selecting, target, head FROM responses WHERE origin = ? AND "
-            f"{where} AND (place, selecting) > (?, ?) ORDER BY place, selecting LIMIT ?",
-            (self._purge.origin, *values, *self._after, self._most),
-        ).fetchall()
-        met = [row for row in rows if self._is_met(row[2], row[3])]
+        rows = connection.execute(*selection(self._purge, self._after, self._most)).fetchall()
+        met = [row for row in rows if is_met(self._purge, row)]
         for place, selecting, _, head in met:
             _end(connection, place, selecting, response_of(head), self._purge)
         bodies = [response_of(head).body for _, _, _, head in met]
@@ -92,11 +87,28 @@ class Round:
         # A small body is shared by its hash with whatever else is the same; the room it takes is eviction's business.
         is_large = not self._purge.soft
         self.keys = tuple(body.record.key for body in bodies if is_large and isinstance(body, LargeBody))
-        self.last = (rows[-1][0], rows[-1][1]) if len(rows) == self._most else None
+        self.last = following(rows, self._most)
 
-    def _is_met(self, target: str, head: bytes) -> bool:
-        stored = response_of(head)
-        return self._purge.covers(target, tags_of(stored.fields), stored.requested_at)
+
+def selection(purge: Purge, after: Cursor, most: int) -> tuple[str, tuple[Any, ...]]:
+    """The next rows after `after` that `purge` may be about."""
+    where, values = _where(purge.which)
+    statement = (
+        "SELECT place, selecting, target, head FROM responses WHERE origin = ? AND "
+        f"{where} AND (place, selecting) > (?, ?) ORDER BY place, selecting LIMIT ?"
+    )
+    return statement, (purge.origin, *values, *after, most)
+
+
+def is_met(purge: Purge, row: Any) -> bool:
+    """Whether `purge` is about a row of its `selection`."""
+    stored = response_of(row[3])
+    return purge.covers(row[2], tags_of(stored.fields), stored.requested_at)
+
+
+def following(rows: list[Any], most: int) -> Cursor | None:
+    """Where the next selection goes on; None when there are no more."""
+    return (rows[-1][0], rows[-1][1]) if len(rows) == most else None
 
 
 def tag(connection: sqlite3.Connection, place: bytes, selecting: str, fields: Fields) -> None:

@@ -6,6 +6,7 @@ disk fails, heads are kept in memory.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import Final
 
@@ -91,6 +92,18 @@ class StoredResponses:
             return await self._purged(purge)
         finally:
             self._changes.happened_everywhere()
+
+    async def count(self, purge: Purge) -> int:
+        """How many responses `purge` would be about; nothing is changed."""
+        count, after = 0, purges.BEGINNING
+        while True:
+            rows = self._disk.rows(*purges.selection(purge, after, BATCH))
+            count += sum(purges.is_met(purge, row) for row in rows)
+            last = purges.following(rows, BATCH)
+            if last is None:
+                return count
+            after = last
+            await asyncio.sleep(0)  # requests are answered between two looks
 
     async def _purged(self, purge: Purge) -> tuple[int, tuple[BlobKey, ...]]:
         self._disk.drop_unwritten(lambda name: name[0] == "responses")

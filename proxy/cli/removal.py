@@ -12,7 +12,7 @@ import click
 
 from proxy.core.sizes import format_size
 
-from .admin import LONG, Asked, ask, node_asked, node_flags
+from .admin import LONG, Asked, ask, known_of, node_asked, node_flags, with_query
 from .codes import Exit
 from .flags import path_filters
 from .inventory import is_key
@@ -64,10 +64,11 @@ def rm(repo: str, config_file: Path | None, admin: str | None, as_json: bool, **
       penstock purge acme/tiny@main --yes
       penstock purge sha256:4b0c1a...
       penstock purge http://mirror:8080/data/rows.csv
-      penstock purge --prefix /data/ --soft
+      penstock purge --prefix /data/ --soft --dry-run
       penstock purge --tag release-7
 
-    A KEY is dropped at once, pinned or not: that is for bytes known to be wrong.
+    A KEY is dropped at once, pinned or not: that is for bytes known to be wrong. Of a REPO what is pinned here stays;
+    the pins of other nodes are theirs, and do not hold against it. --dry-run counts what is on this node.
     Addresses, prefixes and tags (Surrogate-Key, Cache-Tag) are of a generic origin's responses; softly purged ones are
     stale from then on, and serve where a stale response may.
 
@@ -100,23 +101,28 @@ def purge(
     _refuse_misplaced(name, of_one_thing=of_responses or of_blob, of_responses=of_responses, soft=soft, **said)
     asked = node_asked(config_file, admin)
     if name is None or of_responses:
-        purge_responses(asked, name, prefix, tag, soft=soft, as_json=as_json)
+        purge_responses(asked, name, prefix, tag, soft=soft, dry_run=said["dry_run"], as_json=as_json)
     elif of_blob:
         key = key_or_exit(name)
         if said["dry_run"]:
+            here = known_of(asked, with_query("/-/api/blob", key=str(key))) or {"here": 0}
             if as_json:
-                put_json({"key": str(key), "dry_run": True})
-            say(f"{key} would be dropped everywhere, pinned or not")
+                put_json({"key": str(key), "dry_run": True, "here": here["here"]})
+            say(f"{key} would be dropped everywhere, pinned or not: {format_size(here['here'])} here")
             return
         found = ask(asked, "POST", f"/-/api/purge?key={quote(str(key), safe='')}")
         if as_json:
             put_json(found)
         say(f"{key} is being dropped everywhere", "green")
     elif soft:
-        found = ask(asked, "POST", "/-/api/stale", {"repo": name}, then=["penstock ls"], within=LONG)
+        order = {"repo": name, "dry_run": said["dry_run"]}
+        found = ask(asked, "POST", "/-/api/stale", order, then=["penstock ls"], within=LONG)
         if as_json:
             put_json(found)
-        say(f"what may change of {found['repo']} is asked for anew", "green")
+        would = "would be" if said["dry_run"] else "is"
+        what = f"{found['refs']} branches and tags, {found['listings']} listings here"
+        say(f"what may change of {found['repo']} {would} asked for anew: {what}", "green")
+        _tell_others(found["others"], "count it as old too")
     else:
         _remove(asked, name, everywhere=True, as_json=as_json, **said)
 
@@ -131,14 +137,11 @@ def _refuse_misplaced(
     of_one_thing: bool,
     of_responses: bool,
     soft: bool,
-    dry_run: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     **_: Any,
 ) -> None:
     """Words that would narrow what is purged, where nothing heeds them: it would be more than was meant."""
-    if dry_run and (soft or of_responses):
-        raise click.UsageError("--dry-run goes with a REPO or a KEY that is dropped; nothing was purged")
     if (include or exclude) and (soft or of_one_thing):
         raise click.UsageError("--include and --exclude go with a REPO that is dropped; nothing was purged")
     if soft and not of_one_thing and "@" in (name or ""):
@@ -232,6 +235,15 @@ def _tell(would: dict[str, Any]) -> None:
         say(f"  and {len(would['paths']) - _SHOWN} more")
     kept = f" ({format_size(would['shared'])} stay: others have them too)" if would["shared"] else ""
     say(f"{would['blobs']} blobs, {format_size(would['bytes'])}, of {would['repo']} would go{kept}")
+    _tell_others(
+        would["others"], "drop what they have of it too, pinned there or not; how much that is, they know alone"
+    )
+
+
+def _tell_others(others: list[str], do: str) -> None:
+    """What the rest of the fleet does of it: this node counts for itself alone."""
+    if others:
+        say(f"the other nodes ({', '.join(others[:_SHOWN])}) {do}")
 
 
 def _agreed(would: dict[str, Any]) -> bool:

@@ -108,15 +108,17 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def purge_responses(
-    asked: Asked, target: str | None, prefix: str | None, tag: str | None, *, soft: bool, as_json: bool
+    asked: Asked, target: str | None, prefix: str | None, tag: str | None, *, soft: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Drop responses by one of the three, or make them stale; tells how many that were here."""
     said = {"target": target, "prefix": prefix, "tag": tag}
-    order = {name: text for name, text in said.items() if text is not None} | {"soft": soft}
+    order: dict[str, Any] = {name: text for name, text in said.items() if text is not None}
+    order |= {"soft": soft, "dry_run": dry_run}
     found = ask(asked, "POST", PURGE, order, within=LONG)
     if as_json:
         put_json(found)
-    say(f"{found['responses']} responses {'are stale now' if soft else 'dropped'}, and those of the fleet", "green")
+    done = ("would be stale" if soft else "would go") if dry_run else ("are stale now" if soft else "dropped")
+    say(f"{found['responses']} responses {done}, and those of the fleet", "green")
 
 
 def is_address(name: str) -> bool:

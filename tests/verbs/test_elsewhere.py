@@ -92,6 +92,12 @@ async def test_explain_names_the_nodes_that_have_the_file(stage: Stage) -> None:
     steps = await explained(first, file.target())
     assert f"{owner}: all" in steps["nodes"]
     assert f"{other}: no" in steps["nodes"]
+    purged = await penstock("purge", str(file.repo), "--dry-run", "--admin", str(first.admin))
+    assert purged.returncode == 0, purged.said
+    (line,) = [line for line in purged.stderr.splitlines() if line.startswith("the other nodes (")]
+    assert owner in line
+    assert other in line
+    assert "pinned there or not" in line
     assert steps["owners"].endswith(f"0: {owner}")
     await stage.kill(fleet.nodes[2])
     steps = await explained(first, file.target())

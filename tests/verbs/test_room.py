@@ -124,6 +124,9 @@ async def test_what_another_repo_has_too_stays(operator: Operator) -> None:
 
 async def test_purge_drops_a_blob_by_its_key(operator: Operator) -> None:
     file = await warmed(operator, "acme/purged")
+    would = await operator.json("purge", file.sha256, "--dry-run")
+    assert (would["here"], would["dry_run"]) == (3 * MIB, True)
+    assert await here(operator, "acme/purged") > 3 * MIB, "nothing went"
     assert (await operator.says("purge", file.sha256)).returncode == 0
 
     async def gone() -> bool:
@@ -140,6 +143,11 @@ async def test_a_soft_purge_asks_anew_and_keeps_every_byte(tmp_path: Path) -> No
         newer = repo.commit("Go on")
         before = await operator.stage.ask(operator.node, file.target("main"), method="HEAD")
         assert before.headers["X-Repo-Commit"] == file.commit
+        would = await operator.json("purge", "acme/soft", "--soft", "--dry-run")
+        assert (would["refs"], would["dry_run"], would["others"]) == (1, True, [])
+        assert would["listings"] >= 2
+        still = await operator.stage.ask(operator.node, file.target("main"), method="HEAD")
+        assert still.headers["X-Repo-Commit"] == file.commit, "it was a dry run"
         assert (await operator.says("purge", "acme/soft", "--soft")).returncode == 0
         after = await operator.stage.ask(operator.node, file.target("main"), method="HEAD")
         assert after.headers["X-Repo-Commit"] == newer

@@ -33,6 +33,10 @@ async def test_an_operator_explains_and_purges(site: WebSite, tmp_path: Path) ->
         assert await asked() == [1, 1, 1]
         told = json.loads((await penstock("explain", "/a/one", "--json", "--admin", node.admin)).stdout)
         assert (told["decision"], told["rule"], told["variants"][0]["tags"]) == ("serve", "fresh", ["all"])
+        assert "1 responses would go" in await says("purge", f"{node.url}/a/one", "--dry-run")
+        assert "2 responses would go" in await says("purge", "--prefix", "/a/", "--dry-run")
+        assert "3 responses would be stale" in await says("purge", "--tag", "all", "--soft", "--dry-run")
+        assert await asked() == [1, 1, 1], "nothing went"
         assert "1 responses dropped" in await says("purge", f"{node.url}/a/one")
         assert await asked() == [2, 1, 1]
         assert "2 responses dropped" in await says("purge", "--prefix", "/a/")

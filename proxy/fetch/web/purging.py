@@ -17,6 +17,10 @@ class Purgeable(Protocol):
         """How many responses it was about, and the names of bodies that nothing else has. Raises StoreError."""
         ...
 
+    async def count(self, purge: Purge) -> int:
+        """How many responses it would be about."""
+        ...
+
 
 class ResponsePurges:
     """Carries out purges; all workers of the node see the same heads and disks, so one does it for all."""
@@ -31,6 +35,10 @@ class ResponsePurges:
         if self._notices is not None:
             self._notices.tell(ResponsesPurged(purge))
         return await self._carried_out(purge)
+
+    async def count(self, purge: Purge) -> int:
+        """How many responses `purge` would be about here; nothing is purged, and nobody told."""
+        return await self._responses.count(purge)
 
     async def hear(self, notice: Notice) -> None:
         """Another node says that something is no longer as it was. It may say so twice, and late: what was asked for

@@ -75,7 +75,7 @@ class Desk:
         self._inventory = inventory = InventoryDesk(Survey(state), store, pin_book.names)
         self._pins = pins = PinDesk(pin_book, inventory, store, clock)
         explainer = Explainer(catalogue, store, mirror.freshness, clock, fleet, access, pins.pins_among)
-        removal = RemovalDesk(inventory, pins, store, catalogue, purges, mirror.purge)
+        removal = RemovalDesk(inventory, pins, store, catalogue, purges, mirror.purge, fleet)
         verifier = Verifier(inventory, store, clock)
         transfer = Transfer(
             mirror=mirror,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ from proxy.store.inventory import Entry
 
 from .asked import Patterns, RepoName
 from .choice import Choice
+from .elsewhere import FleetView
 from .inventory import InventoryDesk, entry_of, in_batches
 from .pins import PinDesk
 from .shape import Asked, Refused, Told
@@ -31,6 +32,13 @@ from .shape import Asked, Refused, Told
 PRUNE_WITHIN: Final = 40.0
 """Seconds of one call; what is left then is for the next."""
 MOST_TOLD: Final = 1000
+_ANY: Final = BlobKey.parse("sha256:" + "0" * 64)
+"""A blob like any other: all nodes of a fleet rank for it."""
+
+
+OTHERS: Any = Field(
+    description="The other nodes of the fleet, which do the same; what they have, and pin, is known to them alone."
+)
 
 
 class RemoveAsked(Asked):
@@ -55,18 +63,24 @@ class RemovedTold(Told):
     bytes: int
     shared: int = Field(description="Bytes that stay because other repos or commits have them too.")
     paths: list[str] = Field(description="Files whose bytes go, the first thousand.")
+    others: list[str] = OTHERS
 
 
 class StaleAsked(Asked):
     """Have branches, tags and listings of a repo asked for anew; no byte goes."""
 
     repo: RepoName
+    dry_run: bool = Field(False, description="Only say what would count as old.")
 
 
 class StaleTold(Told):
-    """A repo of which everything that may change is asked for anew by whoever wants it next."""
+    """A repo of which everything that may change is asked for anew by whoever wants it next, or would be."""
 
     repo: str
+    dry_run: bool
+    refs: int = Field(description="Branches and tags that are known here.")
+    listings: int = Field(description="Listings kept here that may change.")
+    others: list[str] = OTHERS
 
 
 class PruneAsked(Asked):
@@ -102,6 +116,7 @@ class RemovalDesk:
         catalogue: Catalogue,
         purges: RepoPurges,
         purge: Callable[[BlobKey], Awaitable[None]],
+        fleet: FleetView | None,
     ) -> None:
         self._inventory = inventory
         self._pins = pins
@@ -109,6 +124,7 @@ class RemovalDesk:
         self._catalogue = catalogue
         self._purges = purges
         self._purge = purge
+        self._fleet = fleet
 
     async def remove(self, asked: RemoveAsked) -> RemovedTold:
         repo = repo_named(asked.repo)
@@ -135,13 +151,25 @@ class RemovalDesk:
             bytes=sum(kept.get(entry, 0) for entry in going),
             shared=sum(kept.get(entry, 0) for entry in shared),
             paths=sorted(path for entry, path in going.items() if entry in kept)[:MOST_TOLD],
+            others=self._others() if asked.everywhere else [],
         )
 
     async def stale(self, asked: StaleAsked) -> StaleTold:
         repo = repo_named(asked.repo)
         await self._commits(repo, None)
-        await self._purged(repo, None, soft=True)
-        return StaleTold(repo=str(repo))
+        refs, listings = await asyncio.to_thread(self._changeable, repo)
+        if not asked.dry_run:
+            await self._purged(repo, None, soft=True)
+        return StaleTold(repo=str(repo), dry_run=asked.dry_run, refs=refs, listings=listings, others=self._others())
+
+    def _changeable(self, repo: RepoId) -> tuple[int, int]:
+        """Refs, and listings that may change. Blocks."""
+        survey = self._inventory.survey
+        return len(survey.refs(repo)), sum(not listing.immutable for _, listing in survey.listings(repo))
+
+    def _others(self) -> list[str]:
+        """The other nodes, as this one sees the fleet."""
+        return [] if self._fleet is None else [name for name in self._fleet.ranked(_ANY, 0) if name != self._fleet.us]
 
     async def _forget(self, repo: RepoId, commits: list[str], asked: RemoveAsked) -> None:
         if asked.everywhere:

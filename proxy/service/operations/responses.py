@@ -53,6 +53,7 @@ class VoidAsked(Asked):
         None, max_length=1024, description="All responses with this tag (Surrogate-Key, Cache-Tag)."
     )
     soft: bool = Field(False, description="They are stale from now on, and serve where a stale response may.")
+    dry_run: bool = Field(False, description="Only count what it would be about.")
 
     @model_validator(mode="after")
     def _one(self) -> VoidAsked:
@@ -64,8 +65,9 @@ class VoidAsked(Asked):
 class VoidTold(Told):
     """What was purged here; the other nodes are told, those that are away when they are back."""
 
-    responses: int = Field(description="How many were dropped here, or are stale now.")
+    responses: int = Field(description="How many were dropped here, are stale now, or would be.")
     soft: bool
+    dry_run: bool
 
 
 class ExplainAsked(Asked):
@@ -120,8 +122,8 @@ class ResponseDesk:
                 purge = Purge(origin, which, at, asked.soft)
             except RequestRefused as error:
                 raise Refused(400, str(error)) from None
-            count += await self._purges.purge(purge)
-        return VoidTold(responses=count, soft=asked.soft)
+            count += await (self._purges.count(purge) if asked.dry_run else self._purges.purge(purge))
+        return VoidTold(responses=count, soft=asked.soft, dry_run=asked.dry_run)
 
     async def explain(self, asked: ExplainAsked) -> ExplainTold:
         origin, target = self._at_origin(asked.target)
