@@ -56,8 +56,8 @@ IGNORED: Final = frozenset(
 )
 """Fields that nothing in `front` reads when it answers for a file."""
 
-VARIED: Final = frozenset({"accept", "accept-encoding", "accept-language", "dnt", "origin"})
-"""Of those, what the answers of generic origins often vary on."""
+VARIED: Final = frozenset({"accept", "accept-encoding", "accept-language", "dnt", "origin", "x-forwarded-proto"})
+"""Of those, what the answers of generic origins often vary on, or always (`rfc9111.stored.IMPLIED`)."""
 _WISHES: Final = frozenset({"cache-control", "pragma"})
 """Of those, what says how fresh an answer has to be: a generic origin's clients are heard."""
 

@@ -17,7 +17,7 @@ from proxy.fetch.web.answers import Kept, Passed, Told, WebReply, WebRequest
 from proxy.fetch.web.places import is_at_mounts, prefix_of
 from proxy.fetch.web.ports import WebAnswer
 from proxy.rfc9111.fields import is_text, joined, lowered
-from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields
+from proxy.rfc9111.relaying import PSEUDONYM, response_fields, served_fields, unsteered
 
 from .answers import FilePart, Flow, Small
 from .bodies import body_pieces
@@ -70,10 +70,11 @@ class WebRoutes:
             raise MalformedTarget("a field of the request is no UTF-8; its origin could be told another text")
         mount = self._mounts[prefix]
         version = visit.request.version
+        fields = lowered(visit.request.headers.items())
         request = WebRequest(
             visit.method,
             target[len(prefix) :],
-            lowered(visit.request.headers.items()),
+            unsteered(fields) if visit.method in READS else fields,
             f"{version.major}.{version.minor}",
             visit.request.headers.get("Host", ""),
         )

@@ -16,6 +16,28 @@ a whole answer said of ranges, which means nothing there (RFC 9110 §14.4)."""
 _NO_CONTENT: Final = frozenset(
     {"content-type", "content-encoding", "content-language", "content-digest", "content-md5", "content-range"}
 )
+STEERING: Final = frozenset(
+    {
+        *("forwarded", "x-forwarded-host", "x-forwarded-server", "x-forwarded-port", "x-forwarded-prefix"),
+        *("x-forwarded-path", "x-forwarded-uri", "x-forwarded-scheme", "x-forwarded-ssl", "x-host", "x-original-host"),
+        *("x-original-url", "x-original-uri", "x-rewrite-url", "x-override-url", "x-http-host-override"),
+        *("x-http-method", "x-http-method-override", "x-method-override", "x-scheme", "x-url-scheme"),
+        *("front-end-https", "x-envoy-original-path", "x-envoy-original-host"),
+    }
+)
+"""Fields by which a client tells some origins that another host, target, scheme or method was meant. What they answer
+is kept under the target that was asked for, and few of them say Vary: one client would choose what all others get."""
+_SCHEMES: Final = ("http", "https")
+
+
+def unsteered(fields: Fields) -> Fields:
+    """The fields of a request whose answer may be given to others. Of X-Forwarded-Proto, which proxies before us set
+    and origins redirect by, there are two values; every answer varies on it (`stored.IMPLIED`)."""
+    return tuple(
+        (name, value.lower() if name == "x-forwarded-proto" else value)
+        for name, value in fields
+        if name not in STEERING and (name != "x-forwarded-proto" or value.lower() in _SCHEMES)
+    )
 
 
 def request_fields(fields: Fields, version: str, *, leaving: frozenset[str] = frozenset()) -> Fields:

@@ -10,6 +10,10 @@ from proxy.core.blob import BlobKey, BlobRecord
 
 from .fields import Fields, joined, members
 
+IMPLIED: Final = frozenset({"x-forwarded-proto"})
+"""What every response is taken to vary on: an origin that redirects http to https rarely says so, and its redirect
+would be given to those who came by https."""
+
 
 @dataclass(frozen=True, slots=True)
 class SmallBody:
@@ -59,5 +63,6 @@ class StoredResponse:
 
     @property
     def varies_on(self) -> tuple[str, ...]:
-        """The names of the request fields that Vary lists, lower case, each once, sorted; `*` among them as it is."""
-        return tuple(sorted({name.lower() for name in members(self.field("vary"))}))
+        """The names of the request fields that Vary lists, lower case, each once, sorted, those of `IMPLIED` with them;
+        `*` among them as it is."""
+        return tuple(sorted({name.lower() for name in members(self.field("vary"))} | IMPLIED))
