@@ -23,7 +23,7 @@ from bench.environment import environment
 from proxy.core.sizes import parse_size
 
 from . import alone, telling
-from .asking import FAILURES, Client
+from .asking import FAILURES, Client, NotMeasurable
 from .origin import File, Origin, files, serving
 from .results import DIRECT, Results, figures
 from .rows import DIRECT as DIRECT_ROWS
@@ -129,7 +129,7 @@ async def _measured(plan: Plan) -> Results:
 async def _direct(plan: Plan, origin: Origin, found: Results, core: int | None) -> None:
     rows = {name: row for name, row in DIRECT_ROWS.items() if name in plan.rows}
     host, _, port = origin.upstream.cdn.rpartition(":")
-    bench = _bench(plan, None, origin, await files(origin), (host, int(port)), core)
+    bench = _bench(plan, None, origin, await files(origin), (host, int(port)), core, found)
     await _done(DIRECT, rows, bench, found)
 
 
@@ -149,7 +149,7 @@ async def _alone(
 
 
 async def _rows(plan: Plan, origin: Origin, serves: Running, found: Results, core: int | None) -> None:
-    bench = _bench(plan, serves, origin, await files(origin), serves.address, core)
+    bench = _bench(plan, serves, origin, await files(origin), serves.address, core, found)
     await _done(serves.server.name, plan.rows, bench, found)
 
 
@@ -160,9 +160,11 @@ def _bench(
     known: Mapping[str, File],
     address: tuple[str, int],
     core: int | None,
+    found: Results,
 ) -> Bench:
     client = Client(address)
-    return Bench(serves, origin, known, client, plan.installed, core, plan.readers, plan.small_seconds)
+    given = (serves, origin, known, client, plan.installed, core, plan.readers, plan.small_seconds)
+    return Bench(*given, remarks=found.remarks)
 
 
 async def _done(name: str, rows: Mapping[str, Row], bench: Bench, found: Results) -> None:
@@ -179,7 +181,9 @@ async def _each(
             async with asyncio.timeout(within):
                 figures_ = await measure()
         except TimeoutError:
-            found.failed[row, name] = f"not done within {within:g} s"
+            found.failed[row, name] = f"{telling.NOT_DONE} {within:g} s"
+        except NotMeasurable as reason:
+            found.failed[row, name] = f"{telling.NOT_MEASURABLE}: {reason}"
         except (*FAILURES, NotServing, ExceptionGroup) as error:
             found.failed[row, name] = _reason(error)
         else:

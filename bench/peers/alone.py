@@ -83,7 +83,7 @@ async def restart(alone: Alone, blobs: int = BLOBS) -> Figures:
 async def _is_known(serves: Running, blobs: int) -> None:
     """Wait until its metrics tell of so many; they are taken every few seconds. Raises Unexpected."""
     stored = 0.0
-    for _ in range(50):
+    for _ in range(150):
         stored = (await _metrics(serves)).total("penstock_cache_objects")
         if stored >= blobs:
             return

@@ -24,6 +24,10 @@ class Unexpected(Exception):
     """An answer that is not what was asked for."""
 
 
+class NotMeasurable(Unexpected):
+    """There is no figure to be had of this server, for a reason of its own."""
+
+
 FAILURES = (Unexpected, Broken, Silent, Malformed, OSError, TimeoutError)
 """All that asking may raise."""
 
@@ -87,9 +91,24 @@ class Client:
         self, *wanted: Asked, hashed: str | None = None, pace: Pace | None = None, buffer: int | None = None
     ) -> list[Exchange]:
         """One after another on one connection. Raises Unexpected for a wrong length or digest."""
+        exchanges: list[Exchange] = []
+        await self.ask_into(exchanges, *wanted, hashed=hashed, pace=pace, buffer=buffer)
+        return exchanges
+
+    async def ask_into(
+        self,
+        exchanges: list[Exchange],
+        *wanted: Asked,
+        hashed: str | None = None,
+        pace: Pace | None = None,
+        buffer: int | None = None,
+    ) -> None:
+        """As `ask`, with each exchange in `exchanges` from its beginning."""
         connection = await Connection.open(self._around, self._address, receive_buffer=buffer)
         try:
-            return [await self._one(connection, asked, hashed, pace) for asked in wanted]
+            for asked in wanted:
+                exchanges.append(Exchange(self._around.now()))
+                await self._one(connection, asked, exchanges[-1], hashed, pace)
         finally:
             connection.close()
 
@@ -98,8 +117,9 @@ class Client:
         each = await asyncio.gather(*(self.ask(asked) for _ in range(count)))
         return [exchanges[0] for exchanges in each]
 
-    async def _one(self, connection: Connection, asked: Asked, hashed: str | None, pace: Pace | None) -> Exchange:
-        exchange = Exchange(self._around.now())
+    async def _one(
+        self, connection: Connection, asked: Asked, exchange: Exchange, hashed: str | None, pace: Pace | None
+    ) -> None:
         sink = Sink(hashed=hashed is not None)
         text = asked.text("{}:{}".format(*self._address))
         await connection.ask(text, sink, exchange, to_head=asked.method == "HEAD", pace=pace)
@@ -107,7 +127,6 @@ class Client:
             raise Unexpected(f"{exchange.received} bytes of {asked.expected}")
         if sink.digest is not None and sink.digest.hexdigest() != hashed:
             raise Unexpected("wrong bytes")
-        return exchange
 
 
 async def many(wrk: Path, libraries: dict[str, str], url: str, *, seconds: int, core: int | None) -> Many:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -87,9 +88,28 @@ async def serving(folder: Path, size: int, core: int | None) -> AsyncIterator[Or
         folder / "hub.log",
         None if core is None else frozenset({core}),
     )
-    async with process_running(process), aiohttp.ClientSession(timeout=_PATIENCE) as session:
+    async with process_running(process), _site() as site, aiohttp.ClientSession(timeout=_PATIENCE) as session:
         hub, cdn = (urlsplit(str(process.facts[name])).netloc for name in ("url", "cdn_url"))
-        yield Origin(str(process.facts["url"]), Upstream(hub, cdn), session)
+        yield Origin(str(process.facts["url"]), Upstream(hub, cdn, site), session)
+
+
+@contextlib.asynccontextmanager
+async def _site() -> AsyncIterator[str]:
+    """HOST:PORT of a server of our own that answers whatever is asked alike: small, and good for a day."""
+    head = (
+        f'Content-Type: application/json\r\nContent-Length: {SMALL_SIZE}\r\nCache-Control: max-age=86400\r\nETag: "1"'
+    )
+    said = f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + bytes(SMALL_SIZE)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(said)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}"
 
 
 _NAMES = {
@@ -102,5 +122,6 @@ _NAMES = {
 
 
 async def files(origin: Origin) -> dict[str, File]:
-    """By name."""
-    return {name: await origin.file(path) for name, path in _NAMES.items()}
+    """By name; `generic` is the one of the generic origin."""
+    generic = File("/o/site/small.json", "/site/small.json", SMALL_SIZE, None)
+    return {"generic": generic, **{name: await origin.file(path) for name, path in _NAMES.items()}}

@@ -69,6 +69,8 @@ def figures(size: str, readers: int) -> tuple[Figure, ...]:
         Figure("small-get", "small_get_wall", "warm, GET of 700 bytes: wall", per_second, more, many),
         Figure("small-head", "small_head_cpu", "warm, HEAD: per CPU-second", per_second, more, small),
         Figure("small-head", "small_head_wall", "warm, HEAD: wall", per_second, more, many),
+        Figure("generic-get", "generic_get_cpu", "generic origin, GET of 700 bytes: per CPU-second", per_second, more),
+        Figure("generic-get", "generic_get_wall", "generic origin, GET of 700 bytes: wall", per_second, more),
         Figure(
             "cold-whole",
             "cold_whole_wall",
@@ -125,6 +127,8 @@ class Results:
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
     """(row, server) -> why the row could not be done, the last time."""
     versions: dict[str, str] = field(default_factory=dict)
+    remarks: set[str] = field(default_factory=set)
+    """What has to be said of the figures."""
 
     def add(self, server: str, figures: Mapping[str, float]) -> None:
         for name, number in figures.items():

@@ -6,15 +6,17 @@ They are done in this order to a server that has just been started with an empty
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from bench.load.wire import Exchange, Pace
 
-from .asking import CONNECTIONS, FAILURES, Asked, Client, Many, Unexpected, many
+from .asking import CONNECTIONS, FAILURES, Asked, Client, Many, NotMeasurable, Unexpected, many
 from .heads import again_and_again
+from .memory import held
 from .origin import File, Origin
 from .servers import Installed, Running
 
@@ -28,6 +30,8 @@ TAIL: Final = 1 << 20
 SLOW_RATE: Final = 100_000.0
 SLOW_SECONDS: Final = 4.0
 OFF_SECONDS: Final = 6.0
+READING: Final = 0.9
+"""Share of the slow readers that must have a byte for their memory to be told."""
 MOST_MEMORY: Final = 6 << 30
 """A server that takes more for its slow readers is let go: the machine has other uses for it."""
 
@@ -48,6 +52,8 @@ class Bench:
     """Slow ones."""
     small_seconds: int
     slow_seconds: float = SLOW_SECONDS
+    remarks: set[str] = field(default_factory=set)
+    """What has to be said of the figures."""
 
     def asked(self, name: str, *, span: tuple[int, int] | None = None, method: str = "GET") -> Asked:
         file = self.files[name]
@@ -82,21 +88,43 @@ async def warm_ranges(bench: Bench) -> Figures:
 
 
 async def _moved(bench: Bench, name: str, wanted: list[Asked]) -> Figures:
-    cpu = bench.server.cpu_seconds()
-    exchanges = await bench.client.ask(*wanted)
-    cost = max(bench.server.cpu_seconds() - cpu, 0.01)
+    with _warm(bench):
+        cpu = bench.server.cpu_seconds()
+        exchanges = await bench.client.ask(*wanted)
+        cost = max(bench.server.cpu_seconds() - cpu, 0.01)
     moved, wall = sum(asked.expected for asked in wanted), _ended(exchanges[-1]) - exchanges[0].sent
     return {f"{name}_cpu": moved / cost, f"{name}_wall": moved / wall}
 
 
+@contextlib.contextmanager
+def _warm(bench: Bench) -> Iterator[None]:
+    with held(bench.server.folder) as count:
+        if count is None:
+            bench.remarks.add(
+                "The files of warm rows could not be held in memory (RLIMIT_MEMLOCK): the kernel may take them."
+            )
+        yield
+
+
 async def small_get(bench: Bench) -> Figures:
-    asked = bench.asked("small")
+    return await _asked_for_often(bench, "small_get", bench.asked("small"))
+
+
+async def generic_get(bench: Bench) -> Figures:
+    """A hit of an answer of any server, by the rules of HTTP."""
+    if not bench.server.server.takes_any_origin:
+        raise NotMeasurable("it knows the Hub alone")
+    return await _asked_for_often(bench, "generic_get", bench.asked("generic"))
+
+
+async def _asked_for_often(bench: Bench, name: str, asked: Asked) -> Figures:
     await bench.client.ask(asked)
     url = "http://{}:{}".format(*bench.server.address) + asked.path
     wrk, libraries = bench.installed.program("wrk"), bench.installed.environment
-    cpu = bench.server.cpu_seconds()
-    done = await many(wrk, libraries, url, seconds=bench.small_seconds, core=bench.load_core)
-    return _answered("small_get", done, bench.server.cpu_seconds() - cpu)
+    with _warm(bench):
+        cpu = bench.server.cpu_seconds()
+        done = await many(wrk, libraries, url, seconds=bench.small_seconds, core=bench.load_core)
+        return _answered(name, done, bench.server.cpu_seconds() - cpu)
 
 
 async def small_head(bench: Bench) -> Figures:
@@ -104,9 +132,12 @@ async def small_head(bench: Bench) -> Figures:
     asked = bench.asked("small", method="HEAD")
     await bench.client.ask(asked)
     address, text = bench.server.address, asked.text("{}:{}".format(*bench.server.address))
-    cpu = bench.server.cpu_seconds()
-    done = await asyncio.to_thread(again_and_again, address, text, connections=CONNECTIONS, seconds=bench.small_seconds)
-    return _answered("small_head", done, bench.server.cpu_seconds() - cpu)
+    with _warm(bench):
+        cpu = bench.server.cpu_seconds()
+        done = await asyncio.to_thread(
+            again_and_again, address, text, connections=CONNECTIONS, seconds=bench.small_seconds
+        )
+        return _answered("small_head", done, bench.server.cpu_seconds() - cpu)
 
 
 def _answered(name: str, done: Many, cpu: float) -> Figures:
@@ -151,18 +182,22 @@ async def lone(bench: Bench) -> Figures:
 
 
 async def slow_readers(bench: Bench) -> Figures:
-    """Readers who take 100 kB/s of a file that is there."""
+    """Readers who take 100 kB/s of a file that is there. Raises NotMeasurable when they get nothing to read."""
     before = bench.server.memory()
-    asked = bench.asked("whole")
-    pace = Pace(SLOW_RATE, 16 << 10)
+    asked, exchanges = bench.asked("whole"), list[Exchange]()
+    pace, buffer = Pace(SLOW_RATE, 16 << 10), 16 << 10
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(bench.client.ask(asked, pace=pace, buffer=16 << 10)) for _ in range(bench.readers)]
+        each = (bench.client.ask_into(exchanges, asked, pace=pace, buffer=buffer) for _ in range(bench.readers))
+        tasks = [group.create_task(one) for one in each]
         after, until = before, asyncio.get_running_loop().time() + bench.slow_seconds
         while asyncio.get_running_loop().time() < until and after - before < MOST_MEMORY:
             await asyncio.sleep(0.5)
             after = max(after, bench.server.memory())
+        reading = sum(exchange.received > 0 for exchange in exchanges)
         for task in tasks:
             task.cancel()
+    if reading < READING * bench.readers:
+        raise NotMeasurable(f"{reading} of {bench.readers} had a byte after {bench.slow_seconds:g} s")
     return {"slow_memory": max(after - before, 0) / bench.readers}
 
 
@@ -215,6 +250,7 @@ ROWS: Mapping[str, Row] = {
     "warm-ranges": warm_ranges,
     "small-get": small_get,
     "small-head": small_head,
+    "generic-get": generic_get,
     "cold-tail": cold_tail,
     "herd": herd,
     "slow-readers": slow_readers,

@@ -35,10 +35,12 @@ class NotServing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where the origin is: HOST:PORT of the Hub and of its CDN."""
+    """Where the origins are: HOST:PORT of the Hub, of its CDN, and of another server."""
 
     hub: str
     cdn: str
+    site: str
+    """A generic origin, whose answers say for how long they are good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Server:
     is_mirror: bool
     """It speaks the Hub's dialect and is asked for files of repos; else it is a cache and is asked for the CDN's own
     addresses, which spares it the Hub's redirect."""
+    takes_any_origin: bool = True
+    """It caches any server's answers."""
 
     def recipe(self, installed: Installed, upstream: Upstream, address: str, folder: Path) -> Recipe:
         """Writes what configuration it needs into `folder`. Raises NotInstalled."""
@@ -90,7 +94,7 @@ PENSTOCK = Server("penstock", is_mirror=True)
 NGINX = Server("nginx", is_mirror=False)
 NGINX_SLICE = Server("nginx-slice", is_mirror=False)
 VARNISH = Server("varnish", is_mirror=False)
-OLAH = Server("olah", is_mirror=True)
+OLAH = Server("olah", is_mirror=True, takes_any_origin=False)
 SERVERS = (PENSTOCK, NGINX, NGINX_SLICE, VARNISH, OLAH)
 
 
@@ -232,6 +236,9 @@ def _penstock(installed: Installed, upstream: Upstream, address: str, folder: Pa
     command = [sys.executable, "-m", "proxy.cli.main"]
     serve = [*command, "serve", "--listen", address, "--admin", "127.0.0.1:0", "--origin", f"http://{upstream.hub}"]
     serve += ["--origin-redirect-host", "127.0.0.1", "--origin-allow-private"]
+    beside = folder / "penstock.toml"  # the Hub of the flags: /o/site/
+    beside.write_text(f'[[origin]]\nname = "site"\nurl = "http://{upstream.site}/site"\n')
+    serve += ["--config", str(beside)]
     # Access log off, as nginx's is.
     serve += ["--disk", f"{folder}/disk=16GiB", "--workers", "1", "--access-log", ""]
     serve += ["--ready-file", f"{folder}/ready.json"]
@@ -245,6 +252,7 @@ def _nginx(installed: Installed, upstream: Upstream, address: str, folder: Path,
         "address": address,
         "hub": upstream.hub,
         "cdn": upstream.cdn,
+        "site": upstream.site,
         "folder": folder,
         "slice": slice_,
     }
@@ -261,7 +269,8 @@ def _varnish(installed: Installed, upstream: Upstream, address: str, folder: Pat
     program = str(installed.program("varnishd"))
     (hub_host, _, hub_port), (cdn_host, _, cdn_port) = upstream.hub.rpartition(":"), upstream.cdn.rpartition(":")
     named = {"hub": upstream.hub, "hub_host": hub_host, "hub_port": hub_port}
-    named |= {"cdn": upstream.cdn, "cdn_host": cdn_host, "cdn_port": cdn_port}
+    named |= {"cdn": upstream.cdn, "cdn_host": cdn_host, "cdn_port": cdn_port, "site": upstream.site}
+    named["site_host"], _, named["site_port"] = upstream.site.rpartition(":")
     config = _written("varnish.vcl", folder / "varnish.vcl", **named)
     command = [program, "-F", "-j", "none", "-n", str(folder / "work"), "-a", address, "-f", str(config)]
     # Memory, as its documentation advises where there is enough; large chunks for large files.

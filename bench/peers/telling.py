@@ -32,7 +32,9 @@ def cell(results: Results, figure: Figure, server: str) -> str:
     numbers = results.found.get((figure.name, server))
     failure = results.failed.get((figure.row, server), "")
     if not numbers:
-        return failure if failure.startswith("not done within") else "failed" if failure else "–"
+        if not failure:
+            return "–"
+        return failure.partition(":")[0] if failure.startswith((NOT_DONE, NOT_MEASURABLE)) else "failed"
     median = statistics.median(numbers)
     text = told(median, figure.unit)
     if len(numbers) > 1:
@@ -56,6 +58,9 @@ def table(results: Results, lines: Sequence[Figure], servers: Sequence[str]) -> 
     return "\n".join(text)
 
 
+NOT_DONE = "not done within"
+NOT_MEASURABLE = "not measurable"
+"""What reasons begin with that a table tells; another is a failure."""
 SUMMARY_BEGINS = "<!-- side by side: written by bench.peers --summary -->"
 SUMMARY_ENDS = "<!-- side by side: end -->"
 
@@ -114,6 +119,7 @@ def page(
             "",
             table(results, lines, [*servers, DIRECT]),
             "",
+            *(line for remark in sorted(results.remarks) for line in (remark, "")),
             *(["What could not be done, the last time:", "", *failures, ""] if failures else []),
             *_about(place, others),
             "",
@@ -127,7 +133,8 @@ def _about(place: Environment, others: float) -> list[str]:
         "",
         f"{place.cpu}, {place.cores} cores, {told(place.memory_bytes, Unit.BYTES)}, Linux {place.kernel}, Python "
         f"{place.versions['python']}, revision {place.revision or 'not known'}.",
-        "The server has one core, the synthetic Hub and the load share another; on loopback, all in the page cache.",
+        "The server has one core, the synthetic Hub and the load share another; on loopback, all in the page cache,",
+        "where the files of warm rows are held by `mlock` (`bench/peers/memory.py`), for all servers alike.",
         f"Before it began, the load average was {others:.1f}: " + _trust(others),
         "",
         "- No network card: no driver, no interrupts, no segmentation offload, no loss, no latency. Loopback copies",

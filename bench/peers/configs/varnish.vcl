@@ -3,11 +3,14 @@ vcl 4.1;
 # herd follows the one fetch; a range of a file that is not cached waits for the bytes before it).
 backend hub { .host = "{{ hub_host }}"; .port = "{{ hub_port }}"; .host_header = "{{ hub }}"; }
 backend cdn { .host = "{{ cdn_host }}"; .port = "{{ cdn_port }}"; .host_header = "{{ cdn }}"; }
+backend site { .host = "{{ site_host }}"; .port = "{{ site_port }}"; .host_header = "{{ site }}"; }
 
 sub vcl_recv {
     unset req.http.Cookie;
     if (req.url ~ "^/xet-bridge-us/") {
         set req.backend_hint = cdn;
+    } else if (req.url ~ "^/site/") {
+        set req.backend_hint = site;
     } else {
         set req.backend_hint = hub;
     }

@@ -58,8 +58,10 @@ def test_a_cell_has_median_spread_and_ratio() -> None:
 def test_a_row_that_was_not_done_says_so() -> None:
     found = results(penstock={"herd_wall": 3.0})
     found.failed = {("herd", "olah"): "not done within 120 s", ("herd", "nginx"): "Unexpected: status 500"}
+    found.failed["herd", "varnish"] = "not measurable: it has no herd"
     assert cell(found, LINES["herd_wall"], "olah") == "not done within 120 s"
     assert cell(found, LINES["herd_wall"], "nginx") == "failed"
+    assert cell(found, LINES["herd_wall"], "varnish") == "not measurable"
 
 
 @pytest.mark.parametrize(

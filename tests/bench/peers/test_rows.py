@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest_asyncio
 
 from bench.peers import origin as origins
 from bench.peers import rows, servers
-from bench.peers.asking import Client, Many, Unexpected, told_by_wrk
+from bench.peers.asking import Client, Many, NotMeasurable, Unexpected, told_by_wrk
 from bench.peers.origin import Origin
 from bench.peers.rows import Bench
 from bench.peers.servers import Installed, NotInstalled, Running, Upstream, tree
@@ -71,6 +72,33 @@ async def test_memory_of_slow_readers_is_looked_at_while_they_read(origin: Origi
     assert (await rows.slow_readers(at))["slow_memory"] < 4 << 20
 
 
+async def test_readers_who_get_nothing_have_no_memory_to_be_told(origin: Origin) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        address = server.sockets[0].getsockname()
+        running = Running(servers.OLAH, address, "0", os.getpid(), Path("/nowhere"), 0.0)
+        given = (running, origin, await origins.files(origin), Client(address), NOWHERE, None, 10, 1, 0.6)
+        with pytest.raises(NotMeasurable, match="0 of 10 had a byte"):
+            await rows.slow_readers(Bench(*given))
+
+
+async def test_a_generic_origin_is_asked_once(origin: Origin, mirror: Running) -> None:
+    at = await bench(origin, mirror)
+    first, again = await at.client.ask(*[at.asked("generic")] * 2)
+    status = [dict(one.head.fields)["cache-status"] for one in (first, again) if one.head is not None]
+    assert "stored" in status[0]
+    assert "hit" in status[1]
+
+
+async def test_who_knows_the_hub_alone_is_not_asked_for_anything_else(origin: Origin) -> None:
+    running = Running(servers.OLAH, ("127.0.0.1", 1), "0", os.getpid(), Path("/nowhere"), 0.0)
+    with pytest.raises(NotMeasurable, match="the Hub alone"):
+        await rows.generic_get(await bench(origin, running))
+
+
 async def test_the_origin_itself_can_be_asked(origin: Origin) -> None:
     assert (await rows.cold_whole(await bench(origin, None)))["cold_whole_wall"] > 0
 
@@ -90,7 +118,7 @@ async def test_an_error_is_no_figure(origin: Origin, mirror: Running) -> None:
 @pytest.mark.parametrize("server", [one for one in servers.SERVERS if one is not servers.PENSTOCK])
 async def test_a_peer_that_is_not_installed_is_named(server: servers.Server, tmp_path: Path) -> None:
     with pytest.raises(NotInstalled, match="make bench-peers"):
-        server.recipe(NOWHERE, Upstream("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:3", tmp_path)
+        server.recipe(NOWHERE, Upstream("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"), "127.0.0.1:4", tmp_path)
 
 
 @pytest.mark.parametrize(
