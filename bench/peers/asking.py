@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.load.heads import Head, Malformed
 from bench.load.wire import Broken, Connection, Exchange, Pace, Silent, Surroundings
+from bench.rush import Refused
 
 CONNECTIONS = 16
 """For small requests."""
@@ -28,7 +29,7 @@ class NotMeasurable(Unexpected):
     """There is no figure to be had of this server, for a reason of its own."""
 
 
-FAILURES = (Unexpected, Broken, Silent, Malformed, OSError, TimeoutError)
+FAILURES = (Unexpected, Refused, Broken, Silent, Malformed, OSError, TimeoutError)
 """All that asking may raise."""
 
 

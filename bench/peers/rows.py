@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bench.load.wire import Exchange, Pace
+from bench.rush import again_and_again
 
 from .asking import CONNECTIONS, FAILURES, Asked, Client, Many, NotMeasurable, Unexpected, many
-from .heads import again_and_again
 from .memory import held
 from .origin import File, Origin
 from .servers import Installed, Running
@@ -137,7 +137,7 @@ async def small_head(bench: Bench) -> Figures:
         done = await asyncio.to_thread(
             again_and_again, address, text, connections=CONNECTIONS, seconds=bench.small_seconds
         )
-        return _answered("small_head", done, bench.server.cpu_seconds() - cpu)
+        return _answered("small_head", Many(done.requests, done.seconds), bench.server.cpu_seconds() - cpu)
 
 
 def _answered(name: str, done: Many, cpu: float) -> Figures:
