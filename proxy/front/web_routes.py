@@ -23,6 +23,7 @@ from .answers import FilePart, Flow, Small
 from .bodies import body_pieces
 from .conditions import conditions_of
 from .hot import TheirDate
+from .interim import InterimAnswers
 from .labels import WEB
 from .limits import Limits
 from .mounts import Mount
@@ -69,7 +70,7 @@ class WebRoutes:
         if not all(map(is_text, visit.request.headers.values())):
             raise MalformedTarget("a field of the request is no UTF-8; its origin could be told another text")
         mount = self._mounts[prefix]
-        version = visit.request.version
+        version, interim = visit.request.version, InterimAnswers(visit)
         fields = lowered(visit.request.headers.items())
         request = WebRequest(
             visit.method,
@@ -77,11 +78,15 @@ class WebRoutes:
             unsteered(fields) if visit.method in READS else fields,
             f"{version.major}.{version.minor}",
             visit.request.headers.get("Host", ""),
+            interim=interim,
         )
         if visit.method not in READS:
             body = self._body(visit) if visit.request.body_exists else None
             return mount.seen(self._replied(await mount.cache.pass_on(request, body), None, visit, None))
-        return await self._read(mount, request, visit)
+        try:
+            return await self._read(mount, request, visit)
+        finally:
+            interim.end()
 
     async def _read(self, mount: Mount, request: WebRequest, visit: Visit, *, can_retry: bool = True) -> _Answer:
         reply = await mount.cache.answer(request)

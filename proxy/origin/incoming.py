@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Final, Protocol
 
 from proxy.core.errors import OriginLied, OriginUnreachable
@@ -23,6 +23,10 @@ class Disconnected(OriginUnreachable):
 
 class TransferCut(OriginUnreachable):
     """The body ended early, or went silent for longer than the read timeout."""
+
+
+Interim = Callable[[int, tuple[tuple[str, str], ...]], None]
+"""Hears of the answers that come before the real one (1xx): status and fields."""
 
 
 class Incoming(Protocol):

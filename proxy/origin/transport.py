@@ -27,7 +27,7 @@ from proxy.telemetry import tracing
 
 from .addresses import is_public
 from .credentials import Fields
-from .incoming import Answer, Incoming
+from .incoming import Answer, Incoming, Interim
 from .observer import HostClass, OriginObserver
 from .sessions import SessionAnswer, require_c_parser, session, translated
 from .sockets import ForbiddenAddress, guarded_socket, is_literal, plain_socket
@@ -58,6 +58,8 @@ class Asking:
     body: bytes | Upload | None = None
     patience: float = 0.0
     """Seconds that a body which has yet to come may take, on top of those for an answer."""
+    interim: Interim | None = None
+    """Who hears of interim answers; of plain transfers alone, aiohttp keeps them to itself."""
 
     @property
     def is_plain_transfer(self) -> bool:
@@ -151,7 +153,7 @@ class Transport:
         proxy = self._proxy_for(asking.url)
         if proxy is None and asking.is_plain_transfer:
             guarded = not (asking.trusted or self._allow_private)
-            return await self._wires.ask(asking.url, asking.fields, guarded=guarded)
+            return await self._wires.ask(asking.url, asking.fields, guarded=guarded, interim=asking.interim)
         chosen = self._trusted if asking.trusted or proxy else self._guarded
         if not asking.trusted and proxy:
             self._refuse_private_literal(asking.url)

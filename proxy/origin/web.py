@@ -17,7 +17,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import OriginLied
 
 from .credentials import Fields
-from .incoming import Answer, Disconnected
+from .incoming import Answer, Disconnected, Interim
 from .observer import HostClass, OriginObserver, Unobserved
 from .transport import Asking, Lane, Transport
 from .upload import Upload
@@ -85,8 +85,10 @@ class WebOrigin:
         target: str,
         fields: Fields,
         body: AsyncIterable[bytes] | None = None,
+        interim: Interim | None = None,
     ) -> WebAnswer:
-        """Send one request for `target` (path and query, as it came) and wait for the head of the answer.
+        """Send one request for `target` (path and query, as it came) and wait for the head of the answer; `interim`
+        hears of what comes before it, if it comes without TLS to a GET.
 
         `fields` go as they are. What a body raises is raised here. Raises OriginUnreachable, OriginLied."""
         url = self._url(target)
@@ -96,7 +98,7 @@ class WebOrigin:
                 Asking(method, url, fields, HostClass.WEB, True, Lane.STREAM, upload, _UPLOAD_PATIENCE)
             )
         lane = Lane.TRANSFER if method == "GET" else Lane.CALL  # whatever is got may be long
-        asking = Asking(method, url, fields, HostClass.WEB, True, lane)
+        asking = Asking(method, url, fields, HostClass.WEB, True, lane, interim=interim)
         try:
             return await self._asked(asking)
         except Disconnected:

@@ -23,7 +23,7 @@ from proxy.core.connections import in_short
 from proxy.core.errors import OriginLied
 from proxy.core.sizes import KIB
 
-from .incoming import FIELD_SIZE, Disconnected, TransferCut
+from .incoming import FIELD_SIZE, Disconnected, Interim, TransferCut
 
 PIECE: Final = 256 * KIB
 """Most bytes of one piece."""
@@ -143,14 +143,16 @@ class WireAnswer:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed")
 
 
-async def asked(wire: Wire, request: h11.Request, kept: Callable[[Wire], None]) -> WireAnswer:
+async def asked(
+    wire: Wire, request: h11.Request, kept: Callable[[Wire], None], interim: Interim | None = None
+) -> WireAnswer:
     """Send `request` and read the head of its answer; the wire is closed when that fails.
 
     Raises Disconnected, OriginLied, TimeoutError after the silence."""
     grammar = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_SIZE)
     try:
         await wire.send((grammar.send(request) or b"") + (grammar.send(h11.EndOfMessage()) or b""))
-        return WireAnswer(wire, grammar, await _head(wire, grammar), kept)
+        return WireAnswer(wire, grammar, await _head(wire, grammar, interim), kept)
     except BaseException as error:
         wire.close()
         if isinstance(error, h11.RemoteProtocolError):
@@ -160,9 +162,9 @@ async def asked(wire: Wire, request: h11.Request, kept: Callable[[Wire], None]) 
         raise
 
 
-async def _head(wire: Wire, grammar: h11.Connection) -> h11.Response:
+async def _head(wire: Wire, grammar: h11.Connection, interim: Interim | None) -> h11.Response:
     """The head of the answer, after those that are only interim. Raises h11.RemoteProtocolError, OSError."""
-    interim = 0
+    before = 0
     came = b""
     while not isinstance(event := grammar.next_event(), h11.Response):
         if event is h11.NEED_DATA:
@@ -170,13 +172,21 @@ async def _head(wire: Wire, grammar: h11.Connection) -> h11.Response:
                 raise ConnectionResetError(errno.ECONNRESET, "no answer")
             came += received
             grammar.receive_data(received)
-        elif not isinstance(event, h11.InformationalResponse) or (interim := interim + 1) > INTERIM:
+        elif not isinstance(event, h11.InformationalResponse) or (before := before + 1) > INTERIM:
             raise h11.RemoteProtocolError("no answer after many interim ones")
+        elif interim is not None:
+            _refuse_loose(came, grammar)
+            interim(event.status_code, tuple((_text(name), _text(value)) for name, value in event.headers))
     if len(event.headers) > FIELDS or any(len(name) + len(text) > FIELD_SIZE for name, text in event.headers):
         raise h11.RemoteProtocolError("a head beyond all measure")
+    _refuse_loose(came, grammar)
+    return event
+
+
+def _refuse_loose(came: bytes, grammar: h11.Connection) -> None:
+    """`came` are all bytes that the grammar has got so far, the last of which it may not have read yet."""
     if _LOOSE.search(came, 0, len(came) - len(grammar.trailing_data[0])):
         raise h11.RemoteProtocolError("a line that not everybody ends at the same place")
-    return event
 
 
 def _is_lasting(head: h11.Response) -> bool:

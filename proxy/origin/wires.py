@@ -18,7 +18,7 @@ from proxy.core.connections import in_short
 from proxy.core.errors import OriginLied, OriginUnreachable
 
 from .credentials import Fields
-from .incoming import Disconnected
+from .incoming import Disconnected, Interim
 from .sockets import NOT_PUBLIC, guarded_socket, is_literal, plain_socket
 from .wire import Wire, WireAnswer, asked
 
@@ -69,7 +69,7 @@ class Wires:
             while (wire := self._take(place)) is not None:
                 wire.close()
 
-    async def ask(self, url: URL, fields: Fields, *, guarded: bool) -> WireAnswer:
+    async def ask(self, url: URL, fields: Fields, *, guarded: bool, interim: Interim | None = None) -> WireAnswer:
         """GET `url`; returns with the head of the answer.
 
         Raises Disconnected, OriginUnreachable, OriginLied, TimeoutError after the silence."""
@@ -79,8 +79,8 @@ class Wires:
         request = _request(url, fields)
         if (wire := self._take_quiet(place)) is not None:
             with contextlib.suppress(Disconnected):  # it was closed as we wrote: nobody has answered, so ask anew
-                return await asked(wire, request, partial(self._keep, place))
-        return await asked(await self._connected(place), request, partial(self._keep, place))
+                return await asked(wire, request, partial(self._keep, place), interim)
+        return await asked(await self._connected(place), request, partial(self._keep, place), interim)
 
     async def _connected(self, place: Place) -> Wire:
         try:

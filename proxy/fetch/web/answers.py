@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.core.spans import Span
@@ -11,7 +11,7 @@ from proxy.fetch.coordinator import CacheOutcome, Reading
 from proxy.rfc9111.fields import Fields, joined
 from proxy.rfc9111.stored import StoredResponse
 
-from .ports import WebAnswer
+from .ports import Interim, WebAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class WebRequest:
     """Whether another node asks: the origin is asked by us then, whoever we think should."""
     is_behind: bool = False
     """Whether its client has a stale answer already, so that a fresh one is worth waiting for."""
+    interim: Interim | None = field(default=None, compare=False, repr=False)
+    """Who hears of the interim answers to it."""
 
     def field(self, name: str) -> str | None:
         return joined(self.fields, name)

@@ -128,7 +128,7 @@ class Leader:
         if joined(fields, "accept-encoding") is None:
             fields = (*fields, ("Accept-Encoding", "identity"))
         began = self._clock.wall()
-        answer = await self._origin.ask("GET", request.target, fields)
+        answer = await self._origin.ask("GET", request.target, fields, interim=request.interim)
         if (lie := _unasked(fields, answer.status)) is not None:
             await answer.aclose()
             raise OriginLied(lie)

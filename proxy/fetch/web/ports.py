@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -13,6 +13,9 @@ from proxy.fetch.ports import Source
 from proxy.hub.web_asking import AnswerQuestion
 from proxy.rfc9111.fields import Fields
 from proxy.rfc9111.stored import StoredResponse
+
+Interim = Callable[[int, Fields], None]
+"""Hears of the answers that come before the real one (1xx): status and fields."""
 
 
 class WebAnswer(Protocol):
@@ -121,9 +124,15 @@ class WebOrigin(Protocol):
         ...
 
     async def ask(
-        self, method: str, target: str, fields: Fields, body: AsyncIterable[bytes] | None = None
+        self,
+        method: str,
+        target: str,
+        fields: Fields,
+        body: AsyncIterable[bytes] | None = None,
+        interim: Interim | None = None,
     ) -> WebAnswer:
-        """One request for `target` (path and query); back when the head of its answer is here.
+        """One request for `target` (path and query); back when the head of its answer is here. `interim` hears of
+        those before it, if it can be had.
 
         Raises OriginUnreachable, OriginLied, and what `body` raises."""
         ...
