@@ -321,8 +321,15 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _toml(settings: Settings) -> str:
+    """`origin.NAME.knob` is of an origin mounted beside the one at the root: then both are tables of one list."""
     tables: dict[str, list[str]] = {}
     for name, value in settings.items():
-        section, _, knob = name.partition(".")
+        section, _, knob = name.rpartition(".")
         tables.setdefault(section, []).append(f"{knob} = {json.dumps(value)}")
-    return "\n".join(line for section, lines in tables.items() for line in (f"[{section}]", *lines, ""))
+    mounted = [section for section in tables if section.startswith("origin.")]
+    for section in mounted:
+        tables[section].append(f'name = "{section.partition(".")[2]}"')
+    heads = dict.fromkeys(("origin", *mounted), "[[origin]]") if mounted else {}
+    return "\n".join(
+        line for section, lines in tables.items() for line in (heads.get(section, f"[{section}]"), *lines, "")
+    )

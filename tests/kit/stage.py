@@ -261,6 +261,11 @@ class Stage:
         """SIGTERM once it is quiet, and keep its account."""
         return (await self._close_run(node, kill=False)).exit_code
 
+    async def restart(self, node: Node) -> None:
+        """SIGTERM however busy it is, and start it again; of what it counted nobody hears."""
+        self._account(node, {}, None, await self._stopped(node), killed=False)
+        await self.start(node)
+
     async def quiet(self, node: Node) -> None:
         """Returns when no request and no fill is under way, and none has begun for a while. Raises NotInTime.
 
