@@ -55,15 +55,16 @@ class Sender:
 
     async def send(self, answer: Answer, visit: Visit) -> web.StreamResponse:
         """Send `answer` whole. Raises PenstockError (look at `visit.head_sent`), ClientGone, ShortBody."""
-        try:
-            return await self._send(answer, visit)
-        except (SourceChanged, RangeMangled, BlobDropped):
-            if visit.head_sent or not isinstance(answer, FilePart) or not isinstance(answer.body, HeldBody):
-                raise
-            if answer.body.again is None:
-                raise
-            another = await answer.body.again()
-        return await self._send(another, visit)
+        while True:
+            try:
+                return await self._send(answer, visit)
+            except (SourceChanged, RangeMangled, BlobDropped):
+                if visit.head_sent or not isinstance(answer, FilePart) or not isinstance(answer.body, HeldBody):
+                    raise
+                if answer.body.again is None:
+                    raise
+                again = answer.body.again
+            answer = await again()
 
     async def _send(self, answer: Answer, visit: Visit) -> web.StreamResponse:
         if isinstance(answer, Small):

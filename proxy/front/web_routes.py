@@ -34,6 +34,8 @@ from .web_answers import Again, answer_kept, needs_size, stored_without_content
 
 OURS: Final = "/-/"
 """What the targets of the mirror itself begin with; no origin has any of them."""
+_TRIES: Final = 3
+"""How often an answer is looked for whose body turns out to be gone."""
 _UNSENDABLE: Final = re.compile(r"[\x00-\x20\x7f\\#]")
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _PARTING: Final = re.compile(rb"[/\\]")
@@ -88,17 +90,19 @@ class WebRoutes:
         finally:
             interim.end()
 
-    async def _read(self, mount: Mount, request: WebRequest, visit: Visit, *, can_retry: bool = True) -> _Answer:
+    async def _read(self, mount: Mount, request: WebRequest, visit: Visit, *, tries: int = _TRIES) -> _Answer:
         reply = await mount.cache.answer(request)
 
         async def again() -> _Answer:
-            # What was kept is gone, or of a version that the origin has no more.
+            # What was kept is gone, or of a version that the origin has no more. Once again may not be enough:
+            #   1. it is stale, and is served while it is confirmed   2. its body was evicted: it is forgotten
+            #   3. we wait for who confirms it, at whatever worker or node   4. it holds, and its body is still gone
             assert isinstance(reply, Kept), "only what is kept can have changed"
             await mount.cache.forget(request, reply)
-            return await self._read(mount, request, visit, can_retry=False)
+            return await self._read(mount, request, visit, tries=tries - 1)
 
         size = await self._size(reply, request)
-        return mount.seen(self._replied(reply, size, visit, again if can_retry else None))
+        return mount.seen(self._replied(reply, size, visit, again if tries > 1 else None))
 
     async def _size(self, reply: WebReply, request: WebRequest) -> int | None:
         if not isinstance(reply, Kept):

@@ -118,3 +118,20 @@ async def test_61_9457_an_origin_that_is_away_is_a_problem_with_a_type(site: Web
 async def test_9111_5_2_1_7_only_if_cached(site: WebSite, node: WebNode) -> None:
     assert (await node.get("/a", cache_control="only-if-cached")).status == 504
     assert site.asked == []
+
+
+async def test_9111_4_2_4_what_is_confirmed_behind_although_its_body_was_evicted_is_asked_for_anew(
+    site: WebSite, node: WebNode
+) -> None:
+    """… by who waited for the confirmation, too: it holds, and there is still no body."""
+    document = Document(SHORT, {"Cache-Control": "max-age=0, stale-while-revalidate=60"})
+
+    async def slow(asked: Asked, wire: Wire) -> None:
+        await asyncio.sleep(0.1 if asked["If-None-Match"] else 0)  # so that the client waits for the 304
+        await document(asked, wire)
+
+    site.at("/a", slow)
+    assert (await node.get("/a")).body == SHORT
+    await node.operate("prune", to=0.000_001)
+    answer = await node.get("/a")
+    assert (answer.status, answer.body) == (200, SHORT)
