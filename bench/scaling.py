@@ -14,9 +14,7 @@ import os
 import resource
 import sqlite3
 import statistics
-import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -31,21 +29,30 @@ from bench.scale.chart import Chart, Line
 from proxy.core.sizes import KIB, MIB
 
 from . import stand
+from .rushing import Kind, rushed
 
+FILE: Final = "model.safetensors"
 SMALL: Final = ("acme/small", 700)
 LARGE: Final = ("acme/large", 256 * MIB)
 STEP: Final = 64 * KIB
 """Bytes of a range."""
-REQUESTS: Final = 1000
+REQUESTS: Final = 2000
 ROUNDS: Final = 3
 BLOBS: Final = (1_000, 100_000, 1_000_000)
 HELD: Final = (100, 1_000, 10_000)
 CHUNKS: Final = (64, 1_000, 10_000, 95_368)
 """The last is 100 GB."""
 HASHED: Final = 1_000 * MIB
-DOWNLOADS: Final = 8
-"""At once, of the large file, when workers are counted."""
-FILE: Final = "model.safetensors"
+SECONDS: Final = 2.0
+CORES: Final = ((1, "0", "1"), (1, "0", "0"), (1, "0,1", "0,1"), (2, "0,1", "0,1"))
+"""Workers, where they may run, where the load may."""
+
+
+KINDS: Final = (
+    Kind("GET of 700 bytes", SMALL[0], FILE, SMALL[1]),
+    Kind("the same by the full lane", SMALL[0], FILE, SMALL[1], ("Cookie: a=b",)),
+    Kind("GET of 256 MiB", LARGE[0], FILE, LARGE[1]),
+)
 
 Costs = dict[str, list[tuple[float, float]]]
 """Microseconds of CPU per request, by what was asked, over what grew."""
@@ -80,10 +87,10 @@ def blobs(folder: Path, pictures: Path | None) -> None:
                 crowd(index, count - stored)
             stored = count
             with _mirror(folder, hub) as mirror:
-                found = uvloop.run(_small_and_ranged(mirror))
+                found = uvloop.run(small_and_ranged(mirror))
             for line, cost in zip(costs.values(), found, strict=True):
                 line.append((count, cost))
-    _told("blobs stored", costs, pictures, "blobs.svg")
+    told("blobs stored", costs, pictures, "blobs.svg")
 
 
 def held(folder: Path, pictures: Path | None) -> None:
@@ -99,7 +106,7 @@ def held(folder: Path, pictures: Path | None) -> None:
                 line.append((count, cost))
     for name in options:
         del os.environ[name]
-    _told("connections held", costs, pictures, "held.svg")
+    told("connections held", costs, pictures, "held.svg")
 
 
 def chunks(folder: Path, pictures: Path | None) -> None:
@@ -110,25 +117,27 @@ def chunks(folder: Path, pictures: Path | None) -> None:
     said = [_model(repo, size) + ("" if size <= HASHED else f"@{size:064x}") for repo, size in files]
     with _hub(folder, *said) as hub, _mirror(folder, hub) as mirror:
         for (repo, size), count in zip(files, CHUNKS, strict=True):
-            path = _at_commit(mirror, repo)
+            path = mirror.at_commit(repo, FILE)
             asked = [Asked(path, size, (at, at + STEP)) for at in range(0, 2 * MIB, STEP)]
             costs["GET of 64 KiB"].append((count, uvloop.run(_cost(mirror, asked))))
-    _told("chunks in the map", costs, pictures, "chunks.svg")
+    told("chunks in the map", costs, pictures, "chunks.svg")
 
 
 def workers(folder: Path, pictures: Path | None) -> None:
     """One worker and two; the load on the other core, and with no core left to it."""
-    print(f"\n| workers | on cores | load on cores | {DOWNLOADS} whole at once | connections of 200, by worker |")
-    print("|---|---|---|---|---|")
-    with _hub(folder, _model(*LARGE)) as hub:
-        for count, cores, load in ((1, "0", "1"), (1, "0", "0"), (2, "0,1", "0,1"), (1, "0,1", "0,1")):
+    print("\n| load | workers | on cores | load on cores | rate | CPU busy: mirror, load | connections of 200 |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    with _hub(folder, _model(*SMALL), _model(*LARGE)) as hub:
+        for count, cores, load in CORES:
             with _mirror(folder, hub, "--workers", str(count), cores=cores) as mirror:
-                path = _at_commit(mirror, LARGE[0])
-                _curl(load, mirror, path, 1)
-                rates = [_curl(load, mirror, path, DOWNLOADS) for _ in range(ROUNDS)]
-                spread = uvloop.run(_spread(mirror, 200))
-            rate = statistics.median(rates)
-            print(f"| {count} | {cores} | {load} | {rate / 1e9:.2f} GB/s | {', '.join(map(str, spread))} |", flush=True)
+                uvloop.run(_fetched(mirror))
+                each = ", ".join(map(str, uvloop.run(spread(mirror, 200))))
+                for kind in KINDS:
+                    found = [rushed(mirror, kind, [load] * len(load.split(",")), SECONDS) for _ in range(ROUNDS)]
+                    rate, ours, theirs = (statistics.median(column) for column in zip(*found, strict=True))
+                    said = f"{rate:,.0f}/s" if kind.size < MIB else f"{rate * kind.size / 1e9:.2f} GB/s"
+                    busy = f"{ours:.0%}, {theirs:.0%}"
+                    print(f"| {kind.title} | {count} | {cores} | {load} | {said} | {busy} | {each} |", flush=True)
 
 
 PARTS: Final[dict[str, Callable[[Path, Path | None], None]]] = {
@@ -142,34 +151,37 @@ PARTS: Final[dict[str, Callable[[Path, Path | None], None]]] = {
 # --- asking -------------------------------------------------------------------------------------------------------
 
 
-async def _small_and_ranged(mirror: stand.Mirror) -> tuple[float, float]:
-    (small, size), (large, whole) = SMALL, LARGE
-    await _fetched(mirror)
-    spans = [(at, at + STEP) for at in range(0, whole, whole // 100)][:100]
-    path = _at_commit(mirror, large)
+async def small_and_ranged(
+    mirror: stand.Mirror, large_one: tuple[str, int] = LARGE, requests: int = REQUESTS
+) -> tuple[float, float]:
+    """Microseconds of CPU for a small GET, and for a range of the large one."""
+    (small, size), (large, whole) = SMALL, large_one
+    await _fetched(mirror, large_one)
+    spans = [(at, at + STEP) for at in range(0, whole - STEP, whole // 100)]
+    path = mirror.at_commit(large, FILE)
     return (
-        await _cost(mirror, [Asked(_at_commit(mirror, small), size)]),
-        await _cost(mirror, [Asked(path, whole, span) for span in spans]),
+        await _cost(mirror, [Asked(mirror.at_commit(small, FILE), size)], requests),
+        await _cost(mirror, [Asked(path, whole, span) for span in spans], requests),
     )
 
 
 async def _while_held(mirror: stand.Mirror, count: int) -> tuple[float, float]:
     async with _open_connections(mirror, count):
-        return await _small_and_ranged(mirror)
+        return await small_and_ranged(mirror)
 
 
-async def _fetched(mirror: stand.Mirror) -> None:
-    client = Client(_address(mirror))
-    for repo, size in (SMALL, LARGE):
-        await client.ask(Asked(_at_commit(mirror, repo), size))
+async def _fetched(mirror: stand.Mirror, large_one: tuple[str, int] = LARGE) -> None:
+    client = Client(mirror.address)
+    for repo, size in (SMALL, large_one):
+        await client.ask(Asked(mirror.at_commit(repo, FILE), size))
 
 
-async def _cost(mirror: stand.Mirror, asked: list[Asked]) -> float:
+async def _cost(mirror: stand.Mirror, asked: list[Asked], requests: int = REQUESTS) -> float:
     """Microseconds of the mirror's CPU per request, one after another on one connection."""
-    client = Client(_address(mirror))
+    client = Client(mirror.address)
     await client.ask(*asked)
     await asyncio.sleep(1.0)  # what is read ahead of the ranges comes to its end
-    times = -(-REQUESTS // len(asked))
+    times = -(-requests // len(asked))
     found = []
     for _ in range(ROUNDS):
         before = mirror.cpu_seconds()
@@ -181,7 +193,7 @@ async def _cost(mirror: stand.Mirror, asked: list[Asked]) -> float:
 @contextlib.asynccontextmanager
 async def _open_connections(mirror: stand.Mirror, count: int) -> AsyncIterator[None]:
     around = Surroundings(asyncio.get_running_loop(), 30.0)
-    opened = [await Connection.open(around, _address(mirror)) for _ in range(count)]
+    opened = [await Connection.open(around, mirror.address) for _ in range(count)]
     try:
         yield
     finally:
@@ -189,7 +201,7 @@ async def _open_connections(mirror: stand.Mirror, count: int) -> AsyncIterator[N
             connection.close()
 
 
-async def _spread(mirror: stand.Mirror, count: int) -> list[int]:
+async def spread(mirror: stand.Mirror, count: int) -> list[int]:
     """How many of `count` new connections each worker has got."""
     before = {pid: _sockets(pid) for pid in mirror.pids}
     async with _open_connections(mirror, count):
@@ -204,28 +216,6 @@ def _sockets(pid: int) -> int:
         with contextlib.suppress(OSError):
             links.append(str(one.readlink()))
     return sum(link.startswith("socket:") for link in links)
-
-
-def _curl(cores: str, mirror: stand.Mirror, path: str, times: int) -> float:
-    """Bytes per second of so many downloads at once."""
-    command = ["taskset", "-c", cores, "curl", "-sf", "-o", "/dev/null", mirror.endpoint + path]
-    began = time.perf_counter()
-    running = [subprocess.Popen(command) for _ in range(times)]
-    if any(one.wait() for one in running):
-        raise SystemExit("error: a download failed")
-    return times * LARGE[1] / (time.perf_counter() - began)
-
-
-def _at_commit(mirror: stand.Mirror, repo: str) -> str:
-    """Where the file is, under its commit."""
-    url = f"{mirror.endpoint}/{repo}/resolve/main/{FILE}"
-    said = subprocess.run(["curl", "-sfI", url], check=True, capture_output=True, text=True).stdout
-    return next(line.split()[1] for line in said.splitlines() if line.lower().startswith("location:"))
-
-
-def _address(mirror: stand.Mirror) -> tuple[str, int]:
-    host, _, port = mirror.endpoint.removeprefix("http://").rpartition(":")
-    return host, int(port)
 
 
 # --- standing -----------------------------------------------------------------------------------------------------
@@ -253,7 +243,7 @@ def _mirror(folder: Path, hub: str, *options: str, cores: str = "0") -> Iterator
 # --- telling ------------------------------------------------------------------------------------------------------
 
 
-def _told(across: str, costs: Costs, pictures: Path | None, name: str) -> None:
+def told(across: str, costs: Costs, pictures: Path | None, name: str) -> None:
     """A table, and a picture."""
     counts = [count for count, _ in next(iter(costs.values()))]
     print(f"\n| {across} | " + " | ".join(f"{count:,.0f}" for count in counts) + " |")
