@@ -61,6 +61,9 @@ def read(blob: OpenBlob, size: int) -> bytes:
 
 THREE_CHUNKS = 2 * CHUNK + 12_345
 
+AT_REST = 2
+"""Tasks of a store that nobody uses: upkeep's rounds, and its look for hung calls."""
+
 
 async def until(condition: Callable[[], bool], *, deadline: float = 10.0) -> None:
     """Wait for `condition`, looking every few milliseconds; fails after `deadline` seconds."""

@@ -17,7 +17,7 @@ from proxy.store.blobfile import OpenBlob
 from proxy.store.blobstore import BlobStore
 from proxy.store.syscalls import Syscalls
 from tests.store.faulty import EIO, FaultySyscalls
-from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
+from tests.store.stores import AT_REST, THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
 RECORD = record_of(CONTENT)
@@ -275,7 +275,7 @@ async def test_the_last_reader_out_closes_the_files(tmp_path: Path) -> None:
 
 async def settled(store: BlobStore) -> None:
     """The first rebuild of the index is over, so that it opens no file any more."""
-    await until(lambda: len(store.tasks) == 1)
+    await until(lambda: len(store.tasks) == AT_REST)
 
 
 class SlowToSayDurable(Syscalls):

@@ -20,7 +20,7 @@ from proxy.store.blobstore import BlobStore, DiskState
 from proxy.store.layout import Entry
 from proxy.store.observer import NoObserver
 from tests.store.faulty import EIO, FaultySyscalls
-from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
+from tests.store.stores import AT_REST, THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 
 CONTENT = content_of(THREE_CHUNKS)
 RECORD = record_of(CONTENT)
@@ -355,7 +355,7 @@ async def test_a_lost_index_is_rebuilt_from_the_files(tmp_path: Path, loss: str)
         (tmp_path / "index.sqlite").write_bytes(b"x" * 8192)
     async with open_store(section(tmp_path)) as store:
         assert await is_here(store, large), "at once, from the files"
-        await until(lambda: len(store.tasks) == 1)
+        await until(lambda: len(store.tasks) == AT_REST)
         assert await store.fsck(full=True) == []
         assert await stored(store) == THREE_CHUNKS + 500
 
@@ -401,7 +401,7 @@ async def test_one_large_blob_takes_the_place_of_very_many_small_ones(
 async def test_a_folder_without_its_map_is_evicted_whole(tmp_path: Path) -> None:
     async with open_store(section(tmp_path)) as store:
         await keep(store, 1)
-        await until(lambda: not store.blobs and len(store.tasks) == 1)
+        await until(lambda: not store.blobs and len(store.tasks) == AT_REST)
         (path,) = tmp_path.glob("blobs/*/*/map")
         path.unlink()
         await asyncio.to_thread(store.rack.accounts()[0].evict, MIB)

@@ -16,7 +16,7 @@ from proxy.store.blobfile import OpenBlob
 from proxy.store.index import Promise
 from proxy.store.layout import Entry
 from proxy.store.recovery import reclaim
-from tests.store.stores import THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
+from tests.store.stores import AT_REST, THREE_CHUNKS, content_of, fill, open_store, read, record_of, section, until
 from tests.store.workers import worker_process
 
 CONTENT = content_of(THREE_CHUNKS)
@@ -129,7 +129,7 @@ async def test_what_another_worker_reads_is_not_evicted_until_it_dies(tmp_path: 
             await fill(blob, CONTENT)
             await other.ask("open", 1, THREE_CHUNKS)
         shelf = store.rack.accounts()[0]
-        await until(lambda: not store.blobs and len(store.tasks) == 1)  # the one is upkeep: it is closed
+        await until(lambda: not store.blobs and len(store.tasks) == AT_REST)  # it is closed
         assert await asyncio.to_thread(shelf.evict, size) == []
         assert await other.ask("readable", 1, 0) == THREE_CHUNKS
         await other.kill()
