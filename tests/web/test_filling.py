@@ -58,6 +58,14 @@ async def test_30_9111_3_4_a_whole_get_fetches_what_is_missing(site: WebSite, no
     await node.get("/a", range=f"bytes=0-{3 * MIB - 1}")
     assert (await node.get("/a")).body == CONTENT
     assert site.sent == SIZE
+
+
+async def test_30_9111_3_4_a_whole_get_stops_asking_where_the_rest_is_here(site: WebSite, node: WebNode) -> None:
+    site.at("/a", Document(CONTENT))
+    await node.get("/a", range=f"bytes={3 * MIB}-")
+    assert (await node.get("/a")).body == CONTENT
+    assert [one["Range"] for one in site.asked] == [f"bytes={3 * MIB}-", f"bytes=0-{3 * MIB - 1}"]
+    assert site.sent == SIZE
     assert site.asked[-1]["If-Range"] == '"v1"'
 
 

@@ -35,6 +35,8 @@ _STALLED: Final = 1.0
 _REMEMBERED: Final = 2.0
 """Seconds for which what was seen of an answer is taken to hold."""
 _MOST: Final = 64 << 20
+_READ_OVER: Final = 4 << 20
+"""Bytes that are here, and are rather had again than a second request made for what is behind them."""
 _BLOBS: Final = 1000
 _POLL_FIRST: Final = 0.001
 _POLL_LAST: Final = 0.02
@@ -127,10 +129,20 @@ def _missing(blob: Blob, start: int, stop: int) -> int:
     return total(blob.missing(Span(start, stop))) if start < stop else 0
 
 
+def _to_what_is_here(blob: Blob, span: Span) -> int:
+    """Where what is missing from `span` on ends; short stretches that are here are read over, not asked around."""
+    stop = span.stop
+    for gap in blob.missing(Span(span.start, blob.record.size)):
+        if gap.start > stop + _READ_OVER:
+            break
+        stop = max(stop, gap.stop)
+    return stop
+
+
 def _reach(blob: Blob, span: Span, web: WebSource, forecast: Forecast, stride: Stride) -> Span:
-    """What a request for `span` may ask for: all that its reader wants, if nobody else reads."""
+    """What a request for `span` may ask for: all that its reader wants and is missing, if nobody else reads."""
     if not web.is_shared and not forecast.is_read_elsewhere:
-        return Span(span.start, blob.record.size)
+        return Span(span.start, _to_what_is_here(blob, span))
     far = Span(span.start, min(blob.record.size, span.start + stride.size))
     free = next(iter(blob.missing(far)), far)
     return Span(span.start, max(span.stop, forecast.ahead(Span(span.start, free.stop))))
