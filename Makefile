@@ -107,7 +107,7 @@ bench-peers: .venv/.bench .venv-peers/.made
 
 # Programs that tests start besides Python; installed where we may, else the command to do so is the error.
 TOOLS := redis-server:redis-server cc:gcc cc:libc6-dev strace:strace curl:curl git:git git-lfs:git-lfs node:nodejs npm:npm \
-         chromium-headless-shell:chromium-headless-shell systemd-analyze:systemd
+         chromium-headless-shell:chromium-headless-shell systemd-analyze:systemd zsh:zsh fish:fish
 .PHONY: tools
 tools:
 	@missing=; for tool in $(TOOLS); do \

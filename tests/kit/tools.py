@@ -15,6 +15,9 @@ PACKAGES = {
     "unshare": "util-linux",
     "mkfs.ext4": "e2fsprogs",
     "systemd-analyze": "systemd",
+    "bash": "bash",
+    "zsh": "zsh",
+    "fish": "fish",
 }
 """Program -> the Debian package that has it. `make test` installs them where it may."""
 

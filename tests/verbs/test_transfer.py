@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -187,6 +188,39 @@ async def test_a_cache_of_olah_is_a_seed(tmp_path: Path) -> None:
         reading = await operator.stage.read(operator.node, right)
         assert reading.complete, reading
         assert (await operator.node.metrics()).total("fill_bytes_total") == before, "it was here"
+
+
+OLAH_META = {
+    "config.json": (
+        "T0xBSAoAAQBdAAAAAAAABAAAAAAIAAAAAAAAAAAAABAAKgAAAAAAAAAAACI0YTAzNmY1NmJiNjE5OTI0ZWM0MTg5YmQ4NGVkNzE2Yzc2Njk3MWFlIgAA"
+        "AAB4GZEQ"
+    ),
+    "weights/model.safetensors": (
+        "T0xBSAoAAQB1AAAAAAAABAAAAACIEwAAAAAAAAAAABAAQgAAAAAAAAAAACI2ZjBmMWM3Yzg3YWY2NjczODEyM2IyMDFmOGI5NzExOTk0OTEzOThmZDYx"
+        "YjRlZjY3YWI4MjgxM2M4N2E3ODQxIgAAAACILyxq"
+    ),
+}
+"""`meta.bin` as Olah 0.5.4 itself wrote it, before the synthetic Hub with these two files; beside it are `blocks`,
+empty locks and a `chunks.crc`."""
+
+
+async def test_what_olah_itself_wrote_is_a_seed(tmp_path: Path) -> None:
+    async with operated(tmp_path) as operator:
+        repo = operator.stage.repo("acme/olah")
+        repo.put_text("config.json", '{"a": 1}')
+        repo.put_blob("weights/model.safetensors", 5000)
+        repo.commit("Upload")
+        for path, meta in OLAH_META.items():
+            file = operator.stage.file("acme/olah", path)
+            folder = tmp_path / "olah" / "files" / "models" / "acme" / "olah" / "resolve" / file.commit / path
+            (folder / "blocks").mkdir(parents=True)
+            (folder / "meta.bin").write_bytes(base64.b64decode(meta))
+            (folder / "meta.lock").touch()
+            (folder / "chunks.crc").write_bytes(bytes(4))
+            (folder / "blocks" / "block_00000000.bin").write_bytes(file.blob.read(0, file.size))
+            (folder / "blocks" / "block_00000000.bin.dl.lock").touch()
+        job = await operator.json("import", "--olah", str(tmp_path / "olah"))
+        assert (job["files"], job["result"]["left_out"]) == (2, {})
 
 
 def olah_entry(root: Path, name: str, content: bytes, etag: str) -> None:
