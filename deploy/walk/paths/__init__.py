@@ -1,0 +1,1 @@
+"""The walks, by what breaks."""
