@@ -257,7 +257,7 @@ async def test_an_owner_that_is_killed_costs_a_second_request_and_no_answer(site
 
 async def test_an_owner_that_is_stopped_costs_its_silence_and_no_answer(site: WebSite, tmp_path: Path) -> None:
     """It takes connections, as the kernel does for it, and says nothing: SIGSTOP."""
-    async with WebFleet.open(tmp_path, site.url, 3, **{"cluster.progress_timeout": "500ms"}) as fleet:
+    async with WebFleet.open(tmp_path, site.url, 3, **{"cluster.progress_timeout": "2s"}) as fleet:
         owner, other, third = fleet.nodes
         target = fleet.owned(owner)
         site.at(target, Reply(fields=FRESH))
@@ -266,9 +266,22 @@ async def test_an_owner_that_is_stopped_costs_its_silence_and_no_answer(site: We
             answers = await asyncio.gather(*(get(node, target) for node in (other, third) for _ in range(3)))
             assert {(answer.status, answer.body) for answer in answers} == {(200, b"ok")}
             assert len(site.asked) <= 2, "each of the others asks once"
+            elsewhere = fleet.owned(other)
+            site.at(elsewhere, Document(b"ok" * 100, FRESH, rate=2000))
+            await asyncio.gather(*(get(node, elsewhere) for node in (other, third)))
+            assert len(site.requests(elsewhere)) == 1, "what others own is asked for as ever"
         finally:
             owner.signal(signal.SIGCONT)
         assert (await get(owner, target)).body == b"ok"
+        owned = (target for number in itertools.count(1) if fleet.owner(target := f"/{number}") is owner)
+
+        async def is_asked_again() -> bool:
+            place = next(owned)
+            site.at(place, Reply(fields=FRESH))
+            answers = await asyncio.gather(*(get(node, place) for node in (other, third)))
+            return all("detail=owner" in answer.headers["Cache-Status"] for answer in answers)
+
+        await until(is_asked_again, "the others ask the owner again", within=20.0)
 
 
 async def test_a_write_through_one_node_is_seen_at_once_there(site: WebSite, trio: WebFleet) -> None:
