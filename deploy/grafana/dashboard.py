@@ -6,8 +6,11 @@ Rows of panels as a table; a test compares the queries with the metrics there ar
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
+
+from proxy.telemetry.metrics import NODE_METRICS, WORKER_METRICS
 
 _DATA: Final = {"type": "prometheus", "uid": "${datasource}"}
 _OF: Final = 'job=~"$job", instance=~"$instance"'
@@ -113,9 +116,17 @@ ROWS: Final = {
     ),
     "Cache": (
         Panel(
-            "Byte hits by node", "percentunit", (("instance:penstock_byte_hit:ratio5m{" + _OF + "}", "{{instance}}"),)
+            "Byte hits by node",
+            "percentunit",
+            (("instance:penstock_byte_hit:ratio5m{" + _OF + "}", "{{instance}}"),),
+            "Delivered from disk or memory, of all that was delivered.",
         ),
-        Panel("Not across the uplink", "Bps", (('job:penstock_saved_bytes:rate5m{job=~"$job"}', "{{job}}"),)),
+        Panel(
+            "Not across the uplink",
+            "Bps",
+            (('job:penstock_saved_bytes:rate5m{job=~"$job"}', "{{job}}"),),
+            "Delivered, less what came from the origin; below zero while more is fetched than delivered.",
+        ),
         Panel(
             "Age at eviction, median",
             "s",
@@ -315,7 +326,7 @@ def _panel(number: int, panel: Panel, left: int, top: int, height: int) -> dict[
         "id": number,
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.meaning,
+        "description": panel.meaning or _meaning(panel),
         "datasource": _DATA,
         "gridPos": {"x": left, "y": top, "w": panel.width, "h": height},
         "fieldConfig": {
@@ -324,6 +335,13 @@ def _panel(number: int, panel: Panel, left: int, top: int, height: int) -> dict[
         },
         "targets": targets,
     }
+
+
+def _meaning(panel: Panel) -> str:
+    """What the metrics it asks for mean, one after another."""
+    asked = " ".join(expression for expression, _ in panel.queries)
+    rows = (*WORKER_METRICS, *NODE_METRICS)
+    return "\n\n".join(row.meaning for row in rows if re.search(rf"\b{row.name}(_bucket)?\b", asked))
 
 
 def _source() -> dict[str, Any]:

@@ -55,3 +55,12 @@ def test_panels_do_not_overlap_and_bear_numbers_of_their_own() -> None:
         assert not cells & taken, panel["title"]
         taken |= cells
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_every_panel_has_a_unit_a_legend_and_says_what_it_shows() -> None:
+    panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+    assert len(panels) > 30
+    for panel in panels:
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert panel["description"], panel["title"]
+        assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
