@@ -58,7 +58,7 @@ async def test_what_is_purged_is_asked_for_anew_and_nothing_else(
     site.at("/b/three", Reply(200, {**FRESH, "Cache-Tag": "red"}))
     await warm(node, *places, *places)
     assert counts(site, *places) == [1, 1, 1]
-    assert await node.operate("void", **which) == {"responses": len(gone), "soft": False}
+    assert await node.operate("void", **which) == {"responses": len(gone), "soft": False, "dry_run": False}
     await warm(node, *places, *places)
     assert counts(site, *places) == [2 if place in gone else 1 for place in places]
 
