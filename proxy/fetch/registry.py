@@ -58,7 +58,7 @@ class Manifests:
         """The answer that needs no origin. Raises OriginRefused when a fresh refusal is the answer."""
         if not self._rights.hold(caller, target.repo, Plane.FILES, origin_away=enough is Enough.AWAY):
             return None
-        kept = self._catalogue.listing(_key(target, agent))
+        kept = self._catalogue.listing(manifest_key(target, agent))
         if kept is None:
             return None
         age = max(0.0, self._clock.wall() - kept.stored_at)
@@ -80,11 +80,12 @@ class Manifests:
         oci.layers_of(reply.body)
         await self._rights.learn(caller, target.repo, Plane.FILES, closings)
         listing = Listing(reply.status, passed_back(reply.headers), reply.body, self._clock.wall(), immutable=False)
-        await self._catalogue.keep_listing(_key(target, agent), listing)
+        await self._catalogue.keep_listing(manifest_key(target, agent), listing)
         return _answer(listing, CacheOutcome.MISS, 0)
 
 
-def _key(target: OciManifest, agent: Agent) -> ListingKey:
+def manifest_key(target: OciManifest, agent: Agent) -> ListingKey:
+    """Under which a manifest is kept, for one class of clients."""
     return ListingKey(target.repo, f"{paths.render(target)}\n{agent.name}")
 
 

@@ -70,7 +70,6 @@ class Explainer:
         self._catalogue = catalogue
         self._store = store
         self._freshness = freshness
-        self._clock = clock
         self._fleet = fleet
         self._access = access
         self._pins_among = pins_among
@@ -172,17 +171,9 @@ class Explainer:
             says = "a commit: it cannot change, and the origin is not asked"
             steps.append(StepTold(name="revision", says=says, rule="a commit cannot change"))
             return file.revision.text, True
-        ref = self._catalogue.ref(file.repo, file.revision)
-        if ref is None:
-            says = f"{file.revision} is not known: the origin is asked"
-            steps.append(StepTold(name="revision", says=says, rule="freshness.ref_ttl"))
-            return None, False
-        age = self._clock.wall() - ref.checked_at
-        is_fresh = age < self._freshness.ref_ttl
-        fresh = "believed" if is_fresh else "asked again, and believed while the origin is away"
-        says = f"{file.revision} was {ref.commit} {age:.0f} s ago: {fresh} (freshness.ref_ttl)"
-        steps.append(StepTold(name="revision", says=says, rule="freshness.ref_ttl"))
-        return ref.commit, is_fresh
+        step, commit, age = self._listings.of_revision(file.repo, file.revision)
+        steps.append(step)
+        return commit, age < self._freshness.ref_ttl
 
     async def _explain_plan(self, file: FileTarget, facts: FileFacts, steps: list[StepTold]) -> int:
         """Bytes that are missing."""

@@ -13,10 +13,10 @@ from proxy.core.clock import Clock
 from proxy.core.rights import Plane
 from proxy.fetch.git import REFS_TTL
 from proxy.fetch.questions import Question, at_commit, lifetime, revision_of
+from proxy.fetch.registry import manifest_key
 from proxy.fetch.rights import Freshness
-from proxy.hub import paths
-from proxy.hub.facts import Listing, ListingKey
-from proxy.hub.names import RepoId
+from proxy.hub.facts import Listing
+from proxy.hub.names import RepoId, Revision
 from proxy.hub.oci import Agent
 from proxy.hub.targets import (
     AuthCheck,
@@ -153,22 +153,27 @@ class ListingDesk:
         self._freshness = freshness
         self._clock = clock
 
+    def of_revision(self, repo: RepoId, revision: Revision) -> tuple[StepTold, str | None, float]:
+        """The commit that a branch or tag means, if it is known, and the seconds since the origin said so."""
+        ref = self._catalogue.ref(repo, revision)
+        if ref is None:
+            says = f"{revision} is not known: the origin is asked"
+            return StepTold(name="revision", says=says, rule="freshness.ref_ttl"), None, math.inf
+        age = self._clock.wall() - ref.checked_at
+        fresh = "believed" if age < self._freshness.ref_ttl else "asked again, and believed while the origin is away"
+        says = f"{revision} was {ref.commit} {age:.0f} s ago: {fresh}"
+        return StepTold(name="revision", says=says, rule="freshness.ref_ttl"), ref.commit, age
+
     def of_listing(self, target: RepoListing) -> tuple[list[StepTold], bool]:
         """The steps, and whether what is kept is good without a question."""
         revision, age = revision_of(target), 0.0
         steps: list[StepTold] = []
         if revision is not None and not revision.is_commit:
-            ref = self._catalogue.ref(target.repo, revision)
-            if ref is None:
-                says = f"{revision} is not known: the origin is asked"
-                return [StepTold(name="revision", says=says, rule="freshness.ref_ttl")], False
-            age = self._clock.wall() - ref.checked_at
-            fresh = (
-                "believed" if age < self._freshness.ref_ttl else "asked again, and believed while the origin is away"
-            )
-            says = f"{revision} was {ref.commit} {age:.0f} s ago: {fresh}"
-            steps.append(StepTold(name="revision", says=says, rule="freshness.ref_ttl"))
-            target = at_commit(target, ref.commit)
+            step, commit, age = self.of_revision(target.repo, revision)
+            steps.append(step)
+            if commit is None:
+                return steps, False
+            target = at_commit(target, commit)
         if isinstance(target, PathsInfo):
             says = "for each set of paths by itself, for good unless scan results are asked for"
             return [*steps, StepTold(name="kept", says=says, rule="a commit cannot change")], False
@@ -180,7 +185,7 @@ class ListingDesk:
         ages = {
             agent.name.lower().replace("_", "-"): self._clock.wall() - kept.stored_at
             for agent in Agent
-            if (kept := self._catalogue.listing(ListingKey(target.repo, f"{paths.render(target)}\n{agent.name}")))
+            if (kept := self._catalogue.listing(manifest_key(target, agent)))
         }
         ttl = self._freshness.listing_ttl
         had = ", ".join(f"for {name} {age:.0f} s old" for name, age in ages.items()) or "nothing is kept"

@@ -117,8 +117,9 @@ class RightDesk:
         """The rules of this node that may let or refuse any request."""
         limits = self._access.config.limits
         says = (
-            f"let in: reads by GET and HEAD, at most {limits.connections_per_client} connections of one address and "
-            f"{limits.connections} in all; no rule on organisations, formats, licences or scans exists here"
+            f"let in: whatever only reads, by at most {limits.connections_per_client} connections of one address and "
+            f"{limits.connections} in all, to each worker; no rule on organisations, formats, licences or scans exists "
+            "here"
         )
         return StepTold(name="policy", says=says, rule="limits.connections_per_client, limits.connections")
 
