@@ -91,7 +91,8 @@ def doctor(
 def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) -> None:
     config = configuration_or_exit(config_file, {})
     asked = node_asked(config_file, admin)
-    stats, refused = known_of(asked, _STATS), refusal_of(asked, _STATS)
+    stats = known_of(asked, _STATS)
+    refused = refusal_of(asked, _STATS) if stats is None else None
 
     async def examine_all() -> list[Finding]:
         serving = stats is not None or refused is not None
@@ -101,7 +102,7 @@ def _look_here(config_file: Path | None, admin: str | None, *, as_json: bool) ->
     if refused is not None:
         found.append(_refusal(asked, refused))
     if stats is not None:
-        found += _node(stats)
+        found += _node(asked, stats)
     if config.cluster.redis is not None and (node := known_of(asked, "/-/api/cluster")) is not None:
         found.append(_redis(node))
     if as_json:
@@ -124,7 +125,7 @@ def _refusal(asked: Asked, status: int) -> Finding:
     return Finding(about, Verdict.POOR, f"it says nothing of itself ({status})", f"curl -sS {asked.address}/-/readyz")
 
 
-def _node(stats: dict[str, Any]) -> list[Finding]:
+def _node(asked: Asked, stats: dict[str, Any]) -> list[Finding]:
     """What the running node says of itself: how its disks are, and what the origin lets it ask."""
     found = []
     for disk in stats["disks"]:
@@ -133,7 +134,7 @@ def _node(stats: dict[str, Any]) -> list[Finding]:
             found.append(Finding(about, Verdict.GOOD, f"in use, {format_size(disk['stored'])} stored"))
         else:
             verdict = Verdict.POOR if disk["state"] == "read_only" else Verdict.BAD
-            fix = "dmesg | tail; curl -sS .../-/status      (its reason); docs/operations.md"
+            fix = f"curl -sS {asked.address}/-/status      (its reason); dmesg | tail"
             found.append(Finding(about, verdict, f"it is {disk['state']}", fix))
     if stats["origin_allows"] == 0:
         says = "the origin allows it no more requests now: what is not kept is refused with 429"

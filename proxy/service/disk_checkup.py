@@ -58,7 +58,7 @@ def _findings(disk: Disk, floor: int) -> list[Finding]:
 
 def _look(disk: Disk, floor: int) -> Iterator[Finding]:
     about, place = f"disk {disk.path}", nearest(disk.path)
-    kind = filesystem_of(place, Path("/proc/self/mounts").read_text())
+    kind = filesystem_of(place, os.fsdecode(Path("/proc/self/mounts").read_bytes()))
     if (finding := judged(about, kind)) is not None:
         yield finding
     room = os.statvfs(place)
@@ -98,7 +98,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
     best, kind = "", "unknown"
     for line in mounts.splitlines():
         _, mount, found, *_ = line.split()
-        mount = mount.encode().decode("unicode_escape")
+        mount = os.fsdecode(os.fsencode(mount).decode("unicode_escape").encode("latin-1"))
         inside = str(path.resolve()) == mount or str(path.resolve()).startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= len(best):
             best, kind = mount, found

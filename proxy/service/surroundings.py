@@ -121,8 +121,8 @@ def _is_hub(site: OriginSite) -> bool:
 
 
 def _asking(site: OriginSite) -> Caller:
-    """As whom the node asks it of its own accord. Raises ConfigError."""
-    file = site.token_file if isinstance(site, OriginSection) else None
+    """As whom the node asks it of its own accord: a generic origin is shown no token. Raises ConfigError."""
+    file = site.token_file if isinstance(site, OriginSection) and _is_hub(site) else None
     return ANONYMOUS if file is None else own_token(file)
 
 

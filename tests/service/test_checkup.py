@@ -22,6 +22,7 @@ MOUNTS = """\
 proc /proc proc rw 0 0
 tmpfs /dev/shm tmpfs rw 0 0
 filer:/models /mnt/models nfs4 rw 0 0
+filer:/modeles /mnt/modèles nfs4 rw 0 0
 /dev/sdb1 /mnt/models/local\\040disk xfs rw 0 0
 """
 
@@ -50,6 +51,7 @@ def test_a_local_disk_is_good_and_what_it_can_is_named(tmp_path: Path) -> None:
         ("/mnt/models/a", "nfs4"),
         ("/mnt/models/local disk/a", "xfs"),
         ("/mnt/modelsx", "ext4"),
+        ("/mnt/modèles/a", "nfs4"),
     ],
 )
 def test_the_file_system_is_the_one_of_the_nearest_mount(path: str, kind: str) -> None:

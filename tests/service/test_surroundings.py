@@ -100,6 +100,14 @@ async def test_the_hub_is_asked_with_the_mirrors_own_token_and_nobody_else_is(tm
     assert "ofTheMirror" not in f"{said}"
 
 
+async def test_a_generic_origin_is_shown_no_token(tmp_path: Path, site: WebSite) -> None:
+    (tmp_path / "token").write_text("hf_ofTheMirror")
+    root = f'[origin]\nkind = "http"\nurl = "{site.url}/base"\ntoken_file = "{tmp_path}/token"\n'
+    await found(config_of(tmp_path, root))
+    (asked,) = site.requests("/base", "HEAD")
+    assert asked["Authorization"] is None, "the node shows it none either"
+
+
 @pytest.mark.parametrize(("token", "verdict", "fix"), [(False, "poor", "HF_TOKEN"), (True, "bad", "Access Tokens")])
 async def test_a_hub_that_shows_nothing_without_a_right_token_is_told_apart(
     tmp_path: Path, site: WebSite, token: bool, verdict: str, fix: str
