@@ -151,6 +151,12 @@ def known_of(asked: Asked, path: str) -> Any:
     return None if isinstance(found, _Refusal | _Silence) else found
 
 
+def ask_perhaps(asked: Asked, path: str) -> Any:
+    """As `ask` for a GET; None when the node has no such thing."""
+    found = _answer(asked, "GET", path, None, WITHIN)
+    return None if isinstance(found, _Refusal) and found.status == 404 else _or_exit(asked, found, ())
+
+
 def ask_patiently(asked: Asked, path: str, patience: float, *, then: Sequence[str] = ()) -> Any:
     """As `ask` for a GET; while the node starts again, or a worker of it, it has `patience` seconds to answer."""
     clock = SystemClock()

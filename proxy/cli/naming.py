@@ -51,6 +51,8 @@ def token_in(file: Path) -> Secret:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         fail(Exit.USAGE, f"the token file {file} cannot be read", [str(error)])
-    if not text.isprintable():
+    if not text:
+        fail(Exit.USAGE, f"the token file {file} holds no token")
+    if not text.isprintable() or " " in text:
         fail(Exit.USAGE, f"the token file {file} holds more than a token")
     return Secret(text)

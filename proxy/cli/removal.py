@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import click
 
 from proxy.core.sizes import format_size
 
-from .admin import LONG, Asked, ask, known_of, node_asked, node_flags, with_query
+from .admin import LONG, Asked, ask, ask_perhaps, node_asked, node_flags, with_query
 from .codes import Exit
 from .flags import path_filters
 from .inventory import is_key
@@ -105,7 +106,7 @@ def purge(
     elif of_blob:
         key = key_or_exit(name)
         if said["dry_run"]:
-            here = known_of(asked, with_query("/-/api/blob", key=str(key))) or {"here": 0}
+            here = ask_perhaps(asked, with_query("/-/api/blob", key=str(key))) or {"here": 0}
             if as_json:
                 put_json({"key": str(key), "dry_run": True, "here": here["here"]})
             say(f"{key} would be dropped everywhere, pinned or not: {format_size(here['here'])} here")
@@ -220,8 +221,12 @@ def _remove(
         if as_json:
             put_json(would)
         return
-    if not yes and not _agreed(would):
-        fail(Exit.FAILURE, "nothing was removed", then=[f"penstock rm {name} --yes"])
+    if not yes and not _agreed(as_json=as_json):
+        # The very words again: without --include more would go than was shown.
+        chosen = [word for glob in include for word in ("--include", glob)]
+        chosen += [word for glob in exclude for word in ("--exclude", glob)]
+        again = shlex.join(["penstock", "purge" if everywhere else "rm", name, *chosen, "--yes"])
+        fail(Exit.FAILURE, "nothing was removed", ["nobody has agreed to it"], then=[again])
     done = ask(asked, "POST", REMOVE, {**order, "dry_run": False}, within=LONG)
     if as_json:
         put_json(done)
@@ -246,8 +251,9 @@ def _tell_others(others: list[str], do: str) -> None:
         say(f"the other nodes ({', '.join(others[:_SHOWN])}) {do}")
 
 
-def _agreed(would: dict[str, Any]) -> bool:
-    if not sys.stdin.isatty():
+def _agreed(*, as_json: bool) -> bool:
+    """A program is not asked: it has not been shown what would go."""
+    if as_json or not sys.stdin.isatty():
         say("nobody is there to be asked: say --yes", "yellow")
         return False
     return click.confirm("Remove them?", err=True)

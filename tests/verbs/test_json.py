@@ -164,6 +164,10 @@ def test_an_error_is_one_json_object(verb: str) -> None:
         assert found["next"] == ["curl -sS http://127.0.0.1:1/-/readyz"]
 
 
+def test_that_no_node_answers_is_no_dry_run_that_found_nothing() -> None:
+    error_of(here("purge", KEY, "--dry-run", "--admin", "127.0.0.1:1", "--json"), Exit.UNHEALTHY)
+
+
 def here(*words: str) -> Done:
     """`penstock WORDS` in this process: there are many."""
     done = CliRunner().invoke(main, words)

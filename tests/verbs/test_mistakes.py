@@ -27,6 +27,11 @@ async def operator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Op
         (("warm", "../bad"), 2, "write it like acme/tiny"),
         (("info", "sha256:12"), 2, "is no key of a blob"),
         (("purge", "sha256:12"), 2, "is no key of a blob"),
+        (
+            ("explain", "/acme/tiny/resolve/main/a", "--token-file", "/dev/null"),
+            2,
+            "the token file /dev/null holds no token",
+        ),
         (("explain", "nonsense"), 2, "target: give a path, or the whole address"),
         (("warm", "acme/none"), 1, "--token-file"),
         (("info", "acme/none"), 3, "penstock warm acme/none"),

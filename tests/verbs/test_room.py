@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -109,6 +110,18 @@ async def test_only_chosen_files_go(operator: Operator) -> None:
     done = await operator.json("rm", "acme/partly@main", "--include", "*.json", "--yes")
     assert done["paths"] == ["config.json"]
     assert await here(operator, "acme/partly") == 3 * MIB
+
+
+@pytest.mark.parametrize("verb", ["rm", "purge"])
+async def test_who_is_not_asked_is_told_the_very_words_again(operator: Operator, verb: str) -> None:
+    await warmed(operator, f"acme/{verb}-asked")
+    chosen = (f"acme/{verb}-asked@main", "--include", "*.json", "--exclude", "a b")
+    done = await operator.says(verb, *chosen, "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert json.loads(done.stderr)["next"] == [
+        f"penstock {verb} acme/{verb}-asked@main --include '*.json' --exclude 'a b' --yes"
+    ]
+    assert await here(operator, f"acme/{verb}-asked") > 3 * MIB
 
 
 async def test_what_another_repo_has_too_stays(operator: Operator) -> None:
