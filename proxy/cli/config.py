@@ -87,7 +87,7 @@ def init(path: Path | None, as_json: bool) -> None:
     except FileExistsError:
         fail(Exit.CONFLICT, f"{path} exists and is left as it is", then=[f"penstock config init {path}.new"])
     except OSError as error:
-        fail(Exit.FAILURE, f"cannot write {path}", [str(error)])
+        fail(Exit.FAILURE, f"cannot write {path}", [error.strerror or str(error)])
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(reference())
     if as_json:

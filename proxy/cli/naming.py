@@ -50,7 +50,8 @@ def token_in(file: Path) -> Secret:
     try:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        fail(Exit.USAGE, f"the token file {file} cannot be read", [str(error)])
+        why = (error.strerror if isinstance(error, OSError) else None) or "it is no text"
+        fail(Exit.USAGE, f"the token file {file} cannot be read", [why])
     if not text:
         fail(Exit.USAGE, f"the token file {file} holds no token")
     if not text.isprintable() or " " in text:
