@@ -64,12 +64,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Whether the process exists and is no zombie. One whose first thread has ended still holds its ports while others
+    end."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+    fields = status.rpartition(")")[2].split()
+    return fields[0] != "Z" or int(fields[17]) > 1
 
 
 def threads(pid: int) -> int:
