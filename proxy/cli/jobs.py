@@ -43,6 +43,10 @@ def jobs(context: click.Context, config_file: Path | None, admin: str | None, as
     A job is kept on disk: it goes on after a restart of the node.
     """
     if context.invoked_subcommand is not None:
+        # What is said before the word holds for it too.
+        given = {"config_file": config_file, "admin": admin, "as_json": as_json or None}
+        said = {name: value for name, value in given.items() if value is not None}
+        context.default_map = {context.invoked_subcommand: said}
         return
     found = ask(node_asked(config_file, admin), "GET", PATH)
     if as_json:

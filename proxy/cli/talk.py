@@ -42,25 +42,40 @@ def hint(text: str) -> None:
         console().print(Text("hint: ", style="yellow") + Text(text))
 
 
-def fail(code: Exit, what: str, why: Sequence[str] = (), *, then: Sequence[str] = ()) -> NoReturn:
-    """Print the error and leave with `code`. `why` are details, one a line; `then` the commands to try next."""
-    if _is_read_by_a_program():
-        told = {
-            "error": what,
-            "why": list(why),
-            "next": list(then),
-            "exit_code": int(code),
-            "kind": code.name.lower().replace("_", "-"),
+class Failure(Exception):
+    """The command ends with `code`. The root of all verbs tells it (`Spoken`): what was drawn is gone by then."""
+
+    def __init__(self, code: Exit, what: str, why: Sequence[str], then: Sequence[str]) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.why = tuple(why)
+        self.then = tuple(then)
+
+    def tell(self, *, as_json: bool) -> None:
+        if as_json:
+            click.echo(orjson.dumps(self._object(), option=orjson.OPT_INDENT_2).decode(), err=True)
+            return
+        out = console()
+        out.print(Text("error: ", style="bold red") + Text(self.what))
+        for line in self.why:
+            out.print(Text(f"  {line}"))
+        for command in self.then:
+            out.print(Text("try:   ", style="bold") + Text(command))
+
+    def _object(self) -> dict[str, Any]:
+        return {
+            "error": self.what,
+            "why": list(self.why),
+            "next": list(self.then),
+            "exit_code": int(self.code),
+            "kind": self.code.name.lower().replace("_", "-"),
         }
-        click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(), err=True)
-        raise click.exceptions.Exit(int(code))
-    out = console()
-    out.print(Text("error: ", style="bold red") + Text(what))
-    for line in why:
-        out.print(Text(f"  {line}"))
-    for command in then:
-        out.print(Text("try:   ", style="bold") + Text(command))
-    raise click.exceptions.Exit(int(code))
+
+
+def fail(code: Exit, what: str, why: Sequence[str] = (), *, then: Sequence[str] = ()) -> NoReturn:
+    """End the command with this error. `why` are details, one a line; `then` the commands to try next."""
+    raise Failure(code, what, why, then)
 
 
 def put(text: str) -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from bench.hub.content import MIB
 from proxy.cli.codes import Exit
 from proxy.cli.main import main
+from proxy.cli.spoken import after_the_verb
 from tests.kit.command import Done, penstock
 
 from .verbs import Operator, operated
@@ -126,6 +127,18 @@ async def test_a_refusal_of_the_node_and_a_job_that_fails_are_json(operator: Ope
 
 
 @on_one_loop
+async def test_the_flag_may_stand_before_the_verb(operator: Operator) -> None:
+    repos = await operator.json("ls")
+    for words in (("--json", "ls"), ("--json", "ls", "--json")):
+        done = await operator.says(*words)
+        assert (done.returncode, json.loads(done.stdout)) == (0, repos), done.said
+    job = await known(operator, "JOB")
+    for words in (("--json", "jobs", "follow", job), ("jobs", "--json", "follow", job)):
+        done = await operator.says(*words)
+        assert json.loads(done.stdout)["id"] == job, done.said
+
+
+@on_one_loop
 @pytest.mark.parametrize("verb", WELL)
 async def test_what_it_says_is_json_and_there_is_no_talk(operator: Operator, verb: str) -> None:
     words = [*verb.split(), *[await known(operator, word) for word in WELL[verb]], "--json"]
@@ -188,6 +201,16 @@ def test_a_wrong_flag_is_one_json_object_too(verb: str) -> None:
     found = error_of(here(*verb.split(), "--no-such-flag", "--json"), Exit.USAGE)
     assert "--no-such-flag" in found["error"]
     assert found["next"] == [f"main {verb} --help"]
+
+
+def test_a_flag_that_no_verb_has_is_one_json_object_too() -> None:
+    assert "--nonsense" in error_of(here("--nonsense", "ls", "--json"), Exit.USAGE)["error"]
+    assert "--json" in error_of(here("--json", "serve"), Exit.USAGE)["error"]
+
+
+def test_after_two_dashes_it_is_no_flag() -> None:
+    assert after_the_verb(["--json", "ls", "--", "a"]) == ["ls", "--json", "--", "a"]
+    assert after_the_verb(["ls", "--", "--json"]) == ["ls", "--", "--json"]
 
 
 def test_a_verb_that_is_none_is_one_json_object_too() -> None:
