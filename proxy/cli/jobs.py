@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
 from proxy.core.sizes import format_size
 
 from .admin import Asked, ask, ask_patiently, node_asked, node_flags
+from .bars import JobBar
 from .codes import Exit
+from .interrupts import deferred, heeded, pause
 from .tables import show
 from .talk import console, fail, put_json, say
 
@@ -100,9 +100,10 @@ def cancel(job_id: str, config_file: Path | None, admin: str | None, as_json: bo
 def begin(asked: Asked, path: str, order: dict[str, Any], *, follow: bool, as_json: bool) -> dict[str, Any] | None:
     """Order a job, and unless it is to go on in the background show how far it is: the job when it is done, None when
     it was not waited for. Ends the command when it fails."""
-    job = ask(asked, "POST", path, order)
-    if follow:
-        ended = followed(asked, job["id"])
+    with deferred():  # until its name is known, which whoever presses Ctrl-C is told
+        job: dict[str, Any] = ask(asked, "POST", path, order)
+        ended = followed(asked, job["id"]) if follow else None
+    if ended is not None:
         end_as(ended, as_json=as_json)
         return ended
     if as_json:
@@ -125,25 +126,18 @@ def followed(asked: Asked, job_id: str) -> dict[str, Any]:
 
 
 def _watched(asked: Asked, job_id: str) -> dict[str, Any]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
     out = console()
     if not out.is_terminal:
         say(f"{job_id} is under way")
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
+    with deferred(), JobBar(out) as bars:
         bar = bars.add_task(job_id, total=None, note="")
         while True:
-            job: dict[str, Any] = ask_patiently(asked, _path_of(job_id), PATIENCE, then=["penstock jobs"])
-            bars.update(bar, total=job["bytes_total"], completed=job["bytes"], note=job["note"][-60:])
+            with heeded():
+                job: dict[str, Any] = ask_patiently(asked, _path_of(job_id), PATIENCE, then=["penstock jobs"])
+            bars.update(bar, total=job["bytes_total"], completed=job["bytes"], note=" ".join(job["note"].split())[-60:])
             if job["state"] in _ENDED:
                 return job
-            time.sleep(LOOK_EVERY)
+            pause(LOOK_EVERY)
 
 
 def _path_of(job_id: str) -> str:

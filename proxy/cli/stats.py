@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from proxy.core.clock import SystemClock
 from proxy.core.sizes import format_size
 
 from .admin import ask, node_asked, node_flags
+from .interrupts import deferred, heeded, pause
 from .jobs import PATH as JOBS
 from .tables import show
 from .talk import put_json
@@ -63,23 +63,27 @@ def stats(config_file: Path | None, admin: str | None, as_json: bool) -> None:
 @node_flags
 def top(every: float, times: int | None, config_file: Path | None, admin: str | None, as_json: bool) -> None:
     asked, clock = node_asked(config_file, admin), SystemClock()
-    before, at = ask(asked, "GET", PATH), clock.monotonic()
     console, looks = Console(highlight=False), 0
-    # Into a pipe or as JSON one look follows another; on a terminal each takes the place of the last.
-    with (
-        suppress(KeyboardInterrupt),
-        Live(console=console, auto_refresh=False, screen=console.is_terminal and not as_json) as live,
-    ):
-        while times is None or looks < times:
-            time.sleep(every)
-            found, now = ask(asked, "GET", PATH), clock.monotonic()
-            rates = rates_of(before, found, now - at)
-            before, at, looks = found, now, looks + 1
-            if as_json:
-                put_json({"rates": rates, "now": found})
-                continue
-            jobs = [job for job in ask(asked, "GET", JOBS)["jobs"] if job["state"] == "running"]
-            live.update(Group(_rates(rates, found), Text(), _disks(found), Text(), _jobs(jobs)), refresh=True)
+    with suppress(KeyboardInterrupt):
+        before, at = ask(asked, "GET", PATH), clock.monotonic()
+        # Into a pipe or as JSON one look follows another; on a terminal each takes the place of the last.
+        with deferred(), Live(console=console, auto_refresh=False, screen=console.is_terminal and not as_json) as live:
+            while times is None or looks < times:
+                pause(every)
+                with heeded():
+                    found, now = ask(asked, "GET", PATH), clock.monotonic()
+                    jobs = [] if as_json else ask(asked, "GET", JOBS)["jobs"]
+                rates = rates_of(before, found, now - at)
+                before, at, looks = found, now, looks + 1
+                if as_json:
+                    put_json({"rates": rates, "now": found})
+                else:
+                    live.update(_picture(rates, found, jobs), refresh=True)
+
+
+def _picture(rates: dict[str, float], found: dict[str, Any], jobs: list[dict[str, Any]]) -> Group:
+    running = [job for job in jobs if job["state"] == "running"]
+    return Group(_rates(rates, found), Text(), _disks(found), Text(), _jobs(running))
 
 
 def rates_of(before: dict[str, Any], now: dict[str, Any], seconds: float) -> dict[str, float]:

@@ -20,6 +20,7 @@ class Screen:
 
     def __init__(self, fd: int) -> None:
         self.text = ""
+        self._is_over = False
         self._fd = fd
         self.child: asyncio.subprocess.Process | None = None
         os.set_blocking(fd, False)
@@ -33,6 +34,7 @@ class Screen:
         except OSError:  # the other end is closed
             content = b""
         if not content:
+            self._is_over = True
             asyncio.get_running_loop().remove_reader(self._fd)
         self.text += content.decode(errors="replace")
 
@@ -50,6 +52,13 @@ class Screen:
         except AssertionError as error:
             raise AssertionError(f"{error}; what is shown: {self.text[after:][-2000:]!r}") from None
 
+    async def ends(self, within: float = 15.0) -> int:
+        """Wait until the program has ended and all it showed is in `text`: its exit code, negative for a signal."""
+        await until(lambda: self._is_over, "the program lets go of the terminal", within)
+        assert self.child is not None, "it was started"
+        async with asyncio.timeout(within):
+            return await self.child.wait()
+
 
 @asynccontextmanager
 async def on_screen(
@@ -61,7 +70,13 @@ async def on_screen(
     try:
         screen.resize(lines, columns)
         screen.child = await asyncio.create_subprocess_exec(
-            "setsid", "--ctty", "--wait", *words, env=environment, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
+            # Tests that were started in the background ignore Ctrl-C, and so would what they start.
+            *("env", "--default-signal=INT", "setsid", "--ctty", "--wait", *words),
+            env=environment,
+            cwd=ROOT,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
         )
         os.close(theirs)
         yield screen
