@@ -113,3 +113,29 @@ async def test_a_job_goes_on_after_a_kill(tmp_path: Path, whole_node: bool) -> N
         assert ended["bytes"] == file.size
         reading = await operator.stage.read(operator.node, file)
         assert reading.complete, reading
+
+
+async def test_a_job_that_goes_on_asks_the_origin_for_the_rest_only(tmp_path: Path) -> None:
+    async with operated(tmp_path, fetch__span="2MiB") as operator:
+        file = operator.stage.blob("acme/large", "model.safetensors", 16 * MIB)
+        hub = operator.stage.hub
+        gate = hub.hold("cdn", after=MIB, skip=4)
+        job = await operator.json("warm", "acme/large", "--background")
+
+        async def what_was_sent_is_here() -> int:
+            sent = hub.counters.total_bytes("cdn")
+            filled = (await operator.node.metrics()).total("fill_bytes_total")
+            followed = (await operator.job(job["id"]))["bytes"]
+            return sent if filled >= sent and followed >= 8 * MIB else 0
+
+        sent = await until(what_was_sent_is_here, "what the Hub has sent is here")
+        await operator.node.kill()
+        asked = len(hub.log)
+        gate.release()  # what waits there goes to nobody
+        await operator.node.start()
+        await operator.job_is(job["id"], "done")
+        rest = sum(request.bytes_sent for request in hub.log[asked:] if request.kind == "cdn")
+        assert 0 < rest <= file.size - 8 * MIB, "what the job had followed is not asked for again"
+        assert rest <= file.size - sent + 4 * MIB, "of four downloads a chunk each may not have been written"
+        reading = await operator.stage.read(operator.node, file)
+        assert reading.complete, reading
