@@ -35,6 +35,7 @@ from .layout import Entry, Layout, entries_of, entry_byte
 from .ledger import Evict, Full, Limits, Room, excess
 from .owned import Owns, holds_mostly_own
 from .part import Part, create, open_part
+from .presence import confirm_absent, confirm_here
 from .syscalls import Syscalls, delete_tree, make_folder, read_all, write_all
 
 MANIFEST: Final = "manifest"
@@ -102,17 +103,21 @@ class Shelf:
             finally:
                 rangelock.unlock(self.lock_fd, byte)
 
+    def _confirm_here(self) -> None:
+        confirm_here(self.calls, self.layout, self.lock_fd)
+
+    def _confirm_absent(self, missed: str) -> None:
+        confirm_absent(self.calls, self.layout, self.lock_fd, missed)
+
     def room(self) -> Room:
         """What the file system says. Raises OSError, ENODEV when the disk is no longer there."""
-        try:
-            # Asked through a file of ours: an unmounted disk leaves an empty folder of another file system behind.
-            found = self.calls.statvfs(self.layout.identity)
-        except FileNotFoundError as error:
-            raise OSError(errno.ENODEV, "its folder is gone or not mounted") from error
+        self._confirm_here()
+        found = self.calls.statvfs(self.layout.identity)
         return Room(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
     def try_out(self) -> None:
         """Write, sync, read and delete a file: whether the disk works. Raises OSError."""
+        self._confirm_here()
         path = self.layout.temporary(self.worker, secrets.token_hex(8))
         try:
             self._write_file(path, b"probe")
@@ -138,6 +143,7 @@ class Shelf:
             part = self._open_ours(entry, place, record)
             if part is not None or not make:
                 return part
+            self._confirm_absent(f"{place}/map")
             self._create(entry, place, record)
             part = open_part(self.disk, place, self.boot)
         assert part is not None, "what was made under the lock is there"
@@ -268,6 +274,7 @@ class Shelf:
         try:
             self._write_file(temporary, content)
             with self.named_lock(entry):
+                self._confirm_here()
                 self._publish_small(entry, temporary)
                 self.index.publish(promise, entry, len(content), self.clock.wall())
         except BaseException:
@@ -329,7 +336,7 @@ class Shelf:
         try:
             size = self.calls.stat(place).st_size
         except FileNotFoundError:
-            self.index.remove(entry)
+            self._strike_out(entry, place)
             return
         self.index.recount(entry, 0, lambda _without: size, self.clock.wall())
 
@@ -340,7 +347,7 @@ class Shelf:
             self._unpublish(entry, place)
             return
         if part is None:
-            self.index.remove(entry)
+            self._strike_out(entry, f"{place}/map")
             return
         try:
             if part.map.dropped:
@@ -405,10 +412,15 @@ class Shelf:
         try:
             self.calls.rename(place, trash)
         except FileNotFoundError:
-            return self.index.remove(entry, ghost=ghost)
+            return self._strike_out(entry, place, ghost=ghost)
         size = self.index.remove(entry, ghost=ghost)
         delete_tree(self.calls, trash)
         return size
+
+    def _strike_out(self, entry: Entry, missed: str, *, ghost: bool = False) -> int:
+        """Under the named lock, when `missed` was not found: out of the books; what it was booked with."""
+        self._confirm_absent(missed)
+        return self.index.remove(entry, ghost=ghost)
 
     def holds(self, key: BlobKey) -> bool:
         """Whether anything is kept under `key`: all of a small blob, some of a large one."""

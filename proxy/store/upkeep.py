@@ -100,6 +100,7 @@ class Upkeep:
         except StoreError:
             return
         disk.recover()
+        self._rebuild_in_background(shelf)  # its failure may have broken the count off
 
     def _rebuild_in_background(self, shelf: DiskAccount) -> None:
         self._rack.tasks.start(self._rebuild(shelf), f"rebuild {shelf.disk.name}")
