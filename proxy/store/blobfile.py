@@ -7,7 +7,7 @@ All decisions read mapped memory and do no I/O; all I/O runs in the disks' threa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 from proxy.core.blob import BlobRecord, Extent
@@ -205,7 +205,7 @@ class OpenBlob:
         the blob is sealed. Raises DiskFailed, NoDisk."""
         found = await self._proof.find(span, sha256)
         if found is Found.RIGHT and not self.sealed and self._proof.is_complete():
-            await self.seal_parts()
+            await self.seal_parts(self._proof.crcs())
         return found
 
     async def manifest(self) -> bytes | None:
@@ -224,18 +224,24 @@ class OpenBlob:
         """The sha256 of the complete chunks of `span`, hexadecimal; raises as `content`."""
         return await self._sealing.digest(span)
 
-    async def seal_parts(self) -> None:
-        """Every byte was found right: say so to the readers here, then on every disk."""
+    async def seal_parts(self, crcs: Sequence[int]) -> bool:
+        """Every byte was found right, in chunks that had `crcs`: say so to the readers here, then on every disk. False
+        when a disk has another by now: that one is lost. Raises DiskFailed."""
         parts = [part for part in self.parts.healthy() if 1 in part.map.complete(0, self.chunks)]
         self._right = tuple((part, part.failed_syncs) for part in parts)
         self.step()
         try:
             for part in parts:
-                await self._filling.seal(part)
+                if others := await self._filling.seal(part, crcs):
+                    self._right = ()
+                    if await self._doubt.lose_as_seen(part, others):
+                        self._rack.observer.corrupted(part.disk.name, "seal")
+                    return False
         finally:
             self._right = ()
         self._rack.observer.sealed(self.record.size)
         self.step()
+        return True
 
     def sealer_part(self) -> Part | None:
         """The part whose sealer byte all workers lock: on the first in rank of those that are open."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from proxy.core.errors import BlobDropped, NoDisk, StoreError
 from proxy.core.sizes import CHUNK, SLICE
@@ -16,6 +16,8 @@ from .layout import Entry
 from .part import Part
 from .parts import Parts
 from .shelf import Shelf
+
+T = TypeVar("T")
 
 CHUNKS_PER_SLICE: Final = SLICE // CHUNK
 
@@ -183,15 +185,16 @@ class Filling:
         if chunks and not part.map.dropped:
             await self._durably(part, lambda: part.make_durable(sorted(chunks)))
 
-    async def seal(self, part: Part) -> None:
-        """Make what the part has durable, and mark it as verified. Raises DiskFailed."""
-        await self._durably(part, part.seal)
+    async def seal(self, part: Part, crcs: Sequence[int]) -> dict[int, int]:
+        """Make what the part has durable, and mark it as verified; as `Part.seal`. Raises DiskFailed."""
+        others = await self._durably(part, lambda: part.seal(crcs))
         self._unsynced.pop(part.disk.name, None)
+        return others
 
-    async def _durably(self, part: Part, sync: Callable[[], None]) -> None:
+    async def _durably(self, part: Part, sync: Callable[[], T]) -> T:
         """Run `sync` in the disk's threads; when it fails chunks were lost, and are booked so. Raises StoreError."""
         try:
-            await part.disk.run(sync)
+            return await part.disk.run(sync)
         except StoreError:
             self._parts.step()
             with suppress(StoreError):

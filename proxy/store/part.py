@@ -11,7 +11,7 @@ import functools
 import mmap
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from isal.isal_zlib import crc32
@@ -150,22 +150,36 @@ class Part:
         except OSError:
             self.abandoned = True
 
-    def seal(self) -> None:
-        """Mark what is here of a blob that was found right, whole, as verified.
+    def seal(self, crcs: Sequence[int]) -> dict[int, int]:
+        """Mark what is here of a blob that was found right, whole, as verified; `crcs` are those of all its chunks, as
+        they were hashed. The CRCs of those that are others here, by chunk: nothing is sealed while there are any.
+
+            1. chunk 7 is hashed   2. a reader cannot read it: lost   3. it comes anew, wrong   4. the whole was right
+        without the CRCs the wrong one would be verified, as would one that another disk has and nobody hashed.
 
         Truthful after a power cut as well: bytes first, then states, then the flag. On a disk that takes no writes only
         this process knows. Raises OSError."""
         here = self.map.complete(0, self.map.chunks)
         chunks = [chunk for chunk in range(self.map.chunks) if here[chunk]]
-        if not self.writable:
-            self._raise_to(chunks, VERIFIED)
+        if self.writable:
+            self.make_durable(chunks)
+        others = self._verify_alike(chunks, crcs)
+        if self.writable:
+            self.disk.calls.fdatasync(self.map_fd)
+        if not others:
             self.map.seal()
-            return
-        self.make_durable(chunks)
-        self._raise_to(chunks, VERIFIED)
-        self.disk.calls.fdatasync(self.map_fd)
-        self.map.seal()
-        self.disk.calls.fdatasync(self.map_fd)
+            if self.writable:
+                self.disk.calls.fdatasync(self.map_fd)
+        return others
+
+    def _verify_alike(self, chunks: list[int], crcs: Sequence[int]) -> dict[int, int]:
+        """Mark those of `chunks` that are here with their CRC as verified; the CRCs of those with another."""
+        with self.changing_states():
+            here = self.map.complete(0, self.map.chunks)
+            found = {chunk: self.map.crc(chunk) for chunk in chunks if here[chunk]}
+            others = {chunk: crc for chunk, crc in found.items() if crc != crcs[chunk]}
+            self.map.raise_to(found.keys() - others.keys(), VERIFIED)
+        return others
 
     def verify_those(self, crcs: Mapping[int, int]) -> bool:
         """Mark chunks as verified that were found right when they had these CRCs; False when one is another now.

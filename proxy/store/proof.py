@@ -73,6 +73,15 @@ class Proof:
             by_disk.setdefault(part.disk.name, (part, {}))[1][chunk] = part.map.crc(chunk)
         return list(by_disk.values())
 
+    def crcs(self) -> list[int]:
+        """The CRC of every chunk that was found right, 0 for the others."""
+        found = [0] * self._parts.chunks
+        for part in self._parts.healthy():
+            for chunk, is_right in enumerate(part.map.verified()):
+                if is_right:
+                    found[chunk] = part.map.crc(chunk)
+        return found
+
     def is_complete(self) -> bool:
         """Whether every chunk there is, wherever it lies, was found right."""
         healthy = self._parts.healthy()

@@ -104,8 +104,7 @@ class Sealing:
         if not await self._as_seen(seen):
             return False
         if hasher is None or record.digest is None or hasher.hexdigest() == record.digest.hex:
-            await self._blob.seal_parts()
-            return True
+            return await self._blob.seal_parts(seen)
         found = hasher.hexdigest()
         self._rack.observer.corrupted(self._blob.disk_names(), "seal")
         await self._blob.drop("digest")

@@ -22,6 +22,7 @@ from tests.store.stores import AT_REST, THREE_CHUNKS, content_of, fill, open_sto
 CONTENT = content_of(THREE_CHUNKS)
 RECORD = record_of(CONTENT)
 WHOLE = Span(0, THREE_CHUNKS)
+SECOND = Span(CHUNK, 2 * CHUNK)
 
 
 def claimed(blob: OpenBlob, span: Span = WHOLE):  # type: ignore[no-untyped-def]
@@ -337,6 +338,43 @@ async def test_readers_need_not_wait_until_the_disks_know_that_it_is_right(tmp_p
         faulty.heal()
         assert await sealing
         assert blob.sealed
+
+
+async def test_a_chunk_that_came_anew_while_its_blob_was_sealed_is_not_called_right(tmp_path: Path) -> None:
+    faulty = FaultySyscalls()
+    async with open_store(section(tmp_path), syscalls=lambda _: faulty) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        faulty.hang("fdatasync")
+        sealing = store.tasks.start(blob.seal(), "seal")
+        await until(faulty.entered.is_set)
+        await blob.lose(SECOND, "disk0")
+        await fill(blob, content_of(THREE_CHUNKS, seed=2), SECOND)
+        faulty.heal()
+        assert not await sealing
+        assert not blob.sealed
+        assert blob.missing(WHOLE) == (SECOND,), "what nobody hashed, and is not what was, is wrong"
+        await fill(blob, CONTENT, SECOND)
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
+        assert await store.fsck(full=True) == []
+
+
+async def test_a_wrong_copy_on_another_disk_is_not_sealed_with_the_right_one(folders: list[Path]) -> None:
+    async with open_store(section(*folders[:2])) as store, store.open_blob(RECORD) as blob:
+        await fill(blob, CONTENT)
+        home = store.ranked(RECORD, 0)[0].disk
+        home.fail("for a while")
+        while (claim := blob.try_claim(WHOLE)) is None:
+            await blob.progress()
+        async with claim as writer:
+            await writer.write([content_of(THREE_CHUNKS, seed=2)])
+        home.recover()
+        (copy,) = [part for part in blob.parts if part.disk is not home]
+        assert not await blob.seal()
+        assert 1 not in copy.map.complete(0, 3)
+        assert await blob.seal()
+        assert read(blob, THREE_CHUNKS) == CONTENT
+        assert await store.fsck(full=True) == []
 
 
 async def test_a_blob_whose_seal_fails_is_not_right(tmp_path: Path) -> None:
