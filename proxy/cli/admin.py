@@ -22,8 +22,8 @@ from proxy.core.secret import Secret
 from proxy.service.admission import admin_token
 
 from .codes import Exit
+from .configured import configuration_or_exit
 from .flags import file_flag, json_flag
-from .serve import configuration_or_exit
 from .talk import fail
 
 WITHIN: Final = 5.0

@@ -11,8 +11,8 @@ from proxy.service.folders import disks_looked_at
 from proxy.service.preflight import hints, obstacles
 
 from .codes import Exit
+from .configured import configuration_or_exit
 from .flags import configuration_flags, json_flag
-from .serve import configuration_or_exit
 from .talk import fail, hint, put_json, say
 
 

@@ -18,8 +18,8 @@ from proxy.config.reload import value_of
 
 from .admin import ask, node_asked, node_flags
 from .codes import Exit
+from .configured import configuration_or_exit
 from .flags import file_flag, json_flag, loaded
-from .serve import configuration_or_exit
 from .talk import fail, put, put_json, say
 
 

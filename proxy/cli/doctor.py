@@ -19,8 +19,8 @@ from proxy.service.finding import Finding, Verdict
 
 from .admin import Asked, known_of, node_asked, node_flags, refusal_of
 from .codes import Exit
+from .configured import configuration_or_exit
 from .naming import token_in
-from .serve import configuration_or_exit
 from .talk import fail, put_json, say
 
 _STATS: Final = "/-/api/stats"

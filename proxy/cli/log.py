@@ -20,8 +20,8 @@ from proxy.core.clock import SystemClock
 from proxy.core.sizes import format_size, parse_duration
 
 from .codes import Exit
+from .configured import configuration_or_exit
 from .flags import file_flag
-from .serve import configuration_or_exit
 from .talk import fail, put
 
 LOOK_EVERY: Final = 0.3

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from keyword import iskeyword
 from typing import Final
 
 import click
 
+import proxy
 from proxy.service.system import keep_standard_descriptors
 
-from .bench import bench
-from .check import check
-from .cluster import cluster
-from .completion import completion
-from .config import config
-from .doctor import doctor
-from .drain import drain
-from .inventory import du, info, ls
-from .jobs import jobs
-from .log import log
-from .pins import pin, pins, unpin
-from .proof import scrub, verify
-from .removal import prune, purge, rm
-from .responses import explain
-from .serve import serve
 from .spoken import Spoken
-from .stats import stats, top
-from .transfer import export, import_
-from .upgrade import upgrade
-from .version import version
-from .warm import warm
+
+VERBS: Final = {
+    **{verb: verb for verb in ("serve", "check", "doctor", "config", "version", "log", "warm", "jobs", "stats")},
+    **{verb: verb for verb in ("cluster", "drain", "upgrade", "completion", "bench")},
+    **dict.fromkeys(("ls", "du", "info"), "inventory"),
+    **dict.fromkeys(("pin", "pins", "unpin"), "pins"),
+    **dict.fromkeys(("rm", "purge", "prune"), "removal"),
+    **dict.fromkeys(("verify", "scrub"), "proof"),
+    **dict.fromkeys(("export", "import"), "transfer"),
+    "explain": "responses",
+    "top": "stats",
+}
+"""Each verb, and the module of this room that has it."""
+
+
+class Verbs(Spoken):
+    """A verb's module is read when the verb is asked for: one that asks a running node starts in half the time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"proxy.cli.{VERBS[cmd_name]}")
+        command = getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name)
+        assert isinstance(command, click.Command)
+        return command
 
 
 @click.group(
-    cls=Spoken,
+    cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="""A mirror of the Hugging Face Hub that caches what it delivers and streams while it fills.
 
@@ -55,20 +66,10 @@ from .warm import warm
     Every setting is a flag, a variable (PENSTOCK_SECTION__KEY) or a line of a TOML file, the flag being the strongest.
     """,
 )
+@click.version_option(proxy.__version__, prog_name="penstock", message="%(prog)s %(version)s")
 def main() -> None:
     keep_standard_descriptors()
 
-
-COMMANDS: Final = (
-    *(serve, check, doctor, config, version),
-    *(explain, log, stats, top, ls, du, info, warm, jobs),
-    *(pin, unpin, pins, rm, purge, prune),
-    *(verify, scrub, export, import_),
-    *(cluster, drain, upgrade, completion, bench),
-)
-
-for command in COMMANDS:
-    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="penstock")

@@ -14,7 +14,7 @@ import proxy
 from proxy.config.load import Loaded
 from proxy.config.schema import Config
 from proxy.core.clock import SystemClock
-from proxy.core.errors import ConfigError, PenstockError
+from proxy.core.errors import PenstockError
 from proxy.core.sizes import format_size
 from proxy.service.folders import disks_looked_at
 from proxy.service.launch import launch
@@ -28,6 +28,7 @@ from proxy.service.system import keep_from_others
 from proxy.telemetry.events import event_log
 
 from .codes import Exit
+from .configured import configuration_or_exit
 from .flags import configuration_flags, loaded
 from .talk import fail, hint, put, say
 
@@ -75,21 +76,6 @@ def serve(config_file: Path | None, assembly: str, rehearse: bool, **arguments: 
     run = Run(config, read, lambda standing: announce(config, standing), SystemClock(), words)
     with event_log(config.log.level, config.log.form):
         _run(run, assembly)
-
-
-def configuration_or_exit(config_file: Path | None, arguments: dict[str, Any], code: Exit = Exit.USAGE) -> Config:
-    """The configuration, or every mistake in it on standard error and out."""
-    try:
-        return loaded(config_file, arguments).config
-    except ConfigError as error:
-        count = len(error.mistakes)
-        what = "the configuration has a mistake" if count == 1 else f"the configuration has {count} mistakes"
-        fail(
-            code,
-            what,
-            error.mistakes,
-            then=["penstock config init      (every setting, explained)", "penstock serve --help"],
-        )
 
 
 def _run(run: Run, assembly: str) -> None:

@@ -108,7 +108,7 @@ async def test_status_and_placement_and_draining_of_one_process(tmp_path: Path) 
         code, out, err = await commanded(node, "drain", "--json")
         assert code == 0, err
         assert json.loads(out)["state"] == "draining"
-        assert "a owns no slices any more" in err
+        assert err == ""
         assert json.loads((await node.admin("/-/api/cluster"))[1])["state"] == "draining"
         assert (await node.admin("/-/readyz"))[0] == 200, "it goes on serving"
 
@@ -117,6 +117,7 @@ async def test_all_workers_drain_and_a_restarted_one_too(tmp_path: Path) -> None
     async with running(tmp_path, "--workers", "2", *fleet_flags(tmp_path, "http://b:8080")) as node:
         code, _, err = await commanded(node, "drain")
         assert code == 0, err
+        assert "a owns no slices any more" in err
         before = node.standing["workers"]
         os.kill(before[0], signal.SIGKILL)
         await until(lambda: len(set(node.standing["workers"]) - set(before)) == 1, "a new worker")
