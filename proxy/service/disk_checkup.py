@@ -37,7 +37,7 @@ _LOCAL: Final = "use a disk of this machine, with ext4 or XFS"
 def disk_findings(looks: Sequence[DiskLook], floor: int) -> list[Finding]:
     """What there is to say of each disk, `floor` bytes of which are to stay free. One that has not answered a first
     look is asked for nothing more."""
-    found = looked_at([partial(_findings, look.disk, floor) for look in looks if look.answers])
+    found = looked_at([partial(_findings, look, floor) for look in looks if look.answers])
     tried = dict(zip([look.disk.path for look in looks if look.answers], found, strict=True))
     return [finding for look in looks for finding in tried.get(look.disk.path) or [_hung(look.disk)]]
 
@@ -47,16 +47,17 @@ def _hung(disk: Disk) -> Finding:
     return Finding(f"disk {disk.path}", Verdict.BAD, says, f"{fix}      (or leave it out of store.disks)")
 
 
-def _findings(disk: Disk, floor: int) -> list[Finding]:
+def _findings(look: DiskLook, floor: int) -> list[Finding]:
+    disk = look.disk
     try:
-        return list(_look(disk, floor))
+        return list(_look(disk, floor, is_new=look.is_new))
     except OSError as error:
         # What is dead does not say how much room it has; the others are looked at all the same.
         says, fix = f"it cannot be looked at: {error.strerror}", f"ls -ld {disk.path}; dmesg | tail"
         return [Finding(f"disk {disk.path}", Verdict.BAD, says, fix)]
 
 
-def _look(disk: Disk, floor: int) -> Iterator[Finding]:
+def _look(disk: Disk, floor: int, *, is_new: bool) -> Iterator[Finding]:
     about, place = f"disk {disk.path}", nearest(disk.path)
     kind = filesystem_of(place, os.fsdecode(Path("/proc/self/mounts").read_bytes()))
     if (finding := judged(about, kind)) is not None:
@@ -71,8 +72,9 @@ def _look(disk: Disk, floor: int) -> Iterator[Finding]:
         fix = f"set its size to at most {format_size(max(0, size - floor))}: --disk {disk.path}=SIZE"
         yield Finding(about, Verdict.POOR, says, fix)
     if free < floor:
-        says = f"{format_size(free)} are free, and {format_size(floor)} are to stay so: nothing new is kept"
-        yield Finding(about, Verdict.BAD, says, f"du -xh {place} | sort -h | tail      (or lower store.free_floor)")
+        verdict, so = (Verdict.BAD, "nothing new is kept") if is_new else (Verdict.POOR, "the cache gives way")
+        says = f"{format_size(free)} are free, and {format_size(floor)} are to stay so: {so}"
+        yield Finding(about, verdict, says, f"du -xh {place} | sort -h | tail      (or lower store.free_floor)")
     lacks = list(lacking(place, FEATURES))
     for name, verdict, why in lacks:
         yield Finding(about, verdict, f"no {name} there: {why}", _LOCAL if verdict is Verdict.BAD else _FASTER)

@@ -23,12 +23,14 @@ _LEAST_ROOM: Final = MIB
 
 @dataclass(frozen=True, slots=True)
 class DiskLook:
-    """A disk as it was found: why it cannot be used, if it cannot, and bytes free, if it says so."""
+    """A disk as it was found: why it cannot be used, if it cannot, and bytes free, if it says so; `is_new`: no node has
+    used it yet."""
 
     disk: Disk
     obstacle: str | None
     free: int | None
     answers: bool = True
+    is_new: bool = False
 
 
 def disks_looked_at(disks: Sequence[Disk]) -> list[DiskLook]:
@@ -48,7 +50,8 @@ def _hung(disk: Disk) -> DiskLook:
 
 
 def _look(disk: Disk) -> DiskLook:
-    return DiskLook(disk, _obstacle(disk.path), free_at(disk.path))
+    is_new = not os.path.exists(disk.path / "disk.json")
+    return DiskLook(disk, _obstacle(disk.path), free_at(disk.path), is_new=is_new)
 
 
 def _obstacle(path: Path) -> str | None:

@@ -75,12 +75,13 @@ def _room(look: DiskLook, floor: int) -> str | None:
     """What is to be said of the room on a disk."""
     path, free, size = look.disk.path, look.free, look.disk.size
     if free is not None and free < floor:
+        so = "nothing new is kept there until there is more room" if look.is_new else "the cache there gives way"
         return (
             f"disk {path}: its file system has {format_size(free)} free, and store.free_floor keeps "
-            f"{format_size(floor)} free: nothing new is kept there until there is more room; free some, or lower "
-            "store.free_floor"
+            f"{format_size(floor)} free: {so}; free some, or lower store.free_floor"
         )
-    if size is not None and free is not None and size > free:
+    # Of one that is in use, what the cache holds is not free, and its own.
+    if look.is_new and size is not None and free is not None and size > free:
         return (
             f"disk {path} may grow to {format_size(size)} but its file system has {format_size(free)} free: eviction "
             f"starts at the free-space floor; set its size to at most {format_size(max(0, free - floor))}"

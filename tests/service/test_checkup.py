@@ -27,8 +27,8 @@ filer:/modeles /mnt/modèles nfs4 rw 0 0
 """
 
 
-def found_of(disk: Disk, floor: int) -> list[Finding]:
-    return disk_findings([DiskLook(disk, None, None)], floor)
+def found_of(disk: Disk, floor: int, *, is_new: bool = True) -> list[Finding]:
+    return disk_findings([DiskLook(disk, None, None, is_new=is_new)], floor)
 
 
 def verdicts(found: list[Finding]) -> list[str]:
@@ -85,6 +85,8 @@ def test_more_than_the_file_system_has_and_less_than_has_to_stay_free_are_said(t
     assert "store.free_floor" in floor.says, "what is to stay free is no room"
     low = [one for one in found_of(Disk(path=tmp_path), HUGE) if one.verdict is Verdict.BAD]
     assert ["are free" in one.says and "du -xh" in one.fix for one in low] == [True]
+    (used, *_) = found_of(Disk(path=tmp_path), HUGE, is_new=False)
+    assert (used.verdict, "the cache gives way" in used.says) == (Verdict.POOR, True), "it has what it can give up"
 
 
 @pytest.mark.parametrize("number", range(len(FEATURES)))

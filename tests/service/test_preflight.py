@@ -128,10 +128,19 @@ def test_an_admin_token_that_others_can_read_is_worth_a_hint(tmp_path: Path) -> 
 def test_less_free_than_the_floor_is_worth_a_hint(tmp_path: Path) -> None:
     (told,) = hints(config(store__disks=(f"{tmp_path}/disk",), store__free_floor="900PiB"))
     assert "nothing new is kept there" in told
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "disk.json").write_text('{"format": 1, "id": "0123456789abcdef"}')
+    (told,) = hints(config(store__disks=(f"{tmp_path}/disk",), store__free_floor="900PiB"))
+    assert "the cache there gives way" in told
 
 
 def test_a_disk_larger_than_what_is_free_is_worth_a_hint(tmp_path: Path) -> None:
-    assert any("free" in hint for hint in hints(config(store__disks=(f"{tmp_path}/disk=900PiB",))))
+    large = config(store__disks=(f"{tmp_path}/disk=900PiB",))
+    assert any("free" in hint for hint in hints(large))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "disk.json").write_text('{"format": 1, "id": "0123456789abcdef"}')
+    assert hints(large) == [], "what is not free is what the cache holds"
 
 
 def _pair(folder: Path, name: str) -> tuple[Path, Path]:
