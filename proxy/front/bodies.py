@@ -43,7 +43,8 @@ async def body_pieces(visit: Visit, patience: Callable[[], asyncio.Timeout], lat
     and `late` is told when it is over.
 
     Raises BodyTooSlow, RequestRefused (broken framing), ClientGone."""
-    if visit.field("Expect") is not None and visit.request.version >= (1, 1):  # RFC 9110 §10.1.1: not by HTTP/1.0
+    if visit.awaits_asking:
+        visit.is_asked_on = True
         visit.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     while True:
         try:

@@ -266,7 +266,7 @@ class Sender:
         response.headers["X-Request-Id"] = visit.request_id
         response.headers["Cache-Status"] = visit.cache_status or cache_status(visit.cache, unverified=unverified)
         # what stood behind an offer of another protocol in the same packet, the parser has thrown away
-        if self._gate.draining or "Upgrade" in visit.fields:
+        if self._gate.draining or "Upgrade" in visit.fields or visit.leaves_body:
             response.force_close()
 
     async def _hand_over(self, response: web.StreamResponse, visit: Visit, length: int) -> None:

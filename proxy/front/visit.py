@@ -66,6 +66,8 @@ class Visit:
         """The whole Cache-Status field, where more is to be said than `cache` does."""
         self.located: Located | None = None
         """The file that is answered for, once the caller was found to be allowed it."""
+        self.is_asked_on = False
+        """Whether the client was told to go on with its body."""
         self.hit: TheirDate | None = None
         """Of a generic origin's kept answer that everybody who asks alike gets, as long as it is fresh."""
         self.sent: Counter[ByteSource] = Counter()
@@ -108,6 +110,20 @@ class Visit:
     def head_sent(self) -> bool:
         """Whether it is too late for another status."""
         return self._first_byte is not None
+
+    @property
+    def awaits_asking(self) -> bool:
+        """Whether the client waits to be asked for its body (RFC 9110 §10.1.1: not by HTTP/1.0), and still can be:
+        behind the head of its answer it would take the question for a part of that."""
+        if self.is_asked_on or self.head_sent or "Expect" not in self.request.headers:
+            return False
+        return self.request.version >= (1, 1)
+
+    @property
+    def leaves_body(self) -> bool:
+        """Whether an answer now comes before the body was asked for: nobody knows whether that, or another request,
+        comes next, so the connection has to end."""
+        return self.awaits_asking and not self.request.content.is_eof()
 
     def field(self, name: str) -> str | None:
         """A request field, repeated lines joined with commas (RFC 9110 §5.3)."""

@@ -36,16 +36,17 @@ class _Request(aiohttp.ClientRequest):
         if self._continue is None:
             await super().write_bytes(writer, conn, content_length)
             return
-        timer = asyncio.get_running_loop().call_later(CONTINUES_WITHIN, _allow, self._continue)
+        timer = asyncio.get_running_loop().call_later(CONTINUES_WITHIN, self._go_on, self._continue)
         try:
             await super().write_bytes(writer, conn, content_length)
         finally:
             timer.cancel()
 
-
-def _allow(awaited: asyncio.Future[bool]) -> None:
-    if not awaited.done():
-        awaited.set_result(True)
+    def _go_on(self, awaited: asyncio.Future[bool]) -> None:
+        # Behind the head of an answer nobody wants the body any more: the writer is cancelled where the answer ends.
+        is_answered = self.response is not None and self.response.version is not None
+        if not is_answered and not awaited.done():
+            awaited.set_result(True)
 
 
 def session(

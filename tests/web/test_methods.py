@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from proxy.origin.sessions import CONTINUES_WITHIN
 from tests.kit.waiting import until
 from tests.kit.webnode import WebNode, web_node
 from tests.kit.weborigin import Asked, Document, Reply, WebSite, Wire
@@ -105,6 +106,16 @@ async def test_9110_10_1_1_expect_continue(site: WebSite, node: WebNode) -> None
 
 EXPECTING = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
 ASKED_FOR = b"HTTP/1.1 100 Continue\r\n\r\n"
+LIVEZ = b"GET /-/livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+Serving = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def origin(serve: Serving) -> AsyncIterator[str]:
+    """The address of one that speaks as `serve` does on each connection."""
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @contextlib.asynccontextmanager
@@ -121,8 +132,8 @@ async def heads_first(told: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ntaken")
             await writer.drain()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", took
+    async with origin(serve) as url:
+        yield url, took
 
 
 async def test_9110_10_1_1_a_body_that_the_origin_refuses_is_not_asked_for(tmp_path: Path) -> None:
@@ -147,6 +158,62 @@ async def test_9110_10_1_1_a_body_that_the_origin_takes_is_asked_for(tmp_path: P
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         writer.close()
     assert took[1:] == [b"said"]
+
+
+async def test_9110_10_1_1_an_answer_before_the_body_was_asked_for_ends_the_connection(tmp_path: Path) -> None:
+    """Whether the body or another request comes next nobody knows: what follows is not answered."""
+    refusal = b"HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async with heads_first(refusal) as (url, _), web_node(tmp_path, url) as node:
+        reader, writer = await opened(node)
+        writer.write(EXPECTING)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in head.lower()
+        writer.write(b"said" + LIVEZ)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_9110_15_2_1_no_body_is_asked_for_in_the_middle_of_an_answer(tmp_path: Path) -> None:
+    """… be it that it takes longer than an origin is waited for that says nothing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 403 No\r\nContent-Length: 10\r\n\r\nfirst")
+            await asyncio.sleep(1.5 * CONTINUES_WITHIN)
+            writer.write(b"later")
+            await writer.drain()
+
+    async with origin(serve) as url, web_node(tmp_path, url) as node:
+        reader, writer = await opened(node)
+        writer.write(EXPECTING)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 403 ")
+        assert await reader.readexactly(10) == b"firstlater"
+        writer.close()
+
+
+async def test_9110_15_2_1_an_origin_that_asks_for_the_body_and_refuses_it_at_once(tmp_path: Path) -> None:
+    told = ASKED_FOR + b"HTTP/1.1 403 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+    async with heads_first(told) as (url, _), web_node(tmp_path, url) as node:
+        reader, writer = await opened(node)
+        writer.write(EXPECTING)
+        answer = (await reader.readuntil(b"\r\n\r\nno")).removeprefix(ASKED_FOR)
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert ASKED_FOR not in answer
+        writer.write(b"said" + LIVEZ)
+        rest = await reader.read()
+        assert rest == b"" or rest.startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_9110_10_1_1_http_1_0_knows_no_expectation(tmp_path: Path) -> None:
+    async with heads_first(b"") as (url, took), web_node(tmp_path, url) as node:
+        reader, writer = await opened(node)
+        writer.write(EXPECTING.replace(b"HTTP/1.1", b"HTTP/1.0") + b"said")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.0 200 ")
+        writer.close()
+    assert b"expect" not in took[0].lower()
 
 
 async def opened(node: WebNode) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -112,8 +112,9 @@ class WebCache:
         length = request.field("content-length")
         if body is not None and length is not None:
             fields = (*fields, ("Content-Length", length))
-        if body is not None and (expected := request.field("expect")) is not None:
-            fields = (*fields, ("Expect", expected))  # so that the origin can refuse before the body is sent
+        if body is not None and request.version != "1.0" and request.field("expect") is not None:
+            # So that the origin can refuse before the body is sent (RFC 9110 §10.1.1); there is no other expectation.
+            fields = (*fields, ("Expect", "100-continue"))
         answer = await self._origin.ask(request.method, request.target, fields, body)
         try:
             sites = frozenset({self._origin.site.lower(), request.site.lower()})
