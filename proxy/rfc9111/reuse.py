@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from .directives import Directives, policy
 from .fields import Fields, joined
-from .freshness import age, remaining
+from .freshness import age, is_explicit, remaining
 from .stored import StoredResponse
 
 _ERRORS: Final = frozenset({500, 502, 503, 504})
@@ -120,7 +120,23 @@ def is_error(status: int) -> bool:
 
 def may_be_shared(request: Fields, stored: StoredResponse, now: float) -> bool:
     """Whether a request that waited while `stored` was fetched for another may be answered with it (§4)."""
-    return isinstance(decide(request, stored, now), Serve | ServeAndRevalidate)
+    match decide(request, stored, now):
+        case Serve() | ServeAndRevalidate():
+            return True
+        case Revalidate(_, rule):
+            return rule == "stale" and _is_mere_error(stored)
+        case Forward() | NotCached():
+            return False
+        case other:
+            assert_never(other)
+
+
+def _is_mere_error(stored: StoredResponse) -> bool:
+    """Whether it is an error that may be kept, and of which the origin says nothing: stale at once, and yet what each
+    who waited would be told."""
+    said = policy(stored.fields).directives
+    is_silent = not is_explicit(stored.fields) and not _must_be_confirmed(said)
+    return stored.status >= 400 and is_silent and stored.ended is None
 
 
 def _must_be_confirmed(said: Directives) -> bool:

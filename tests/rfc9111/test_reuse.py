@@ -15,8 +15,10 @@ from proxy.rfc9111.reuse import (
     Serve,
     ServeAndRevalidate,
     decide,
+    may_be_shared,
     may_stand_in,
 )
+from proxy.rfc9111.stored import StoredResponse
 from tests.rfc9111.made import NOW, kept
 
 
@@ -75,6 +77,28 @@ def test_nothing_kept() -> None:
 def test_9111_4_4_what_was_made_invalid_has_to_be_confirmed() -> None:
     stored = replace(kept(says("max-age=60")), invalid=True)
     assert isinstance(decide(says("max-stale"), stored, NOW), Revalidate)
+
+
+HTTP_DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+ERRORS: list[tuple[str, Fields, StoredResponse, bool]] = [
+    ("an error of which nothing is said", (), kept(status=404), True),
+    ("one that could be confirmed", (), kept((("etag", '"a"'),), status=404), True),
+    ("an answer of which nothing is said is none", (), kept(), False),
+    ("§4 a request that wants to be answered itself", says("no-cache"), kept(status=404), False),
+    ("§5.2.2.4 no-cache", (), kept(says("no-cache"), status=404), False),
+    ("§5.2.2.1 an age that is none", (), kept(says("max-age=0"), status=404), False),
+    ("§5.3 a time that is over", (), kept((("expires", HTTP_DATE),), status=404), False),
+    ("§5.2.2.2 must-revalidate", (), kept(says("must-revalidate"), status=404), False),
+    ("§4.4 made invalid meanwhile", (), replace(kept(status=404), invalid=True), False),
+    ("purged softly meanwhile", (), replace(kept(status=404), ended=NOW), False),
+]
+
+
+@pytest.mark.parametrize("rule, request_, stored, may", ERRORS, ids=[row[0] for row in ERRORS])
+def test_an_error_is_shared_unless_something_is_said_of_it(
+    rule: str, request_: Fields, stored: StoredResponse, may: bool
+) -> None:
+    assert may_be_shared(request_, stored, NOW + 1) is may
 
 
 STAND_INS: list[tuple[str, Fields, Fields, float, bool]] = [

@@ -168,6 +168,43 @@ async def test_46_ten_clients_share_one_error(site: WebSite, node: WebNode) -> N
     assert len(site.asked) == 1
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+async def test_46_ten_clients_share_one_error_that_may_be_kept(site: WebSite, node: WebNode, chunked: bool) -> None:
+    """… and is stale at once, as nothing is said of it: who comes later asks again."""
+
+    async def slow(asked: Asked, wire: Wire) -> None:
+        await until(lambda: asked.number or node.page.total("requests_in_flight") == 10, "all wait")
+        framing = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": "4"}
+        await wire.head(404, {"Content-Type": "text/plain", **framing})
+        await wire.body(b"none", chunked=chunked)
+        if chunked:
+            await wire.raw(b"0\r\n\r\n")
+
+    site.at("/a", slow)
+    answers = await many(node, 10)
+    assert {(answer.status, answer.body, answer.headers["Content-Type"]) for answer in answers} == {
+        (404, b"none", "text/plain")
+    }
+    assert len(site.asked) == 1
+    assert (await node.get("/a")).status == 404
+    assert len(site.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"Set-Cookie": "who=one"}, {"Cache-Control": "private"}, {"Cache-Control": "no-cache"}, {"Vary": "Cookie"}],
+    ids=["set-cookie", "private", "no-cache", "vary"],
+)
+async def test_46_an_error_for_one_is_told_to_no_other(site: WebSite, node: WebNode, fields: dict[str, str]) -> None:
+    async def slow(asked: Asked, wire: Wire) -> None:
+        await until(lambda: asked.number or node.page.total("requests_in_flight") == 4, "all wait")
+        await wire.reply(404, fields, (asked["Cookie"] or "").encode())
+
+    site.at("/a", slow)
+    answers = await asyncio.gather(*(node.get("/a", cookie=f"who={client}") for client in range(4)))
+    assert [answer.body for answer in answers] == [f"who={client}".encode() for client in range(4)]
+
+
 async def test_46_ten_clients_share_one_dropped_connection(site: WebSite, node: WebNode) -> None:
     async def drop(asked: Asked, wire: Wire) -> None:
         await asyncio.sleep(0.3)
