@@ -74,8 +74,14 @@ class Forecast:
             log.warning("no lock is to be had", extra={"why": error.strerror})
 
     def _unlock(self, chunks: range) -> None:
-        if chunks:
+        if not chunks:
+            return
+        # To the kernel the rest of a lock is a new one, for which it may have no room. Who waits for what does not come
+        # any more asks after a while; the body that is being read here must not end for that.
+        try:
             rangelock.unlock(self._fd, self._base + chunks.start, len(chunks))
+        except OSError as error:
+            log.warning("a lock is not to be given back", extra={"why": error.strerror})
 
     def _others(self, chunks: range) -> int | None:
         try:

@@ -110,3 +110,11 @@ async def test_what_a_killed_worker_has_said_is_unsaid(tmp_path: Path) -> None:
         holder.kill()
         await holder.wait()
         assert forecasts.of(KEY).front(CHUNK) is None
+
+
+def test_a_lock_that_cannot_be_given_back_ends_no_body(tmp_path: Path) -> None:
+    with Forecasts.open(tmp_path / "forecasts") as forecasts:
+        forecast = forecasts.of(KEY)
+        forecast.say(chunks(0, 4))
+    forecast.unsay(chunks(0, 1))
+    forecast.read(here=False)
