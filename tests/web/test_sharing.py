@@ -232,6 +232,21 @@ async def test_9111_4_1_variants_wait_for_their_own_alone(site: WebSite, node: W
     assert (await node.get("/a", accept_language="en")).body == b"en"
 
 
+async def test_9111_4_1_who_came_by_another_scheme_waits_for_nobody_who_did_not(site: WebSite, node: WebNode) -> None:
+    """… from the first request on: an origin need not say that it varies on that."""
+
+    async def when_both_ask(asked: Asked, wire: Wire) -> None:
+        await until(lambda: len(site.asked) == 2, "both are asked for", within=5.0)
+        await wire.reply(200, {"Cache-Control": "max-age=60"}, (asked["X-Forwarded-Proto"] or "").encode())
+
+    site.at("/a", when_both_ask)
+    schemes = ("http", "https")
+    answers = await asyncio.gather(*(node.get("/a", x_forwarded_proto=scheme) for scheme in schemes))
+    assert [answer.body.decode() for answer in answers] == list(schemes)
+    assert [(await node.get("/a", x_forwarded_proto=scheme)).body.decode() for scheme in schemes] == list(schemes)
+    assert len(site.asked) == 2
+
+
 async def test_9111_3_5_authorization_is_for_one(site: WebSite, node: WebNode) -> None:
     async def whose(asked: Asked, wire: Wire) -> None:
         await wire.reply(200, {"Cache-Control": "max-age=60"}, (asked["Authorization"] or "nobody").encode())

@@ -27,7 +27,7 @@ from proxy.rfc9111.reuse import (
     may_be_shared,
     may_stand_in,
 )
-from proxy.rfc9111.stored import StoredResponse
+from proxy.rfc9111.stored import IMPLIED, StoredResponse
 from proxy.rfc9111.storing import Storable, storable
 from proxy.rfc9111.validation import is_same, made_void, refreshed
 from proxy.rfc9111.variants import is_for, select, selecting
@@ -158,8 +158,8 @@ class WebCache:
         conditional = any(request.field(name) is not None for name in ("if-match", "if-unmodified-since"))
         if conditional or (not kept and _is_conditional(request)):
             return None  # the origin judges the condition, for this client alone
-        varies = {name for stored in kept for name in stored.varies_on}
-        selected = selecting(request.fields, varies | set(self._varies.get(place) or ()))
+        varies = IMPLIED.union(self._varies.get(place) or (), *(stored.varies_on for stored in kept))
+        selected = selecting(request.fields, varies)
         return place, selected, self._ring.is_elsewhere(request)
 
     def _is_passed(self, place: bytes) -> bool:
@@ -230,7 +230,7 @@ class WebCache:
                     self._let_go(found)
             case Found(stored):
                 self._passed.discard(place)
-                if question.is_shared and stored.varies_on:
+                if question.is_shared and not IMPLIED.issuperset(stored.varies_on):
                     # Those who asked for another variant meanwhile wait for one another, not for this one any more.
                     self._varies.put(place, stored.varies_on)
                     if not question.is_over:
